@@ -1,0 +1,76 @@
+"""What every convolution algorithm tells the cost models."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay
+
+from ..layouts import AxisWindows, Layout
+from ..lowering import ConvShape
+
+__all__ = ["Algorithm", "axis_windows"]
+
+
+class Algorithm(Protocol):
+    """One way to compute a convolution on the array; a value without state, so that tables can be shared.
+
+    A Protocol, not a base class: an algorithm from outside only has to have these members (docs/cost-model.md lists
+    what each means for the built-in ones).
+    """
+
+    @property
+    def name(self) -> str:
+        """Unique; lower case."""
+
+    @property
+    def family(self) -> str:
+        """The paper's family it belongs to; ``--algorithms`` takes families as well as names."""
+
+    @property
+    def source(self) -> str:
+        """The publication it comes from."""
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of one element of the left operand as the array sees it."""
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of one element of the right operand."""
+
+    def is_legal(self, conv: ConvShape) -> bool:
+        """Whether it computes this convolution at all."""
+
+    def gemms(self, conv: ConvShape) -> tuple[Gemm, ...]:
+        """The products it runs, in order; ``a`` counts output positions, ``b`` is reduced, ``c`` counts outputs."""
+
+    def published_gemms(self, conv: ConvShape) -> tuple[Gemm, ...] | None:
+        """The products as DYNAMAP's cost model counts them; None where it has no formula."""
+
+    def compute_cycles(self, conv: ConvShape, dataflow: Dataflow, p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
+        """Cycles of the array for the whole convolution."""
+
+    def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:
+        """Vertical and horizontal input windows its loader walks; None when it reads every element once."""
+
+    def layout(self, conv: ConvShape) -> Layout | None:
+        """The expanded layout it can read instead of ``nhwc``, if any."""
+
+    def weight_elements(self, conv: ConvShape) -> int:
+        """Elements of the right operand, transformed if it is."""
+
+    def activation_elements(self, conv: ConvShape) -> int:
+        """Elements of the left operand on chip, expanded or transformed."""
+
+
+def axis_windows(conv: ConvShape, axis: int) -> AxisWindows:
+    """The windows of a direct convolution along ``axis`` (0 vertical, 1 horizontal)."""
+    return AxisWindows(
+        size=(conv.in_height, conv.in_width)[axis],
+        count=(conv.out_height, conv.out_width)[axis],
+        step=conv.stride[axis],
+        pad=conv.pads[axis],
+        taps=conv.kernel[axis],
+        spacing=conv.dilation[axis],
+    )

@@ -1,0 +1,58 @@
+"""Grouped and depthwise convolutions, several groups at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay, grouped_cycles
+
+from ..layouts import AxisWindows, Layout
+from ..lowering import ConvShape
+from .im2col import Im2col
+
+__all__ = ["Depthwise"]
+
+
+@dataclass(frozen=True)
+class Depthwise:
+    """im2col of a grouped convolution with groups packed block-diagonally, so that a tile serves several of them."""
+
+    name: str = "depthwise"
+    family: str = "depthwise"
+    source: str = "this project: block-diagonal packing, docs/cost-model.md"
+    activation_bytes: int = 1
+    weight_bytes: int = 1
+    _im2col: Im2col = field(default=Im2col(), repr=False)
+
+    def is_legal(self, conv: ConvShape) -> bool:
+        """More than one group."""
+        return conv.groups > 1
+
+    def gemms(self, conv: ConvShape) -> tuple[Gemm, ...]:
+        """One product a group, before packing."""
+        return self._im2col.gemms(conv)
+
+    def published_gemms(self, conv: ConvShape) -> tuple[Gemm, ...] | None:  # noqa: ARG002 - the protocol's signature
+        """DYNAMAP has no depthwise convolution."""
+        return None
+
+    def compute_cycles(self, conv: ConvShape, dataflow: Dataflow, p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
+        """As many groups at a time as the array can take."""
+        (group,) = self.gemms(conv)
+        return grouped_cycles(dataflow, group, p1, p2, overlay)
+
+    def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:
+        """The convolution's own."""
+        return self._im2col.windows(conv)
+
+    def layout(self, conv: ConvShape) -> Layout | None:
+        """The Toeplitz matrix."""
+        return self._im2col.layout(conv)
+
+    def weight_elements(self, conv: ConvShape) -> int:
+        """The kernel; zeros off the diagonal are made on chip."""
+        return conv.weight_count
+
+    def activation_elements(self, conv: ConvShape) -> int:
+        """The Toeplitz matrix."""
+        return self._im2col.activation_elements(conv)

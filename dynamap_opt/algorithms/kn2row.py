@@ -1,0 +1,82 @@
+"""kn2row: one 1x1 convolution per kernel element, results accumulated at shifted addresses (Vasudevan et al. 2017)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay, array_cycles
+
+from ..layouts import AxisWindows, Layout
+from ..lowering import ConvShape
+
+__all__ = ["Kn2row"]
+
+
+@dataclass(frozen=True)
+class Kn2row:
+    """K1·K2 products (pixels x Cin) by (Cin x Cout) over the pixels each kernel element really meets.
+
+    Stride and padding are honoured: the loader streams only the pixels whose result has a place in the output. That is
+    our departure from the published H1·H2 pixels for every element, and never slower.
+    """
+
+    name: str = "kn2row"
+    family: str = "kn2row"
+    source: str = "Vasudevan, Anderson, Gregg, Parallel multi channel convolution using GEMM, arXiv 1704.04428"
+    activation_bytes: int = 1
+    weight_bytes: int = 1
+
+    def is_legal(self, conv: ConvShape) -> bool:
+        """More than one kernel element (otherwise it is im2col)."""
+        return conv.kernel != (1, 1)
+
+    def gemms(self, conv: ConvShape) -> tuple[Gemm, ...]:
+        """Products of equal size together: (output pixels that element meets, Cin, Cout)."""
+        vertical = _met(conv.in_height, conv.out_height, conv.kernel[0], conv.stride[0], conv.pads[0], conv.dilation[0])
+        horizontal = _met(conv.in_width, conv.out_width, conv.kernel[1], conv.stride[1], conv.pads[1], conv.dilation[1])
+        sizes: dict[int, int] = {}
+        for rows in vertical:
+            for columns in horizontal:
+                if rows and columns:
+                    sizes[rows * columns] = sizes.get(rows * columns, 0) + 1
+        b, c = conv.in_channels // conv.groups, conv.out_channels // conv.groups
+        return tuple(Gemm(a, b, c, times * conv.groups) for a, times in sorted(sizes.items()))
+
+    def published_gemms(self, conv: ConvShape) -> tuple[Gemm, ...] | None:
+        """H1·H2 pixels for every kernel element, whatever the stride."""
+        if not self.is_legal(conv):
+            return None
+        elements = conv.kernel[0] * conv.kernel[1]
+        b, c = conv.in_channels // conv.groups, conv.out_channels // conv.groups
+        return (Gemm(conv.in_height * conv.in_width, b, c, elements * conv.groups),)
+
+    def compute_cycles(self, conv: ConvShape, dataflow: Dataflow, p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
+        """As for any products."""
+        return array_cycles(dataflow, self.gemms(conv), p1, p2, overlay)
+
+    def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:  # noqa: ARG002 - the protocol's
+        """None: the map is read once and streamed from the chip for every kernel element."""
+        return None
+
+    def layout(self, conv: ConvShape) -> Layout | None:  # noqa: ARG002 - the protocol's signature
+        """Only ``nhwc``."""
+        return None
+
+    def weight_elements(self, conv: ConvShape) -> int:
+        """The kernel."""
+        return conv.weight_count
+
+    def activation_elements(self, conv: ConvShape) -> int:
+        """The map."""
+        return conv.in_height * conv.in_width * conv.in_channels
+
+
+def _met(size: int, out: int, taps: int, stride: int, pad: int, dilation: int) -> list[int]:
+    """For each kernel element along an axis, the number of outputs whose input position is not padding."""
+    met = []
+    for tap in range(taps):
+        shift = tap * dilation - pad
+        first = max(0, -(shift // stride) if shift < 0 else 0)
+        last = min(out - 1, (size - 1 - shift) // stride)
+        met.append(max(0, last - first + 1))
+    return met

@@ -1,0 +1,49 @@
+"""What a cost model answers; the mapping problem is built from these answers alone."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from dynamap_rtl import Cycles, Dataflow
+
+from ..algorithms import Algorithm
+from ..layouts import Layout
+from ..lowering import Stage
+
+__all__ = ["CostModel"]
+
+
+class CostModel(Protocol):
+    """Cycles of one stage's load, compute and store, and how they combine.
+
+    ``load_cycles`` and ``store_cycles`` return None for what cannot be done. None of the methods but
+    ``compute_cycles`` depends on the array's shape, so that whole explorations share their results.
+    """
+
+    @property
+    def name(self) -> str:
+        """The preset's name."""
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether load, compute and store run at the same time."""
+
+    def algorithms(self, stage: Stage) -> tuple[Algorithm, ...]:
+        """What can compute a stage on the array."""
+
+    def accepted_layouts(self, stage: Stage, position: int) -> tuple[Layout, ...]:
+        """The layouts input ``position`` may have, the plain one first."""
+
+    def load_cycles(self, stage: Stage, algorithm: Algorithm | None, layout: Layout) -> int | None:
+        """To bring in all inputs and weights, the first input stored in ``layout``."""
+
+    def store_cycles(self, stage: Stage, algorithm: Algorithm | None, layout: Layout) -> int | None:
+        """To write the output in ``layout``."""
+
+    def compute_cycles(
+        self, stage: Stage, algorithm: Algorithm | None, dataflow: Dataflow, p1: Cycles, p2: Cycles
+    ) -> Cycles:
+        """Of the array or the vector unit."""
+
+    def latency(self, load: Cycles, compute: Cycles, store: Cycles) -> Cycles:
+        """Of the whole stage."""

@@ -1,0 +1,127 @@
+"""The ``paper`` preset: DYNAMAP's published formulas (Meng et al., FPGA 2021), to stand beside published numbers.
+
+Compute is the published GEMM count plus one initialisation of max(P1, P2) cycles; communication is a sum beside it, not
+hidden behind it. A tensor with one reader costs one transfer, priced by the two algorithms at its ends; a tensor with
+several has a stored format of its own, and costs one transfer to write and one for every reader. Pooling and
+element-wise layers take no compute time. docs/cost-model.md lists where this departs from the authors' released code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+
+from dynamap_rtl import Cycles, Dataflow, Overlay, TimingConvention, array_cycles
+
+from ..algorithms import Algorithm
+from ..layouts import NHWC, Layout, LayoutKind
+from ..lowering import Program, Stage, StageKind, StoredTensor
+
+__all__ = ["WINOGRAD_FORMAT", "PaperCost", "transfer_cycles"]
+
+_TILE, _TAPS = 2, 3
+
+#: Scattered transform-domain tiles, as a Winograd convolution writes them.
+WINOGRAD_FORMAT = Layout(LayoutKind.TILES, "winograd")
+
+
+def transfer_cycles(
+    tensor: StoredTensor, kernel: tuple[int, int], *, source: Layout, family: str, bytes_per_cycle: Fraction
+) -> int:
+    """Cycles to hand a tensor to a consumer of the given algorithm family (the published transition costs).
+
+    To im2col H·W·C·K1·K2 bytes, to kn2row (and whatever is no convolution) H·W·C. To Winograd
+    H·W·C·((m+r-1)/m)², from Winograd divided by m², otherwise by the efficiency C/(C + m²) of short bursts.
+    """
+    amount = Fraction(tensor.size)
+    if family == "im2col":
+        amount *= kernel[0] * kernel[1]
+    elif family == "winograd":
+        amount *= Fraction(_TILE + _TAPS - 1, _TILE) ** 2
+        if source == WINOGRAD_FORMAT:
+            amount /= _TILE**2
+        else:
+            amount *= Fraction(tensor.channels + _TILE**2, tensor.channels)
+    return -((-amount) // bytes_per_cycle)
+
+
+@dataclass(frozen=True)
+class PaperCost:
+    """The published model over a program.
+
+    Args:
+        program: whose tensors are handed on.
+        overlay: only its DRAM width is used, through ``bytes_per_cycle``.
+        choices: algorithms to choose from; those without a published formula are left out.
+        bytes_per_cycle: DRAM bandwidth over clock, exactly.
+    """
+
+    program: Program
+    overlay: Overlay
+    choices: Sequence[Algorithm]
+    bytes_per_cycle: Fraction
+    name: str = "paper"
+    overlaps: bool = False
+
+    @cached_property
+    def _shared(self) -> frozenset[str]:
+        """Groups with a stored format of their own."""
+        readers, writers = self.program.readers, self.program.writers
+        return frozenset(group for group in readers if len(readers[group]) > 1 or len(writers[group]) != 1)
+
+    def algorithms(self, stage: Stage) -> tuple[Algorithm, ...]:
+        """The legal ones with a published formula."""
+        conv = stage.conv
+        if conv is None:
+            return ()
+        return tuple(a for a in self.choices if a.is_legal(conv) and a.published_gemms(conv) is not None)
+
+    def accepted_layouts(self, stage: Stage, position: int) -> tuple[Layout, ...]:  # noqa: ARG002 - every input alike
+        """Both formats: a reader converts."""
+        return (NHWC,) if stage.kind is StageKind.HOST else (NHWC, WINOGRAD_FORMAT)
+
+    def load_cycles(self, stage: Stage, algorithm: Algorithm | None, layout: Layout) -> int | None:
+        """The transfer of every input."""
+        if stage.kind is StageKind.HOST:
+            return 0
+        kernel = (1, 1) if stage.conv is None else stage.conv.kernel
+        main, *others = (self.program.tensors[name] for name in stage.inputs)
+        family = "none" if algorithm is None else algorithm.family
+        cycles = self._transfer(main, kernel, layout, family)
+        # The format of further inputs does not matter: only a Winograd consumer's cost depends on it.
+        return cycles + sum(self._transfer(tensor, (1, 1), NHWC, "none") for tensor in others)
+
+    def store_cycles(self, stage: Stage, algorithm: Algorithm | None, layout: Layout) -> int | None:
+        """Nothing towards a single reader, who has paid; the transfer into the stored format otherwise."""
+        if stage.kind is StageKind.HOST:
+            return 0 if layout == NHWC else None
+        target = self.program.tensors[stage.output]
+        is_winograd = algorithm is not None and algorithm.family == "winograd"
+        produced = WINOGRAD_FORMAT if is_winograd else NHWC
+        if target.group not in self._shared:
+            if target.fixed or not self.program.readers[target.group]:
+                return self._transfer(target, (1, 1), produced, "none") if layout == NHWC else None
+            return 0 if layout == produced else None
+        family = "winograd" if layout == WINOGRAD_FORMAT else "none"
+        return self._transfer(target, (1, 1), produced, family)
+
+    def compute_cycles(
+        self, stage: Stage, algorithm: Algorithm | None, dataflow: Dataflow, p1: Cycles, p2: Cycles
+    ) -> Cycles:
+        """The published count."""
+        if stage.conv is None or algorithm is None:
+            return 0 * p1
+        gemms = algorithm.published_gemms(stage.conv)
+        assert gemms is not None
+        return array_cycles(dataflow, gemms, p1, p2, self.overlay, convention=TimingConvention.PUBLISHED)
+
+    def latency(self, load: Cycles, compute: Cycles, store: Cycles) -> Cycles:
+        """The sum."""
+        return load + compute + store
+
+    def _transfer(self, tensor: StoredTensor, kernel: tuple[int, int], source: Layout, family: str) -> int:
+        # A flattened map is one pixel with many channels; published costs know no slices.
+        plain = replace(tensor, pixel_runs=())
+        return transfer_cycles(plain, kernel, source=source, family=family, bytes_per_cycle=self.bytes_per_cycle)

@@ -1,0 +1,16 @@
+"""The exceptions of ``dynamap_opt``; every one is a :class:`DynamapError`."""
+
+from __future__ import annotations
+
+__all__ = ["BoardError", "DynamapError"]
+
+
+class DynamapError(ValueError):
+    """The root of every exception this package raises on bad input.
+
+    The message is one sentence that names the thing, the rule and the fix.
+    """
+
+
+class BoardError(DynamapError):
+    """A board that does not exist, cannot be read, or does not describe a possible device."""

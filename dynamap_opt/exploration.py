@@ -1,0 +1,163 @@
+"""Joint exploration: every array shape a board can hold, each with its exact optimal mapping.
+
+The latency of a network is a function of the shape and the mapping together; its minimum over both is found by solving
+the mapping problem of every shape, in batches over shapes. No shape is skipped and none is estimated, so that the best
+of them is the global optimum (docs/mapping.md has the argument).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynamap_solvers import FORBIDDEN, NotSeriesParallelError, solve
+
+from .errors import DynamapError
+from .selection import BatchedSelection, mapping_problem
+from .tables import MappingTables
+
+__all__ = ["ArrayShapes", "Exploration", "all_shapes", "explore_shapes", "square_shapes"]
+
+IntArray = NDArray[np.int64]
+
+# Vectors of this many shapes keep a stage's tables in a core's level-2 cache.
+_CHUNK = 8192
+
+
+@dataclass(frozen=True)
+class ArrayShapes:
+    """Array shapes as two vectors of equal length."""
+
+    p1: IntArray
+    p2: IntArray
+
+    def __len__(self) -> int:
+        return int(self.p1.size)
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """The least latency of every shape.
+
+    Attributes:
+        shapes: the shapes, rows ascending, then columns.
+        latency_cycles: exact optimum of each, shape (shapes,).
+        best: index of the least; among equals the one with the fewest elements, then the most rows.
+        exact_everywhere: False where a graph that is not series-parallel left some entries as lower bounds; the best
+            one is exact all the same.
+    """
+
+    shapes: ArrayShapes
+    latency_cycles: IntArray
+    best: int
+    exact_everywhere: bool = True
+
+    @property
+    def best_shape(self) -> tuple[int, int]:
+        """(P1, P2) of the optimum."""
+        return int(self.shapes.p1[self.best]), int(self.shapes.p2[self.best])
+
+    def pareto(self) -> list[tuple[int, int, int]]:
+        """(P1, P2, cycles) of every shape that no other beats in both elements and latency, fewest elements first."""
+        elements = self.shapes.p1 * self.shapes.p2
+        order = np.lexsort((-self.shapes.p1, self.latency_cycles, elements))
+        cycles = self.latency_cycles[order]
+        before = np.concatenate(([np.iinfo(np.int64).max], np.minimum.accumulate(cycles)[:-1]))
+        front = order[cycles < before]
+        return [(int(self.shapes.p1[k]), int(self.shapes.p2[k]), int(self.latency_cycles[k])) for k in front]
+
+
+def all_shapes(elements: int) -> ArrayShapes:
+    """Every (P1, P2) with P1·P2 <= elements; about elements · (ln elements + 0.15) of them.
+
+    Raises:
+        DynamapError: when not even 1x1 fits.
+
+    >>> len(all_shapes(6239))
+    55476
+    """
+    if elements < 1:
+        raise DynamapError("the board is too small for a 1x1 array; array_dsp must be at least 1")
+    rows = np.arange(1, elements + 1, dtype=np.int64)
+    columns = elements // rows
+    p1 = np.repeat(rows, columns)
+    starts = np.repeat(np.cumsum(columns) - columns, columns)
+    return ArrayShapes(p1, np.arange(p1.size, dtype=np.int64) - starts + 1)
+
+
+def square_shapes(elements: int) -> ArrayShapes:
+    """Every (P, P) with P² <= elements."""
+    side = np.arange(1, int(np.sqrt(max(1, elements))) + 2, dtype=np.int64)
+    side = side[side * side <= max(1, elements)]
+    return ArrayShapes(side, side)
+
+
+def explore_shapes(
+    tables: MappingTables,
+    shapes: ArrayShapes,
+    *,
+    threads: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Exploration:
+    """Solve the mapping problem of every shape exactly.
+
+    Args:
+        tables: the program's.
+        shapes: to explore, at least one.
+        threads: chunks of shapes worked on at a time.
+        progress: called with (shapes done, shapes in all) after every chunk.
+
+    Where the layouts' graph is not series-parallel, shapes are solved by integer programming in the order of a lower
+    bound, until the bound of the next exceeds the best found: only that many are solved, and the best is still exact.
+    """
+    try:
+        selection = BatchedSelection(tables)
+    except NotSeriesParallelError:
+        return _explore_by_bound(tables, shapes, progress)
+    latency = np.empty(len(shapes), dtype=np.int64)
+    starts = range(0, len(shapes), _CHUNK)
+
+    def run(start: int) -> int:
+        part = slice(start, start + _CHUNK)
+        latency[part] = selection.evaluate(shapes.p1[part], shapes.p2[part])
+        return latency[part].size
+
+    done = 0
+    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+        for size in pool.map(run, starts):
+            done += size
+            if progress is not None:
+                progress(done, len(shapes))
+    return Exploration(shapes, latency, _best(shapes, latency))
+
+
+def _best(shapes: ArrayShapes, latency: IntArray) -> int:
+    if int(latency.min()) >= FORBIDDEN:
+        raise DynamapError("no choice of algorithms and layouts can run this network; allow more algorithms")
+    return int(np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, latency))[0])
+
+
+def _explore_by_bound(
+    tables: MappingTables, shapes: ArrayShapes, progress: Callable[[int, int], None] | None
+) -> Exploration:
+    latency = BatchedSelection.lower_bound(tables, shapes.p1, shapes.p2)
+    order = np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, latency))
+    solved = np.zeros(len(shapes), dtype=bool)
+    least = FORBIDDEN
+    for count, index in enumerate(order):
+        # Shapes of equal latency are solved too, so that ties are broken as everywhere else.
+        if latency[index] > least:
+            break
+        decision = mapping_problem(tables, int(shapes.p1[index]), int(shapes.p2[index]))
+        latency[index] = solve(decision.problem, method="ilp").objective_value()
+        solved[index] = True
+        least = min(least, int(latency[index]))
+        if progress is not None:
+            progress(count + 1, len(shapes))
+    candidates = np.flatnonzero(solved)
+    part = ArrayShapes(shapes.p1[candidates], shapes.p2[candidates])
+    return Exploration(shapes, latency, int(candidates[_best(part, latency[candidates])]), exact_everywhere=False)

@@ -1,0 +1,159 @@
+"""What a solve returns: what was proved, why it stopped, and what was found, kept apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dynamap_solvers.certificate import ReductionCertificate
+from dynamap_solvers.errors import SolverError
+from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
+
+__all__ = ["FLOAT_GAP", "Solution", "Status", "StopReason", "price"]
+
+FLOAT_GAP = 1e-9
+"""A float objective counts as proved when the bound is within this of it, relative to ``max(1, |objective|)``."""
+
+
+class Status(StrEnum):
+    """What is known about the problem."""
+
+    OPTIMAL = "optimal"
+    """An assignment is known and no other is better."""
+    FEASIBLE = "feasible"
+    """An assignment is known; a better one may exist."""
+    INFEASIBLE = "infeasible"
+    """No assignment is allowed."""
+    UNKNOWN = "unknown"
+    """No assignment is known, and it is not known that there is none."""
+
+
+class StopReason(StrEnum):
+    """Why the method stopped."""
+
+    PROVED = "proved"
+    """There was nothing left to show: optimal or infeasible."""
+    TIME_LIMIT = "time-limit"
+    """The time limit came first."""
+    INCONCLUSIVE = "inconclusive"
+    """The backend ended by itself, but its numbers do not prove its claim (tolerances, a failure)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """The outcome of one solve.
+
+    Attributes:
+        status: what is known.
+        stop_reason: why the method stopped; ``proved`` exactly for optimal and infeasible.
+        method: the method that produced the outcome (``auto`` names the one it chose).
+        objective: the cost of ``assignment``, recomputed from the problem by shared code, an int for integer problems;
+            None without an assignment.
+        bound: no assignment costs less; None where nothing is known or the problem is infeasible. Equal to the
+            objective when optimal in an integer problem, within :data:`FLOAT_GAP` in a float one.
+        assignment: one choice index per variable, or None.
+        seconds: wall time by phase (``simplify``, ``build``, ``search``, ``lift``: those that apply).
+        certificate: a proof that :func:`dynamap_solvers.check_reduction` can check, where the method makes one.
+        nodes: nodes of the search tree, None where the method has none.
+        seed: the seed the method was given.
+        reason: one sentence on why the problem is infeasible or nothing was proved; empty otherwise.
+    """
+
+    status: Status
+    stop_reason: StopReason
+    method: str
+    objective: int | float | None = None
+    bound: int | float | None = None
+    assignment: tuple[int, ...] | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    certificate: ReductionCertificate | None = None
+    nodes: int | None = None
+    seed: int = 0
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        found = self.status in {Status.OPTIMAL, Status.FEASIBLE}
+        proved = self.status in {Status.OPTIMAL, Status.INFEASIBLE}
+        assert found == (self.assignment is not None) == (self.objective is not None)
+        assert proved == (self.stop_reason is StopReason.PROVED)
+        assert self.status is not Status.OPTIMAL or self.gap == 0 or isinstance(self.objective, float)
+
+    @property
+    def gap(self) -> float:
+        """``(objective - bound) / max(1, |objective|)``: 0 when they meet, infinite where one of them is missing."""
+        if self.objective is None or self.bound is None:
+            return math.inf
+        return float(self.objective - self.bound) / max(1.0, abs(float(self.objective)))
+
+    def objective_value(self) -> int | float:
+        """The objective, for callers who cannot go on without one.
+
+        Raises:
+            SolverError: if no assignment was found.
+        """
+        if self.objective is None:
+            raise SolverError(f"There is no objective: the status is {self.status}. {self.reason}".rstrip())
+        return self.objective
+
+
+def price(
+    problem: SelectionProblem,
+    *,
+    assignment: tuple[int, ...] | None,
+    bound: int | float | None,
+    method: str,
+    stopped: StopReason,
+    seconds: Mapping[str, float],
+    certificate: ReductionCertificate | None = None,
+    nodes: int | None = None,
+    seed: int = 0,
+    reason: str = "",
+) -> Solution:
+    """Turn a method's claim into a solution: the only way an assignment gets an objective and ``optimal`` is said.
+
+    The assignment is priced by ``problem.evaluate``; one that turns out not to be allowed is dropped. The status is
+    optimal exactly when the bound reaches the price. A bound above the price is a contradiction between the method
+    and the judge and proves nothing.
+
+    Args:
+        problem: the problem the caller posed (not a simplified one).
+        assignment: what the method found, or None.
+        bound: a proved lower bound of the objective, or None.
+        method: as in :class:`Solution`, like ``seconds``, ``certificate``, ``nodes``, ``seed`` and ``reason``.
+        stopped: why the method stopped where the bound does not reach the price (``proved`` counts as inconclusive).
+        seconds: see ``method``.
+        certificate: see ``method``.
+        nodes: see ``method``.
+        seed: see ``method``.
+        reason: see ``method``.
+    """
+    objective: int | float | None = None
+    if assignment is not None:
+        objective = problem.evaluate(assignment)
+        if objective >= (FINITE_LIMIT if problem.is_integer else math.inf):
+            assignment, objective = None, None
+            reason = reason or "The assignment the method returned takes a forbidden cell or exceeds the usage limit."
+    unproved = StopReason.INCONCLUSIVE if stopped is StopReason.PROVED else stopped
+    status, stop = (Status.UNKNOWN if objective is None else Status.FEASIBLE), unproved
+    if objective is not None and bound is not None:
+        slack = 0 if problem.is_integer else FLOAT_GAP * max(1.0, abs(objective))
+        if bound > objective + slack:
+            reason = f"The method claimed the bound {bound}, above the price {objective} of its own assignment."
+            bound = None
+        elif bound >= objective - slack:
+            status, stop, reason = Status.OPTIMAL, StopReason.PROVED, ""
+    return Solution(
+        status=status,
+        stop_reason=stop,
+        method=method,
+        objective=objective,
+        bound=bound,
+        assignment=assignment,
+        seconds=dict(seconds),
+        certificate=certificate,
+        nodes=nodes,
+        seed=seed,
+        reason=reason,
+    )
