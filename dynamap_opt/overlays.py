@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from dynamap_rtl import Overlay
 
-from .boards import Board
+from .board import Board
 from .errors import DynamapError
 
 __all__ = ["dram_bytes_per_cycle", "max_elements", "overlay_for"]

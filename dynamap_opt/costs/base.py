@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from dynamap_rtl import Cycles, Dataflow
@@ -10,7 +11,19 @@ from ..algorithms import Algorithm
 from ..layouts import Layout
 from ..lowering import Stage
 
-__all__ = ["CostModel"]
+__all__ = ["CostModel", "prefer_family"]
+
+# What computes a convolution when the preferred family cannot.
+_FALLBACK_FAMILIES = frozenset({"im2col", "depthwise"})
+
+
+def prefer_family(algorithms: Iterable[Algorithm], family: str | None) -> tuple[Algorithm, ...]:
+    """Only the preferred family's algorithms where there are any, otherwise im2col's; all when none is preferred."""
+    every = tuple(algorithms)
+    if family is None:
+        return every
+    preferred = tuple(algorithm for algorithm in every if algorithm.family == family)
+    return preferred or tuple(algorithm for algorithm in every if algorithm.family in _FALLBACK_FAMILIES)
 
 
 class CostModel(Protocol):

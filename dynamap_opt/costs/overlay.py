@@ -10,6 +10,7 @@ from dynamap_rtl import Cycles, Dataflow, Overlay, blocked_load_words, stage_cyc
 from ..algorithms import Algorithm
 from ..layouts import NHWC, Layout, gather_words, packed_words, scatter_words, tensor_words
 from ..lowering import Program, Stage, StageKind
+from .base import prefer_family
 
 __all__ = ["OverlayCost"]
 
@@ -27,11 +28,13 @@ class OverlayCost:
         program: whose tensors are loaded and stored.
         overlay: memories and pipeline.
         choices: algorithms to choose from.
+        prefer: a family that is used wherever it is legal; None leaves the choice open.
     """
 
     program: Program
     overlay: Overlay
     choices: Sequence[Algorithm]
+    prefer: str | None = None
     name: str = "overlay"
     overlaps: bool = True
 
@@ -40,12 +43,13 @@ class OverlayCost:
         if stage.conv is None:
             return ()
         shared = self.overlay.macs_per_dsp > 1
-        return tuple(
+        legal = (
             algorithm
             for algorithm in self.choices
             if algorithm.is_legal(stage.conv)
             and not (shared and max(algorithm.activation_bytes, algorithm.weight_bytes) > _SHARED_OPERAND_BYTES)
         )
+        return prefer_family(legal, self.prefer)
 
     def accepted_layouts(self, stage: Stage, position: int) -> tuple[Layout, ...]:
         """``nhwc``, and for the operand of the array whatever its algorithms can read."""

@@ -18,6 +18,7 @@ from dynamap_rtl import Cycles, Dataflow, Overlay, TimingConvention, array_cycle
 from ..algorithms import Algorithm
 from ..layouts import NHWC, Layout, LayoutKind
 from ..lowering import Program, Stage, StageKind, StoredTensor
+from .base import prefer_family
 
 __all__ = ["WINOGRAD_FORMAT", "PaperCost", "transfer_cycles"]
 
@@ -56,12 +57,14 @@ class PaperCost:
         overlay: only its DRAM width is used, through ``bytes_per_cycle``.
         choices: algorithms to choose from; those without a published formula are left out.
         bytes_per_cycle: DRAM bandwidth over clock, exactly.
+        prefer: a family that is used wherever it is legal; None leaves the choice open.
     """
 
     program: Program
     overlay: Overlay
     choices: Sequence[Algorithm]
     bytes_per_cycle: Fraction
+    prefer: str | None = None
     name: str = "paper"
     overlaps: bool = False
 
@@ -76,7 +79,8 @@ class PaperCost:
         conv = stage.conv
         if conv is None:
             return ()
-        return tuple(a for a in self.choices if a.is_legal(conv) and a.published_gemms(conv) is not None)
+        legal = (a for a in self.choices if a.is_legal(conv) and a.published_gemms(conv) is not None)
+        return prefer_family(legal, self.prefer)
 
     def accepted_layouts(self, stage: Stage, position: int) -> tuple[Layout, ...]:  # noqa: ARG002 - every input alike
         """Both formats: a reader converts."""

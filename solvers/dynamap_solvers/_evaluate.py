@@ -245,7 +245,7 @@ def _add(left: _Array, right: _Array, pool: _Pool) -> _Array:
 def _series(left: _Array, right: _Array, pool: _Pool) -> _Array:
     """``min_x (left[x, y] + right[x, z])``, shape ``(y, z, chunk)``: the min-plus product that RII is."""
     best = pool.take((left.shape[1], right.shape[1], max(left.shape[2], right.shape[2])))
-    if left.size * right.shape[1] <= _BROADCAST_CELLS:
+    if best.size * left.shape[0] <= _BROADCAST_CELLS:
         np.min(left[:, :, None] + right[:, None, :], axis=0, out=best)
         return best
     # Row by row, so that what is added and compared stays in cache: near one cell per cycle, against a third of that

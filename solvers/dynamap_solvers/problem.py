@@ -138,6 +138,11 @@ class SelectionProblem:
         """What :meth:`evaluate` returns for an assignment that is not allowed: ``FORBIDDEN`` or ``inf``."""
         return FORBIDDEN if self.is_integer else math.inf
 
+    @property
+    def magnitude(self) -> int | float:
+        """The largest finite magnitude among all costs, 0 where there is none."""
+        return max((_largest_finite(array) or 0 for array in (*self.unary, *self.pair)), default=0)
+
     def edge_label(self, edge: int) -> str:
         """How messages name an edge: by its index and the names of its ends."""
         i, j = self.edges[edge]

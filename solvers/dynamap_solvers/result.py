@@ -11,10 +11,10 @@ from dynamap_solvers.certificate import ReductionCertificate
 from dynamap_solvers.errors import SolverError
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 
-__all__ = ["FLOAT_GAP", "Solution", "Status", "StopReason", "price"]
+__all__ = ["FLOAT_GAP", "Solution", "Status", "StopReason", "infeasible", "price"]
 
 FLOAT_GAP = 1e-9
-"""A float objective counts as proved when the bound is within this of it, relative to ``max(1, |objective|)``."""
+"""A float objective counts as proved when the bound is this near, relative to the largest of it and the single costs."""
 
 
 class Status(StrEnum):
@@ -82,10 +82,12 @@ class Solution:
 
     @property
     def gap(self) -> float:
-        """``(objective - bound) / max(1, |objective|)``: 0 when they meet, infinite where one of them is missing."""
+        """``(objective - bound) / |objective|``: 0 when they meet, infinite where one of them is missing or 0."""
         if self.objective is None or self.bound is None:
             return math.inf
-        return float(self.objective - self.bound) / max(1.0, abs(float(self.objective)))
+        if self.objective == self.bound:
+            return 0.0
+        return float(self.objective - self.bound) / abs(float(self.objective)) if self.objective else math.inf
 
     def objective_value(self) -> int | float:
         """The objective, for callers who cannot go on without one.
@@ -138,12 +140,13 @@ def price(
     unproved = StopReason.INCONCLUSIVE if stopped is StopReason.PROVED else stopped
     status, stop = (Status.UNKNOWN if objective is None else Status.FEASIBLE), unproved
     if objective is not None and bound is not None:
-        slack = 0 if problem.is_integer else FLOAT_GAP * max(1.0, abs(objective))
+        slack = 0 if problem.is_integer else FLOAT_GAP * max(problem.magnitude, abs(objective))
         if bound > objective + slack:
             reason = f"The method claimed the bound {bound}, above the price {objective} of its own assignment."
             bound = None
         elif bound >= objective - slack:
             status, stop, reason = Status.OPTIMAL, StopReason.PROVED, ""
+            bound = min(bound, objective)
     return Solution(
         status=status,
         stop_reason=stop,
@@ -151,6 +154,28 @@ def price(
         objective=objective,
         bound=bound,
         assignment=assignment,
+        seconds=dict(seconds),
+        certificate=certificate,
+        nodes=nodes,
+        seed=seed,
+        reason=reason,
+    )
+
+
+def infeasible(
+    *,
+    method: str,
+    reason: str,
+    seconds: Mapping[str, float],
+    certificate: ReductionCertificate | None = None,
+    nodes: int | None = None,
+    seed: int = 0,
+) -> Solution:
+    """The solution that says no assignment is allowed, and why."""
+    return Solution(
+        status=Status.INFEASIBLE,
+        stop_reason=StopReason.PROVED,
+        method=method,
         seconds=dict(seconds),
         certificate=certificate,
         nodes=nodes,

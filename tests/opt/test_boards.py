@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from dynamap_opt.boards import Board, BoardError, board_names, load_board, parse_board
-from dynamap_opt.boards._lines import key_lines
+from dynamap_opt.board import Board, BoardError, board_names, load_board, parse_board
+from dynamap_opt.board._lines import key_lines
 from dynamap_opt.errors import DynamapError
 
 FIELDS = list(Board.__dataclass_fields__)
@@ -354,6 +354,13 @@ KEYS = ", ".join(FIELDS)
 )
 def test_a_wrong_board_is_one_sentence_with_its_line(text, message):
     assert sentence(text) == message
+
+
+def test_a_long_reason_of_the_toml_reader_is_cut_short():
+    header = "[a" + ".a" * 200 + "]\n"
+    message = sentence(header + header)
+    assert message.startswith("b.toml:2: not valid TOML at column 403: ")
+    assert len(message) <= 120
 
 
 def test_a_lookalike_inside_a_long_string_does_not_draw_the_line_number():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +13,20 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from ..errors import ModelError
-from ..ir import Parameter
+from dynamap_models.errors import ModelError
+from dynamap_models.ir import Parameter
 
-__all__ = ["FLOAT_TYPES", "SMALL", "Array", "Constant", "Shape", "check_shape", "elem_type_name", "read_tensor"]
+__all__ = [
+    "ELEMENT_TYPES",
+    "FLOAT_TYPES",
+    "SMALL",
+    "Array",
+    "Constant",
+    "Shape",
+    "check_shape",
+    "elem_type_name",
+    "read_tensor",
+]
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -47,12 +56,13 @@ _FIELDS: Mapping[int, tuple[str, int]] = {
     TensorProto.FLOAT16: ("int32_data", 2),
     TensorProto.BFLOAT16: ("int32_data", 2),
 }
+ELEMENT_TYPES = frozenset(_FIELDS)
 
 
 def elem_type_name(elem_type: int) -> str:
     """The ONNX name of an element type, for messages."""
     try:
-        return str(TensorProto.DataType.Name(elem_type))  # type: ignore[arg-type]  # the number comes from a file
+        return str(TensorProto.DataType.Name(elem_type))
     except ValueError:
         return f"type {elem_type}"
 
@@ -208,7 +218,7 @@ def _external(tensor: TensorProto, shape: Shape, what: str, folder: Path | None)
 def _contained(folder: Path, location: str, what: str) -> Path:
     """The external file, provided that it lies below ``folder`` even after links are followed."""
     try:
-        inside = bool(location) and "\0" not in location and not os.path.isabs(location)
+        inside = bool(location) and "\0" not in location and not Path(location).is_absolute()
         path = (folder / location).resolve() if inside else folder
         inside = inside and path.is_relative_to(folder.resolve())
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links

@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from onnx import TensorProto, helper
 
-from ..errors import ModelError
-from .constants import SMALL, Array, Constant, Shape, check_shape
+from dynamap_models.errors import ModelError
+
+from .constants import ELEMENT_TYPES, SMALL, Array, Constant, Shape, check_shape, elem_type_name
+from .shapes import aligned_shape
 from .shapes_layout import pad_amounts, reduced_axes, slice_ranges
 from .values import Site
 
@@ -67,20 +69,21 @@ def fold(site: Site, shapes: Sequence[Shape], elem_types: Sequence[int]) -> tupl
             Constant.of(name, array, elem_type)
             for name, array, elem_type in zip(node.outputs, evaluate(), elem_types, strict=False)
         )
+
+    def later(index: int) -> Callable[[], Array]:
+        return lambda: evaluate()[index]
+
     work = 1 + sum(constant.work for constant in present)
     return tuple(
-        Constant(name=name, shape=shape, elem_type=elem_type, load=lambda index=index: evaluate()[index], work=work)
+        Constant(name=name, shape=shape, elem_type=elem_type, load=later(index), work=work)
         for index, (name, shape, elem_type) in enumerate(zip(node.outputs, shapes, elem_types, strict=False))
     )
 
 
 def _dtype(elem_type: int, site: Site) -> np.dtype[np.generic]:
-    try:
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(elem_type))
-    except (KeyError, TypeError, ValueError):
-        dtype = np.dtype(object)
-    if dtype == object:
-        raise site.fail(f"makes a constant of ONNX element type {elem_type}, which is not supported")
+    if elem_type not in ELEMENT_TYPES:
+        raise site.fail(f"makes a constant of {elem_type_name(elem_type)} elements, which are not supported")
+    dtype: np.dtype[np.generic] = helper.tensor_dtype_to_np_dtype(elem_type)
     return dtype
 
 
@@ -119,10 +122,10 @@ def _unary(function: Callable[[Array], Array]) -> _Fold:
 def _chain(function: Callable[[Array, Array], Array]) -> _Fold:
     """An operator of two or more inputs, applied from the left."""
 
-    def apply(_site: Site, arrays: Sequence[Array], _shapes: Sequence[Shape]) -> Sequence[Array]:
+    def apply(site: Site, arrays: Sequence[Array], _shapes: Sequence[Shape]) -> Sequence[Array]:
         result = arrays[0]
-        for array in arrays[1:]:
-            result = function(result, array)
+        for index, array in enumerate(arrays[1:], start=1):
+            result = function(result, array.reshape(aligned_shape(site, index)))
         return [result]
 
     return apply

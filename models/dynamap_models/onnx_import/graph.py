@@ -11,7 +11,8 @@ from typing import TypeVar
 import onnx
 from onnx import AttributeProto, TensorProto
 
-from ..errors import ModelError, UnsupportedOperatorError
+from dynamap_models.errors import ModelError, UnsupportedOperatorError
+
 from .constants import Constant, Shape, check_shape, read_tensor
 from .source import Source
 

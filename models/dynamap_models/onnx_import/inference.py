@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from onnx import TensorProto
 
-from ..errors import ModelError
+from dynamap_models.errors import ModelError
+
 from .constants import check_shape
 from .folding import fold
 from .graph import Graph, Node, resolve_input

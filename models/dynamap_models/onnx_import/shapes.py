@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ..errors import UnsupportedOperatorError
+from dynamap_models.errors import UnsupportedOperatorError
+
 from .constants import Shape
 from .shapes_layout import LAYOUT
 from .shapes_window import WINDOW
 from .values import Site
 
-__all__ = ["SHAPE_FUNCTIONS", "ShapeFunction", "broadcast", "infer_shapes"]
+__all__ = ["SHAPE_FUNCTIONS", "ShapeFunction", "aligned_shape", "broadcast", "infer_shapes"]
 
 ShapeFunction = Callable[[Site], Sequence[Shape]]
 
@@ -30,11 +31,9 @@ _BROADCAST = """
     Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod
     Mul Or Pow Sub Sum Where Xor
 """
-_QUANTISED = frozenset(
-    """
+_QUANTISED = """
     ConvInteger DequantizeLinear DynamicQuantizeLinear MatMulInteger QLinearConv QLinearMatMul QuantizeLinear
-    """.split()
-)
+"""
 
 
 def broadcast(shapes: Iterable[Shape]) -> Shape | None:
@@ -110,7 +109,7 @@ def infer_shapes(site: Site) -> tuple[Shape, ...]:
         UnsupportedOperatorError: when the operator has no shape function.
     """
     node = site.node
-    if node.op_type in _QUANTISED:
+    if node.op_type in _QUANTISED.split():
         raise UnsupportedOperatorError(
             f"{node.label} is a quantised operator, which is not supported; import the float model and quantise it here"
         )

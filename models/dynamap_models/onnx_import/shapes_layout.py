@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from .constants import Shape
 from .values import Site
 
-__all__ = ["LAYOUT", "pad_amounts", "slice_ranges"]
+__all__ = ["LAYOUT", "pad_amounts", "reduced_axes", "slice_ranges"]
 
 # More steps than a Range over a shape could ever have; a hostile one would fill memory.
 _LONGEST_RANGE = 2**20

@@ -66,7 +66,10 @@ def _conv_transpose(site: Site) -> Sequence[Shape]:
 
 def _pool(site: Site) -> Sequence[Shape]:
     kept, size = spatial(site)
-    shape = (*kept, *resolve_window(site, size).output)
+    window = resolve_window(site, size)
+    if any(pad >= extent for pad, extent in zip((*window.begins, *window.ends), window.kernel * 2, strict=True)):
+        raise site.fail(f"pads by {(*window.begins, *window.ends)} a kernel of {window.kernel}; pads must be smaller")
+    shape = (*kept, *window.output)
     return [shape, shape] if site.node.op_type == "MaxPool" else [shape]
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
 
-from ..errors import ModelError, UnsupportedOperatorError
+from dynamap_models.errors import ModelError, UnsupportedOperatorError
 
 __all__ = ["Source", "SourceLike", "read_source"]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ModelError
+from dynamap_models.errors import ModelError
+
 from .constants import FLOAT_TYPES, SMALL, Constant, Shape
 from .graph import Node
 

@@ -1,11 +1,12 @@
-"""Sliding windows of ONNX: kernel, strides, dilations and pads of a node, resolved to numbers for any number of axes."""
+"""Sliding windows of ONNX: kernel, strides, dilations and pads of a node, resolved to numbers on any number of axes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import ModelError
-from ..geometry import same_pads, window_output
+from dynamap_models.errors import ModelError
+from dynamap_models.geometry import same_pads, window_output
+
 from .constants import Shape
 from .values import Site
 

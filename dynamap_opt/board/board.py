@@ -116,7 +116,7 @@ class Board:
     Raises:
         BoardError: If a field is of the wrong type or out of its range, or ``array_dsp`` exceeds ``dsp``.
 
-    >>> from dynamap_opt.boards import load_board
+    >>> from dynamap_opt.board import load_board
     >>> board = load_board("pynq-z2")
     >>> board.dsp, board.on_chip_bytes, board.dram_bytes_per_cycle
     (220, 645120, 21)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dynamap_opt.boards.board import Board
-from dynamap_opt.boards.reading import board_names, load_board, parse_board
+from dynamap_opt.board.board import Board
+from dynamap_opt.board.reading import board_names, load_board, parse_board
 from dynamap_opt.errors import BoardError
 
 __all__ = ["Board", "BoardError", "board_names", "load_board", "parse_board"]

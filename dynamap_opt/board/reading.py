@@ -6,14 +6,16 @@ import difflib
 import os
 import re
 import stat
+import textwrap
 import tomllib
 from collections.abc import Iterable
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from dynamap_opt.boards._lines import key_lines
-from dynamap_opt.boards.board import RULES, Board, first_fault, show
+from dynamap_opt.board._lines import key_lines
+from dynamap_opt.board.board import RULES, Board, first_fault, show
 from dynamap_opt.errors import BoardError
 
 __all__ = ["board_names", "load_board", "parse_board"]
@@ -79,9 +81,9 @@ def parse_board(text: str, *, origin: str) -> Board:
     origin = _printable(origin)
     if len(text) > _MAX_BYTES:
         raise BoardError(f"{origin}:1: a board file holds at most {_MAX_BYTES} bytes, which this one exceeds")
-    for number, line in enumerate(text.split("\n"), start=1):
-        if len(line) > _MAX_LINE:
-            raise BoardError(f"{origin}:{number}: a line holds at most {_MAX_LINE} characters, not {len(line)}")
+    for number, content in enumerate(text.split("\n"), start=1):
+        if len(content) > _MAX_LINE:
+            raise BoardError(f"{origin}:{number}: a line holds at most {_MAX_LINE} characters, not {len(content)}")
     values = _parse_toml(text, origin)
     lines = key_lines(text)
     if not values:
@@ -91,10 +93,9 @@ def parse_board(text: str, *, origin: str) -> Board:
             raise BoardError(f"{origin}:{lines.get(key, 1)}: {_unknown_key(key, value)}")
     for key, rule in RULES.items():
         if key not in values:
-            # The end of the file is where the line would be added.
-            end = max(1, text.count("\n") + (not text.endswith("\n")))
+            line = _line_count(text)  # the end of the file is where the key would be added
             raise BoardError(
-                f"{origin}:{end}: key '{key}' ({rule.meaning}) is missing; add a line such as {key} = {rule.example}"
+                f"{origin}:{line}: key '{key}' ({rule.meaning}) is missing; add a line such as {key} = {rule.example}"
             )
     fault = first_fault(values)
     if fault is not None:
@@ -102,9 +103,9 @@ def parse_board(text: str, *, origin: str) -> Board:
     return Board(**values)
 
 
-def _presets() -> Any:
-    """Return the directory of the presets; it may be inside a zip file, so it is a Traversable and no Path."""
-    return resources.files("dynamap_opt.boards").joinpath("presets")
+def _presets() -> Traversable:
+    """Return the directory of the presets; it may be inside a zip file, so it need not be a Path."""
+    return resources.files("dynamap_opt.board").joinpath("presets")
 
 
 def _parse_toml(text: str, origin: str) -> dict[str, Any]:
@@ -114,15 +115,19 @@ def _parse_toml(text: str, origin: str) -> dict[str, Any]:
         message = str(error)
         where = re.search(r" \(at line (\d+), column (\d+)\)$", message)
         if where:
-            reason = message[: where.start()]
-            raise BoardError(
-                f"{origin}:{where[1]}: not valid TOML at column {where[2]}: {_printable(reason)}"
-            ) from error
-        line = max(1, text.count("\n") + (not text.endswith("\n")))
-        reason = message.removesuffix(" (at end of document)")
-        raise BoardError(f"{origin}:{line}: not valid TOML at the end of the file: {_printable(reason)}") from error
+            line, place = int(where[1]), f"column {where[2]}"
+            message = message[: where.start()]
+        else:
+            line, place = _line_count(text), "the end of the file"
+            message = message.removesuffix(" (at end of document)")
+        reason = textwrap.shorten(_printable(message), 80, placeholder=" ...")
+        raise BoardError(f"{origin}:{line}: not valid TOML at {place}: {reason}") from error
     except RecursionError as error:
         raise BoardError(f"{origin}:1: the values are nested too deeply; a board file nests none") from error
+
+
+def _line_count(text: str) -> int:
+    return max(1, text.count("\n") + (not text.endswith("\n")))
 
 
 def _read_text(path: str) -> str:

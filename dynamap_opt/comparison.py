@@ -1,0 +1,114 @@
+"""What the joint optimum is worth: the same network under fixed strategies and the paper's two-step search."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dynamap_models.ir import Network
+
+from .board import Board
+from .errors import DynamapError
+from .exploration import ArrayShapes, Exploration, explore_shapes, square_shapes
+from .mapping import Mapper
+from .tables import ComputeCache
+
+__all__ = ["StrategyResult", "compare_strategies", "two_step"]
+
+
+@dataclass(frozen=True)
+class StrategyResult:
+    """The best array under one strategy; ``loss`` is its latency over the joint optimum's, less one."""
+
+    strategy: str
+    array: tuple[int, int]
+    latency_cycles: int
+    latency_s: float
+    loss: float
+    seconds: float
+
+
+def two_step(mapper: Mapper) -> Exploration:
+    """The paper's search: the shape with the least compute summed over layers *and algorithms*, then its best mapping.
+
+    (DYNAMAP, FPGA 2021, as the released code does it: the algorithms are not chosen yet when the shape is.)
+    """
+    shapes = mapper.shapes()
+    cache = ComputeCache()
+    total = np.zeros(len(shapes), dtype=np.int64)
+    for table in mapper.tables.stages:
+        for algorithm in table.algorithms:
+            if algorithm is not None:
+                total += cache.best(table, algorithm, shapes.p1, shapes.p2)
+    index = int(np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, total))[0])
+    only = ArrayShapes(shapes.p1[index : index + 1], shapes.p2[index : index + 1])
+    return explore_shapes(mapper.tables, only, threads=1)
+
+
+def compare_strategies(
+    network: Network,
+    board: Board,
+    *,
+    cost: str = "overlay",
+    allow_host: bool = False,
+    threads: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[StrategyResult, ...]:
+    """The joint optimum and every restricted strategy, each with its own best array shape; the optimum first.
+
+    Restricted are: the search (two steps instead of one), the algorithm (one family wherever it is legal, im2col or
+    depthwise elsewhere), the dataflow (one for all layers) and the array (square).
+
+    Raises:
+        DynamapError: when the network cannot be mapped onto the board at all.
+    """
+
+    def mapper(prefer: str | None = None, dataflow: str | None = None) -> Mapper:
+        flows = None if dataflow is None else [dataflow]
+        return Mapper(network, board, cost=cost, allow_host=allow_host, prefer=prefer, dataflows=flows)
+
+    def every(found: Mapper) -> Exploration:
+        return found.explore(threads=threads)
+
+    strategies: list[tuple[str, Callable[[], Exploration]]] = [
+        ("joint optimum", lambda: every(mapper())),
+        ("two-step search", lambda: two_step(mapper())),
+        ("im2col only", lambda: every(mapper(prefer="im2col"))),
+        ("kn2row where legal", lambda: every(mapper(prefer="kn2row"))),
+        ("Winograd where legal", lambda: every(mapper(prefer="winograd"))),
+        ("NS only", lambda: every(mapper(dataflow="NS"))),
+        ("WS only", lambda: every(mapper(dataflow="WS"))),
+        ("IS only", lambda: every(mapper(dataflow="IS"))),
+        ("square array", lambda: _square(mapper(), threads)),
+    ]
+    results: list[StrategyResult] = []
+    for index, (name, run) in enumerate(strategies):
+        start = time.perf_counter()
+        exploration = run()
+        cycles = int(exploration.latency_cycles[exploration.best])
+        optimum = results[0].latency_cycles if results else cycles
+        if cycles < optimum:
+            raise AssertionError(f"{name} takes {cycles} cycles, fewer than the joint optimum's {optimum}")
+        results.append(
+            StrategyResult(
+                strategy=name,
+                array=exploration.best_shape,
+                latency_cycles=cycles,
+                latency_s=cycles / board.clock_hz,
+                loss=cycles / optimum - 1,
+                seconds=time.perf_counter() - start,
+            )
+        )
+        if progress is not None:
+            progress(index + 1, len(strategies))
+    return tuple(results)
+
+
+def _square(mapper: Mapper, threads: int) -> Exploration:
+    shapes = square_shapes(mapper.elements)
+    if len(shapes) == 0:
+        raise DynamapError("the board is too small for a 1x1 array; array_dsp must be at least 1")
+    return explore_shapes(mapper.tables, shapes, threads=threads)

@@ -1,0 +1,46 @@
+"""U-Net."""
+
+from __future__ import annotations
+
+from dynamap_models.ir import Network
+
+from .builder import RELU, NetworkBuilder
+
+__all__ = ["unet"]
+
+_WIDTHS = (64, 128, 256, 512)
+_BOTTOM = 1024
+
+
+def unet(*, seed: int) -> Network:
+    """U-Net with padded convolutions and transposed convolutions: 256x256x3 to a 256x256 map of logits.
+
+    Ronneberger, Fischer, Brox, "U-Net: convolutional networks for biomedical image segmentation", 2015 (arXiv
+    1505.04597), Figure 1, in its widespread variant: convolutions keep the map's size, so that nothing is cropped where
+    the paths join (the original pads nothing and crops, 572x572 to 388x388), and the input is a multiple of 16. Every
+    kernel has the original's shape, so the parameters are the original's but for the image's channels and the classes.
+
+    The paper states neither figure. Parameters of this variant, as printed by the model summaries of several public
+    implementations: 31,031,745. No citable count of its multiply-accumulates was found (published ones are of variants
+    with batch normalisation or bilinear upsampling, or of other sizes): 48.17 GMAC follows from the channels of Figure
+    1 by the closed form in the tests, written apart from this builder.
+    """
+    net = NetworkBuilder("u-net", seed=seed)
+    x = net.input("image", 3, 256, 256)
+    skips = []
+    for level, width in enumerate(_WIDTHS):
+        x = _double(net, f"down{level + 1}", x, width)
+        skips.append(x)
+        x = net.max_pool(f"down{level + 1}/pool", x, 2, stride=2)
+    x = _double(net, "bottom", x, _BOTTOM)
+    for level, width in reversed(list(enumerate(_WIDTHS))):
+        x = net.conv_transpose(f"up{level + 1}/upsample", x, width, 2, stride=2)
+        x = net.concat(f"up{level + 1}/join", (skips[level], x))
+        x = _double(net, f"up{level + 1}", x, width)
+    return net.build(net.conv("logits", x, 1, 1))
+
+
+def _double(net: NetworkBuilder, name: str, x: str, width: int) -> str:
+    """Two 3x3 convolutions."""
+    x = net.conv(f"{name}/conv1", x, width, 3, pads=1, activation=RELU)
+    return net.conv(f"{name}/conv2", x, width, 3, pads=1, activation=RELU)

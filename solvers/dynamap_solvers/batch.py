@@ -1,0 +1,88 @@
+"""The outcome of solving one graph with many cost sets: objectives at once, assignments when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynamap_solvers.certificate import ReductionCertificate
+from dynamap_solvers.errors import SolverError
+from dynamap_solvers.problem import FINITE_LIMIT, CostArray, SelectionProblem
+from dynamap_solvers.result import Solution, StopReason, infeasible, price
+from dynamap_solvers.series_parallel import ReductionPlan
+
+__all__ = ["BatchSolution"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BatchSolution:
+    """Optimal objectives of every cost set of a batch, proved by one sequence of reductions.
+
+    Attributes:
+        problem: the batch.
+        plan: the reductions, which hold for every cost set.
+        objectives: the optima, shape ``(batch,)``; FORBIDDEN (or inf) where no assignment is allowed. Exact for
+            integers; for floats as the reductions add up, see :meth:`solution` for the price by shared code.
+        threads: chunks worked on at a time.
+        seconds: wall time by phase (``plan``, ``evaluate``).
+    """
+
+    problem: SelectionProblem
+    plan: ReductionPlan
+    objectives: CostArray
+    threads: int = 1
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def feasible(self) -> NDArray[np.bool_]:
+        """Which cost sets have an allowed assignment, shape ``(batch,)``."""
+        return np.asarray(self.objectives < (FINITE_LIMIT if self.problem.is_integer else np.inf))
+
+    def assignment(self, k: int) -> tuple[int, ...]:
+        """An optimal assignment of cost set ``k``, by back-substitution for it alone.
+
+        Raises:
+            SolverError: if that cost set has no allowed assignment.
+            ProblemError: if there is no cost set ``k``.
+        """
+        found = self.solution(k).assignment
+        if found is None:
+            raise SolverError(f"Cost set {k} has no allowed assignment.")
+        return found
+
+    def assignments(self) -> NDArray[np.intp]:
+        """Optimal assignments of all cost sets, shape ``(batch, n)``; rows of -1 where none is allowed."""
+        _, choices = self.plan.assign(self.problem.unary, self.problem.pair, threads=self.threads)
+        choices[~self.feasible] = -1
+        return choices
+
+    def solution(self, k: int) -> Solution:
+        """Cost set ``k`` as :func:`dynamap_solvers.solve` would return it, certificate included."""
+        return solve_with_plan(self.problem.instance(k), self.plan, seconds=self.seconds, seed=0)
+
+
+def solve_with_plan(
+    problem: SelectionProblem, plan: ReductionPlan, *, seconds: Mapping[str, float], seed: int
+) -> Solution:
+    """Price a plan for one cost set and back-substitute."""
+    objectives, choices = plan.assign(problem.unary, problem.pair)
+    certificate = ReductionCertificate(plan)
+    bound = objectives[0].item()
+    if bound >= problem.infeasible_value:
+        reason = "The reductions end with forbidden cells only: every assignment takes one."
+        return infeasible(
+            method="series-parallel", reason=reason, seconds=seconds, certificate=certificate, seed=seed
+        )
+    return price(
+        problem,
+        assignment=tuple(choices[0].tolist()),
+        bound=bound,
+        method="series-parallel",
+        stopped=StopReason.PROVED,
+        seconds=seconds,
+        certificate=certificate,
+        seed=seed,
+    )
