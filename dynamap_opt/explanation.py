@@ -47,8 +47,8 @@ def mapper_of(plan: Plan, network: Network) -> Mapper:
     found = fingerprint(network)
     if found != plan.model.fingerprint:
         raise PlanError(
-            f"the plan is for another structure of {plan.model.name!r} (fingerprint {plan.model.fingerprint[:12]}, this "
-            f"network has {found[:12]}); map the network again"
+            f"the plan is for another structure of {plan.model.name!r} (fingerprint {plan.model.fingerprint[:12]}, "
+            f"this network has {found[:12]}); map the network again"
         )
     try:
         board = Board(**plan.board)  # type: ignore[arg-type]  # the constructor checks every field

@@ -1,9 +1,9 @@
 """How a tensor may lie in memory, and how many DRAM port cycles it takes to walk it.
 
-Three layouts exist. ``nhwc`` stores each element once. ``toeplitz`` is the matrix im2col multiplies by: every window of
-the convolution that reads it, stored in full. ``tiles`` holds the overlapping input tiles of a Winograd convolution. The
-last two repeat elements, so that the reader's loads become long and the writer's stores become many; which is better is
-the optimiser's question. All three keep channels innermost.
+Three layouts exist. ``nhwc`` stores each element once. ``toeplitz`` is the matrix im2col multiplies by: every window
+of the convolution that reads it, stored in full. ``tiles`` holds the overlapping input tiles of a Winograd
+convolution. The last two repeat elements, so that the reader's loads become long and the writer's stores become many;
+which is better is the optimiser's question. All three keep channels innermost.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from dynamap_rtl import Overlay, ceil_div, stream_words
 
 from .lowering import StoredTensor
 
-__all__ = ["NHWC", "AxisWindows", "Layout", "LayoutKind", "gather_words", "packed_words", "scatter_words", "tensor_words"]
+__all__ = [
+    "NHWC",
+    "AxisWindows",
+    "Layout",
+    "LayoutKind",
+    "gather_words",
+    "packed_words",
+    "scatter_words",
+    "tensor_words",
+]
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,8 @@ def gather_words(rows: AxisWindows, columns: AxisWindows, tensor: StoredTensor, 
 
 def packed_words(layout: Layout, tensor: StoredTensor, overlay: Overlay) -> int:
     """Port cycles to read a ``toeplitz`` or ``tiles`` tensor, stored window after window with its zero padding."""
-    assert layout.rows is not None and layout.columns is not None
+    assert layout.rows is not None
+    assert layout.columns is not None
     slots = layout.rows.slots * layout.columns.slots
     if tensor.pixel_runs:
         return sum(stream_words(slots, run, overlay) for run in tensor.pixel_runs)
@@ -141,6 +151,7 @@ def scatter_words(layout: Layout, tensor: StoredTensor, overlay: Overlay) -> int
     """
     if layout.kind is LayoutKind.NHWC:
         return tensor_words(tensor, overlay)
-    assert layout.rows is not None and layout.columns is not None
+    assert layout.rows is not None
+    assert layout.columns is not None
     copies = layout.rows.valid_total * layout.columns.valid_total
     return stream_words(copies, tensor.channels, overlay)

@@ -70,7 +70,14 @@ class ConvShape:
     def macs(self) -> int:
         """Multiply-accumulates of the direct convolution."""
         kernel_h, kernel_w = self.kernel
-        return self.out_height * self.out_width * self.out_channels * kernel_h * kernel_w * (self.in_channels // self.groups)
+        return (
+            self.out_height
+            * self.out_width
+            * self.out_channels
+            * kernel_h
+            * kernel_w
+            * (self.in_channels // self.groups)
+        )
 
     @property
     def weight_count(self) -> int:
@@ -213,7 +220,9 @@ def _fused_additions(network: Network) -> dict[str, Layer]:
     fused: dict[str, Layer] = {}
     for layer in network.layers:
         operation = layer.operation
-        if not (isinstance(operation, Elementwise) and operation.kind is ElementwiseKind.ADD and len(layer.inputs) == 2):
+        if not (
+            isinstance(operation, Elementwise) and operation.kind is ElementwiseKind.ADD and len(layer.inputs) == 2
+        ):
             continue
         shapes = {(t.height, t.width, t.channels) for t in network.input_tensors(layer)}
         if len(shapes) > 1 or layer.inputs[0] == layer.inputs[1]:
@@ -247,7 +256,8 @@ def _is_view(network: Network, layer: Layer) -> bool:
     if target.height * target.width > 1 or target.name in network.outputs:
         return False
     return all(
-        isinstance(reader.operation, FullyConnected) or (isinstance(reader.operation, Reshape) and _is_view(network, reader))
+        isinstance(reader.operation, FullyConnected)
+        or (isinstance(reader.operation, Reshape) and _is_view(network, reader))
         for reader in network.readers[target.name]
     )
 

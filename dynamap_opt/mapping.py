@@ -134,8 +134,8 @@ class Mapper:
         p1, p2 = array
         if p1 < 1 or p2 < 1 or p1 * p2 > self.elements:
             raise DynamapError(
-                f"array {p1}x{p2} does not fit board {self.board.name!r}: P1 and P2 must be at least 1 and P1·P2 at most "
-                f"{self.elements}; choose a smaller array or a larger board"
+                f"array {p1}x{p2} does not fit board {self.board.name!r}: P1 and P2 must be at least 1 and P1·P2 at "
+                f"most {self.elements}; choose a smaller array or a larger board"
             )
         return ArrayShapes(np.array([p1], dtype=np.int64), np.array([p2], dtype=np.int64))
 

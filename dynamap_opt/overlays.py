@@ -34,8 +34,8 @@ def overlay_for(board: Board, *, macs_per_dsp: int = 1) -> Overlay:
     """
     if macs_per_dsp > board.int8_macs_per_dsp or macs_per_dsp < 1:
         raise DynamapError(
-            f"board {board.name!r} does {board.int8_macs_per_dsp} 8-bit MACs per DSP slice and cycle, not {macs_per_dsp}; "
-            "choose a number between 1 and that"
+            f"board {board.name!r} does {board.int8_macs_per_dsp} 8-bit MACs per DSP slice and cycle, not "
+            f"{macs_per_dsp}; choose a number between 1 and that"
         )
     return Overlay(
         dram_bytes_per_cycle=board.dram_bytes_per_cycle,

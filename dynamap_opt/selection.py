@@ -1,9 +1,9 @@
 """The mapping problem as a selection problem (design: one variable per decision).
 
-Variables: every stage, whose choices are (algorithm, dataflow, output layout); and every group of tensors with several
-readers or writers and more than one possible layout, whose choices are the layouts. Pair costs: a stage's whole latency,
-which depends on its own choice and on the layout its first input is stored in; and the agreement of a writer with its
-group's layout. A stage whose input can only be ``nhwc`` pays its latency alone.
+Variables: every stage, whose choices are (algorithm, dataflow, output layout); and every group of tensors with
+several readers or writers and more than one possible layout, whose choices are the layouts. Pair costs: a stage's
+whole latency, which depends on its own choice and on the layout its first input is stored in; and the agreement of a
+writer with its group's layout. A stage whose input can only be ``nhwc`` pays its latency alone.
 """
 
 from __future__ import annotations
@@ -84,7 +84,10 @@ def mapping_problem(tables: MappingTables, p1: int, p2: int) -> Decision:
         target = tables.group_of_output(table)
         if target in variable_of_group:
             edges.append((index, variable_of_group[target]))
-            agree = [[0 if choice[2] == layout else FORBIDDEN for layout in tables.layouts[target]] for choice in table.choices]
+            agree = [
+                [0 if choice[2] == layout else FORBIDDEN for layout in tables.layouts[target]]
+                for choice in table.choices
+            ]
             pair.append(np.array(agree, dtype=np.int64))
     unary.extend(np.zeros(len(tables.layouts[group]), dtype=np.int64) for group in groups)
     problem = SelectionProblem(
@@ -118,7 +121,9 @@ class BatchedSelection:
 
     def __init__(self, tables: MappingTables) -> None:
         self._tables = tables
-        self._variables = {group: index for index, group in enumerate(g for g, l in tables.layouts.items() if len(l) > 1)}
+        self._variables = {
+            group: index for index, group in enumerate(g for g, l in tables.layouts.items() if len(l) > 1)
+        }
         edges = []
         for table in tables.stages:
             if table.stage.inputs and len(table.in_layouts) > 1 and len(table.out_layouts) > 1:
@@ -149,9 +154,7 @@ class BatchedSelection:
         """
         tables, cache = self._tables, ComputeCache()
         constant = np.zeros(p1.size, dtype=np.int64)
-        unary: list[IntArray] = [
-            np.zeros((1, len(tables.layouts[group])), dtype=np.int64) for group in self._variables
-        ]
+        unary: list[IntArray] = [np.zeros(len(tables.layouts[group]), dtype=np.int64) for group in self._variables]
         pair: list[IntArray] = []
         for table in tables.stages:
             best = table.best_latency(p1, p2, cache)

@@ -52,7 +52,7 @@ class StageTable:
         return tuple((a, d, o) for a in self.algorithms for d in self.dataflows for o in self.out_layouts)
 
     def latency(self, p1: int, p2: int) -> IntArray:
-        """Cycles on one array shape: (in_layouts, algorithms, dataflows, out_layouts), ``FORBIDDEN`` where impossible."""
+        """Cycles on one shape: (in_layouts, algorithms, dataflows, out_layouts), ``FORBIDDEN`` where impossible."""
         compute = np.array(
             [[self.model.compute_cycles(self.stage, a, d, p1, p2) for d in self.dataflows] for a in self.algorithms],
             dtype=np.int64,

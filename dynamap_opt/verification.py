@@ -1,7 +1,7 @@
 """A second look at a plan: priced again from the network alone, in plain integers, one stage after another.
 
-Nothing of the tables or the solver that made the plan is used: each stage asks the cost model for the one choice the plan
-names, and layouts are followed from writer to reader by name.
+Nothing of the tables or the solver that made the plan is used: each stage asks the cost model for the one choice the
+plan names, and layouts are followed from writer to reader by name.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def _price(
     cycles = int(model.latency(load, compute, store))
     if (cycles, load, compute, store) != (row.cycles, row.load_cycles, row.compute_cycles, row.store_cycles):
         problems.append(
-            f"{where}: takes {cycles} cycles (load {load}, compute {compute}, store {store}), the plan says {row.cycles} "
-            f"({row.load_cycles}, {row.compute_cycles}, {row.store_cycles})"
+            f"{where}: takes {cycles} cycles (load {load}, compute {compute}, store {store}), the plan says "
+            f"{row.cycles} ({row.load_cycles}, {row.compute_cycles}, {row.store_cycles})"
         )
     return cycles, problems
 

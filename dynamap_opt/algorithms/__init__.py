@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from ..errors import DynamapError
+from dynamap_opt.errors import DynamapError
+
 from .base import Algorithm
 from .depthwise import Depthwise
 from .im2col import Im2col

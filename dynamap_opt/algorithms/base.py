@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from dynamap_opt.layouts import AxisWindows, Layout
+from dynamap_opt.lowering import ConvShape
 from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay
-
-from ..layouts import AxisWindows, Layout
-from ..lowering import ConvShape
 
 __all__ = ["Algorithm", "axis_windows"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dynamap_opt.layouts import AxisWindows, Layout
+from dynamap_opt.lowering import ConvShape
 from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay, grouped_cycles
 
-from ..layouts import AxisWindows, Layout
-from ..lowering import ConvShape
 from .im2col import Im2col
 
 __all__ = ["Depthwise"]

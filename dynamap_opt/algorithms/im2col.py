@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dynamap_opt.layouts import AxisWindows, Layout, LayoutKind
+from dynamap_opt.lowering import ConvShape
 from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay, array_cycles
 
-from ..layouts import AxisWindows, Layout, LayoutKind
-from ..lowering import ConvShape
 from .base import axis_windows
 
 __all__ = ["Im2col"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dynamap_opt.layouts import AxisWindows, Layout
+from dynamap_opt.lowering import ConvShape
 from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay, array_cycles
-
-from ..layouts import AxisWindows, Layout
-from ..lowering import ConvShape
 
 __all__ = ["Kn2row"]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from dynamap_opt.algorithms import Algorithm
+from dynamap_opt.layouts import Layout
+from dynamap_opt.lowering import Stage
 from dynamap_rtl import Cycles, Dataflow
-
-from ..algorithms import Algorithm
-from ..layouts import Layout
-from ..lowering import Stage
 
 __all__ = ["CostModel", "prefer_family"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dynamap_opt.algorithms import Algorithm
+from dynamap_opt.layouts import NHWC, Layout, gather_words, packed_words, scatter_words, tensor_words
+from dynamap_opt.lowering import Program, Stage, StageKind
 from dynamap_rtl import Cycles, Dataflow, Overlay, blocked_load_words, stage_cycles, stream_words, vector_cycles
 
-from ..algorithms import Algorithm
-from ..layouts import NHWC, Layout, gather_words, packed_words, scatter_words, tensor_words
-from ..lowering import Program, Stage, StageKind
 from .base import prefer_family
 
 __all__ = ["OverlayCost"]

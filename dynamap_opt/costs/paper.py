@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
+from dynamap_opt.algorithms import Algorithm
+from dynamap_opt.layouts import NHWC, Layout, LayoutKind
+from dynamap_opt.lowering import Program, Stage, StageKind, StoredTensor
 from dynamap_rtl import Cycles, Dataflow, Overlay, TimingConvention, array_cycles
 
-from ..algorithms import Algorithm
-from ..layouts import NHWC, Layout, LayoutKind
-from ..lowering import Program, Stage, StageKind, StoredTensor
 from .base import prefer_family
 
 __all__ = ["WINOGRAD_FORMAT", "PaperCost", "transfer_cycles"]

@@ -1,3 +1,45 @@
 """Networks: the intermediate representation, ONNX in and out, and the model zoo. Knows no hardware and no solver."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import ModelError, UnsupportedOperatorError
+from .ir import Layer, Network, Parameter, Tensor
+
+if TYPE_CHECKING:
+    from .onnx_export import export_onnx as export_onnx
+    from .onnx_export import write_onnx as write_onnx
+    from .onnx_import import import_onnx as import_onnx
+    from .zoo import build_model as build_model
+    from .zoo import model_names as model_names
+
+# Loaded when first used: whoever maps a zoo network does not need ONNX.
+_LAZY = {
+    "build_model": ".zoo",
+    "export_onnx": ".onnx_export",
+    "import_onnx": ".onnx_import",
+    "model_names": ".zoo",
+    "write_onnx": ".onnx_export",
+}
+
+__all__ = [
+    "Layer",
+    "ModelError",
+    "Network",
+    "Parameter",
+    "Tensor",
+    "UnsupportedOperatorError",
+    "build_model",
+    "export_onnx",
+    "import_onnx",
+    "model_names",
+    "write_onnx",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name], __name__), name)

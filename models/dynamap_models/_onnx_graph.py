@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,17 @@ from .ir import Activation, ActivationKind, Layer, Network, Tensor
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["Attribute", "GraphWriter", "Shape"]
+__all__ = ["Attribute", "GraphWriter", "Shape", "Value"]
 
 Shape = tuple[int, ...]
 Attribute = int | float | Sequence[int]
+
+
+class Value(NamedTuple):
+    """A value in the file and the shape ONNX gives it."""
+
+    name: str
+    shape: Shape
 
 
 class GraphWriter:
@@ -76,6 +83,10 @@ class GraphWriter:
                 raise ModelError(f"parameter {name!r} loads as shape {values.shape}, but is declared as {shape}")
             self._stored[name] = self.constant(name, values)
         return self._stored[name]
+
+    def bias(self, name: str | None, channels: int, layer: Layer) -> tuple[str, ...]:
+        """The optional third input of Conv, ConvTranspose and Gemm: none or one."""
+        return () if name is None else (self.parameter(name, (channels,), layer),)
 
     def reshape(self, value: str, shape: Shape) -> str:
         """``value`` as another shape of the same elements."""

@@ -105,8 +105,8 @@ class Activation:
 class Conv:
     """A 2-D convolution (cross-correlation) with bias and, where fused, an activation of its result.
 
-    ``weight`` names a parameter of shape (out_channels, in_channels / groups, kernel_h, kernel_w); ``bias``, if any, one
-    of shape (out_channels,).
+    ``weight`` names a parameter of shape (out_channels, in_channels / groups, kernel_h, kernel_w); ``bias``, if any,
+    one of shape (out_channels,).
     """
 
     in_channels: int
@@ -195,7 +195,7 @@ class ElementwiseKind(StrEnum):
 
 @dataclass(frozen=True)
 class Elementwise:
-    """Sum or product of its inputs; an input of one pixel is spread over the others' pixels (squeeze-and-excitation)."""
+    """Sum or product of its inputs; an input of one pixel is spread over the others' (squeeze-and-excitation)."""
 
     kind: ElementwiseKind
     activation: Activation | None = None

@@ -229,8 +229,8 @@ def groups_per_tile(dataflow: Dataflow, group: Gemm, p1: Cycles, p2: Cycles) -> 
 def grouped_cycles(dataflow: Dataflow, group: Gemm, p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
     """Cycles of ``group.count`` small products run as ⌈count / q⌉ block-diagonal ones of q groups each.
 
-    The products are (a, q·b, q·c) with zeros off the diagonal; see :func:`groups_per_tile` for q. The array cannot share
-    operands between groups, so that at best P1 (NS, WS) or P2 (IS) of its P1·P2 elements do useful work.
+    The products are (a, q·b, q·c) with zeros off the diagonal; see :func:`groups_per_tile` for q. The array cannot
+    share operands between groups, so that at best P1 (NS, WS) or P2 (IS) of its P1·P2 elements do useful work.
     """
     packed = groups_per_tile(dataflow, group, p1, p2)
     steady, slack = _steady(

@@ -73,9 +73,7 @@ def solve_with_plan(
     bound = objectives[0].item()
     if bound >= problem.infeasible_value:
         reason = "The reductions end with forbidden cells only: every assignment takes one."
-        return infeasible(
-            method="series-parallel", reason=reason, seconds=seconds, certificate=certificate, seed=seed
-        )
+        return infeasible(method="series-parallel", reason=reason, seconds=seconds, certificate=certificate, seed=seed)
     return price(
         problem,
         assignment=tuple(choices[0].tolist()),

@@ -42,7 +42,7 @@ def solve_brute_force(problem: SelectionProblem, *, time_limit: float | None = N
         if done and time_limit is not None and time.perf_counter() - started > time_limit:
             break
         numbers = np.arange(done, min(done + _BLOCK, count))
-        choices = [np.asarray(x) for x in np.unravel_index(numbers, problem.domain_sizes)] if problem.unary else []
+        choices = _decode(numbers, problem.domain_sizes)
         costs = _block_costs(problem, choices, len(numbers))
         k = int(costs.argmin())
         if costs[k] < min(best_cost, FINITE_LIMIT if problem.is_integer else math.inf):
@@ -75,6 +75,15 @@ def solve_brute_force(problem: SelectionProblem, *, time_limit: float | None = N
         nodes=count,
         seed=seed,
     )
+
+
+def _decode(numbers: NDArray[np.intp], sizes: tuple[int, ...]) -> list[NDArray[np.intp]]:
+    """The digits of numbers in the mixed base of the domain sizes, most significant first (numpy's own stops at 64)."""
+    digits: list[NDArray[np.intp]] = []
+    for size in reversed(sizes):
+        numbers, digit = np.divmod(numbers, size)
+        digits.append(digit)
+    return digits[::-1]
 
 
 def _block_costs(problem: SelectionProblem, choices: list[NDArray[np.intp]], length: int) -> NDArray[Any]:

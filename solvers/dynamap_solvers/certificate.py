@@ -58,7 +58,9 @@ def check_reduction(
         ProblemError: if the problem is a batch or has a resource limit.
     """
     if problem.is_batched or problem.usage is not None:
-        raise ProblemError("A reduction proves nothing about a batch or a resource limit; take instance(k), without usage.")
+        raise ProblemError(
+            "A reduction proves nothing about a batch or a resource limit; take instance(k), without usage."
+        )
     if isinstance(certificate, ReductionPlan):
         certificate = ReductionCertificate(certificate)
     plan = certificate.plan
@@ -68,7 +70,9 @@ def check_reduction(
     for number, step in enumerate(plan.steps):
         replay.apply(number, step)
     if replay.alive:
-        raise CertificateError(f"The sequence ends with {len(replay.alive)} variables left, among them {min(replay.alive)}.")
+        raise CertificateError(
+            f"The sequence ends with {len(replay.alive)} variables left, among them {min(replay.alive)}."
+        )
     optimum = replay.total
     if (optimum is None) != (bound is None):
         raise CertificateError(f"The claimed bound is {bound}, but the reductions end with {_shown(optimum)}.")
@@ -76,7 +80,7 @@ def check_reduction(
         return
     if not math.isfinite(bound):
         raise CertificateError(f"The claimed bound is {bound}; claim a finite number, or None for infeasible.")
-    tolerance = 0 if problem.is_integer else _FLOAT_TOLERANCE * max(1, replay.magnitude)
+    tolerance = 0 if problem.is_integer else _FLOAT_TOLERANCE * replay.magnitude
     if abs(Fraction(bound) - optimum) > tolerance:
         raise CertificateError(f"The claimed bound is {bound}, but the reductions end with {_shown(optimum)}.")
 
@@ -92,7 +96,7 @@ class _Replay:
         }
         cells = [cell for array in self.unary for cell in array]
         cells += [cell for _, _, table in self.tables.values() for row in table for cell in row]
-        self.magnitude = sum(abs(cell) for cell in cells if cell is not None)
+        self.magnitude = sum((abs(Fraction(cell)) for cell in cells if cell is not None), Fraction(0))
         self.choices = [list(range(len(costs))) for costs in self.unary]
         self.incident: list[set[int]] = [set() for _ in self.unary]
         for t, (i, j, _) in self.tables.items():
@@ -137,17 +141,23 @@ class _Replay:
         if i not in self.alive:
             raise CertificateError(f"{label} takes a variable that left before or never was.")
         if set(step.tables) != self.incident[i]:
-            raise CertificateError(f"{label} takes {len(step.tables)} tables, but the variable has {len(self.incident[i])}.")
+            raise CertificateError(
+                f"{label} takes {len(step.tables)} tables, but the variable has {len(self.incident[i])}."
+            )
         if tuple(self.other_end(t, i) for t in step.tables) != step.neighbours:
             raise CertificateError(f"{label} names neighbours {step.neighbours}, which its tables do not lead to.")
         if step.rule == "fixed":
             if len(self.choices[i]) != 1:
-                raise CertificateError(f"{label} needs a variable with one choice, and {len(self.choices[i])} are left.")
+                raise CertificateError(
+                    f"{label} needs a variable with one choice, and {len(self.choices[i])} are left."
+                )
         elif _DEGREE.get(step.rule) != len(step.tables) or len(set(step.neighbours)) != len(step.neighbours):
             raise CertificateError(f"{label} is not allowed at a variable with {len(step.tables)} tables.")
         if step.rule == "RII":
             j, k = step.neighbours
-            self.produce(label, step, [[self.through(i, step.tables, (y, z)) for z in self.all(k)] for y in self.all(j)])
+            self.produce(
+                label, step, [[self.through(i, step.tables, (y, z)) for z in self.all(k)] for y in self.all(j)]
+            )
         elif step.tables:
             # RI, and a fixed variable with any number of neighbours: its own cost goes to the first of them.
             for place, (t, j) in enumerate(zip(step.tables, step.neighbours, strict=True)):

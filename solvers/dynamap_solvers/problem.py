@@ -8,6 +8,7 @@ the resource this is PBQP (Scholz & Eckstein 2002), with it the problem of the I
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,9 @@ class SelectionProblem:
         raw_unary = [_as_costs(array, f"variable {name!r}") for name, array in zip(names, self.unary, strict=True)]
         store(self, "edges", tuple(_as_edge(e, edge, len(names)) for e, edge in enumerate(self.edges)))
         if len(self.pair) != len(self.edges):
-            raise ProblemError(f"There are {len(self.edges)} edges but {len(self.pair)} pair tables; give one per edge.")
+            raise ProblemError(
+                f"There are {len(self.edges)} edges but {len(self.pair)} pair tables; give one per edge."
+            )
         raw_pair = [_as_costs(array, self.edge_label(e)) for e, array in enumerate(self.pair)]
         dtype = _common_dtype([*raw_unary, *raw_pair])
         store(self, "unary", tuple(_read_only(array, dtype) for array in raw_unary))
@@ -127,10 +130,10 @@ class SelectionProblem:
         """The number of cost sets: the length of the batch axis, 1 where there is none."""
         for array in self.unary:
             if array.ndim == 2:
-                return array.shape[0]
+                return int(array.shape[0])
         for array in self.pair:
             if array.ndim == 3:
-                return array.shape[0]
+                return int(array.shape[0])
         return 1
 
     @property
@@ -240,7 +243,7 @@ class SelectionProblem:
     def _check_assignment(self, assignment: Sequence[int]) -> list[int]:
         if len(assignment) != self.num_variables:
             raise ProblemError(f"The assignment has {len(assignment)} entries for {self.num_variables} variables.")
-        choice = [int(x) for x in assignment]
+        choice = [_index(x, f"choice of variable {name!r}") for name, x in zip(self.names, assignment, strict=True)]
         for name, x, size in zip(self.names, choice, self.domain_sizes, strict=True):
             if not 0 <= x < size:
                 raise ProblemError(f"Variable {name!r} has no choice {x}: it has {size}, counted from 0.")
@@ -256,7 +259,9 @@ class SelectionProblem:
             if batch is None:
                 batch = array.shape[0], label
             if array.shape[0] != batch[0]:
-                raise ProblemError(f"The batch axis of {label} has length {array.shape[0]}, that of {batch[1]} {batch[0]}.")
+                raise ProblemError(
+                    f"The batch axis of {label} has length {array.shape[0]}, not {batch[0]}, that of {batch[1]}."
+                )
             if array.shape[0] == 0:
                 raise ProblemError(f"The batch axis of {label} is empty; give at least one cost set.")
 
@@ -272,8 +277,8 @@ class SelectionProblem:
         for e, ((i, j), table) in enumerate(zip(self.edges, self.pair, strict=True)):
             if table.ndim not in {2, 3} or table.shape[-2:] != (sizes[i], sizes[j]):
                 raise ProblemError(
-                    f"The table of {self.edge_label(e)} has shape {table.shape}; its ends have {sizes[i]} and {sizes[j]} "
-                    f"choices, so give ({sizes[i]}, {sizes[j]}), with or without a leading batch axis."
+                    f"The table of {self.edge_label(e)} has shape {table.shape}; by the choices of its ends "
+                    f"give ({sizes[i]}, {sizes[j]}), with or without a leading batch axis."
                 )
             check_batch(table, 2, self.edge_label(e))
 
@@ -286,14 +291,14 @@ class SelectionProblem:
                 label = self.edge_label(i) if i >= 0 else f"variable {self.names[k]!r}"
                 if self.is_integer:
                     raise ProblemError(
-                        f"A cost of {label} is 2**60 or more in magnitude and not FORBIDDEN (2**61); scale the costs down."
+                        f"A cost of {label} is 2**60 or more in size and not FORBIDDEN (2**61); scale it down."
                     )
-                raise ProblemError(f"A cost of {label} is NaN or negative infinity; use finite costs, or inf to forbid.")
+                raise ProblemError(f"A cost of {label} is NaN or negative infinity; be finite, or inf to forbid.")
             total += largest
         if self.is_integer and total >= FINITE_LIMIT:
             raise ProblemError(
-                f"The largest costs of all variables and edges add up to {total}, which is 2**60 or more: sums might not be "
-                "exact in 64 bits; scale the costs down."
+                f"The largest costs of all variables and edges add up to {total}, which is 2**60 or more: sums might "
+                "not be exact in 64 bits; scale the costs down."
             )
         if math.isinf(total):
             raise ProblemError("The largest costs of all variables and edges add up to infinity; scale the costs down.")
@@ -325,13 +330,17 @@ class SelectionProblem:
                 raise ProblemError(f"A usage of variable {name!r} is negative; usages count what is taken.")
         if sum(int(used.max()) for used in usages) >= FINITE_LIMIT:
             raise ProblemError("The largest usages add up to 2**60 or more; scale usages and limit down.")
-        for name, (start, end) in zip(self.names, self.intervals, strict=True):
+        intervals = []
+        for name, (raw_start, raw_end) in zip(self.names, self.intervals, strict=True):
+            start, end = (_index(time, f"interval of variable {name!r}") for time in (raw_start, raw_end))
+            intervals.append((start, end))
             if start > end:
                 raise ProblemError(f"The interval of variable {name!r} is reversed: ({start}, {end}).")
+        object.__setattr__(self, "usage_limit", _index(self.usage_limit, "usage limit"))
         if self.usage_limit < 0:
             raise ProblemError(f"The usage limit is {self.usage_limit}; it must not be negative.")
         object.__setattr__(self, "usage", tuple(usages))
-        object.__setattr__(self, "intervals", tuple((int(a), int(b)) for a, b in self.intervals))
+        object.__setattr__(self, "intervals", tuple(intervals))
 
 
 def _check_names(names: tuple[str, ...], count: int) -> None:
@@ -347,13 +356,20 @@ def _check_names(names: tuple[str, ...], count: int) -> None:
 def _as_edge(index: int, edge: Sequence[int], count: int) -> tuple[int, int]:
     if len(edge) != 2:
         raise ProblemError(f"Edge {index} is {tuple(edge)}; give the two variables it joins.")
-    i, j = int(edge[0]), int(edge[1])
+    i, j = (_index(end, f"end of edge {index}") for end in edge)
     for end in (i, j):
         if not 0 <= end < count:
             raise ProblemError(f"Edge {index} names variable {end}; there are {count}, counted from 0.")
     if i == j:
         raise ProblemError(f"Edge {index} joins variable {i} to itself; add its diagonal to the variable's own costs.")
     return i, j
+
+
+def _index(value: Any, label: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise ProblemError(f"The {label} is {value!r}; give an integer.") from error
 
 
 def _as_costs(array: Any, label: str) -> NDArray[Any]:
@@ -389,9 +405,9 @@ def _largest_finite(array: CostArray) -> int | float | None:
             high = int(np.max(array, initial=-FINITE_LIMIT, where=array != FORBIDDEN))
         if high >= FINITE_LIMIT or low <= -FINITE_LIMIT:
             return None
-        return max(abs(min(low, 0)), abs(max(high, 0))) if low < FINITE_LIMIT else 0
+        return max(-low, high, 0) if low < FINITE_LIMIT else 0
     if math.isnan(low) or low == -math.inf:
         return None
     if math.isinf(high):
         high = float(np.max(array, initial=0.0, where=np.isfinite(array)))
-    return max(abs(high), abs(low) if math.isfinite(low) else 0.0)
+    return float(max(abs(high), abs(low) if math.isfinite(low) else 0.0))

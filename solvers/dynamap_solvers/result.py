@@ -14,7 +14,7 @@ from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 __all__ = ["FLOAT_GAP", "Solution", "Status", "StopReason", "infeasible", "price"]
 
 FLOAT_GAP = 1e-9
-"""A float objective counts as proved when the bound is this near, relative to the largest of it and the single costs."""
+"""A float objective counts as proved when the bound is this near, relative to it or the largest single cost."""
 
 
 class Status(StrEnum):
@@ -104,7 +104,7 @@ def price(
     problem: SelectionProblem,
     *,
     assignment: tuple[int, ...] | None,
-    bound: int | float | None,
+    bound: float | None,
     method: str,
     stopped: StopReason,
     seconds: Mapping[str, float],
@@ -137,8 +137,8 @@ def price(
         if objective >= (FINITE_LIMIT if problem.is_integer else math.inf):
             assignment, objective = None, None
             reason = reason or "The assignment the method returned takes a forbidden cell or exceeds the usage limit."
-    unproved = StopReason.INCONCLUSIVE if stopped is StopReason.PROVED else stopped
-    status, stop = (Status.UNKNOWN if objective is None else Status.FEASIBLE), unproved
+    status = Status.UNKNOWN if objective is None else Status.FEASIBLE
+    stop: StopReason = StopReason.INCONCLUSIVE if stopped is StopReason.PROVED else stopped
     if objective is not None and bound is not None:
         slack = 0 if problem.is_integer else FLOAT_GAP * max(problem.magnitude, abs(objective))
         if bound > objective + slack:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dynamap_solvers._evaluate import assign, minimise
@@ -47,7 +48,8 @@ class ReductionPlan:
 
         Takes ``O((n + m) d^3)`` per cost set for ``d`` choices. The work goes chunk by chunk of the batch, so that
         intermediate tables stay in cache and need memory for one chunk per thread only. Fastest where the batch axis
-        is the one with stride 1: let the memory be ``(d_i, d_j, batch)`` and pass ``np.moveaxis(table, -1, 0)``, a view.
+        is the one with stride 1: let the memory be ``(d_i, d_j, batch)`` and pass the view
+        ``np.moveaxis(table, -1, 0)``.
 
         Args:
             unary: per variable ``(d_i,)`` or ``(batch, d_i)``, int64 or float64 throughout.
@@ -189,8 +191,8 @@ class _Reducer:
         if core:
             shown = ", ".join(map(str, core[:10])) + (", ..." if len(core) > 10 else "")
             raise NotSeriesParallelError(
-                f"The graph is not series-parallel: reductions leave a core of {len(core)} variables in which every degree "
-                f"is at least 3: {shown}.",
+                f"The graph is not series-parallel: reductions leave a core of {len(core)} variables in which every "
+                f"degree is at least 3: {shown}.",
                 witness=core,
                 core_edges=[(i, j) for i in core for j in sorted(self.adjacent[i]) if i < j],
             )

@@ -29,7 +29,7 @@ class Simplification:
         position: per variable of the original its index in ``problem``, or -1 if it left; then one choice is left.
         offset: what to add to objectives of ``problem``: ``()`` or ``(batch,)``, FORBIDDEN or inf where a fixed choice
             is forbidden.
-        dropped: the choices struck out, in order, as :class:`~dynamap_solvers.certificate.ReductionCertificate` has them.
+        dropped: the choices struck out, in order, as :class:`~dynamap_solvers.certificate.ReductionCertificate` has it.
         conflict: one sentence if a variable lost all its choices, so that no assignment is allowed; else empty.
     """
 
@@ -75,8 +75,8 @@ def drop_forbidden(problem: SelectionProblem) -> Simplification:
         if problem.usage is not None and problem.intervals[i][0] < problem.intervals[i][1]:
             too_much = left & (problem.usage[i] > problem.usage_limit)
             dropped += [(i, int(x)) for x in np.flatnonzero(too_much)]
-            left &= ~too_much
-            if not left.any():
+            alive[i] = left & ~too_much
+            if not alive[i].any():
                 conflict = conflict or (
                     f"Every allowed choice of variable {problem.names[i]!r} alone uses more than the limit of "
                     f"{problem.usage_limit}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -424,6 +425,14 @@ IMAGE = (1, 2, 3, 3)
         (Pool(PoolKind.MAX, (2, 2), (2, 2), (0, 0, 0, 0), False, (1, 0)), [IMAGE], IMAGE, {}, "at least those"),
         (Elementwise(ElementwiseKind.ADD), [IMAGE], IMAGE, {}, "needs at least two"),
         (Concat(), [IMAGE, IMAGE], (1, 5, 3, 3), {}, "correct the description"),
+        (Concat(), [IMAGE, (1, 2, 1, 3)], (1, 4, 3, 3), {}, "heights and widths must agree"),
+        (Concat(), [], (1, 5, 3, 3), {}, "reads no tensor"),
+        (PLAIN, [(1, 3, 3, 3)], IMAGE, {"w": np.ones((2, 2, 1, 1))}, "expects 2 input channels"),
+        (replace(PLAIN, groups=3), [IMAGE], IMAGE, {}, "3 groups, which must divide"),
+        (replace(PLAIN, groups=0), [IMAGE], IMAGE, {}, "0 groups, which must divide"),
+        (Elementwise(ElementwiseKind.ADD), [IMAGE, (1, 2, 1, 3)], IMAGE, {}, "or one have a single pixel"),
+        (Elementwise(ElementwiseKind.ADD), [IMAGE, (1, 1, 1, 1)], IMAGE, {}, "or one have a single pixel"),
+        (ChannelShuffle(3), [IMAGE], IMAGE, {}, "3 groups, which must divide"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_exported_is_refused_by_name(operation, inputs, output, parameters, sentence):

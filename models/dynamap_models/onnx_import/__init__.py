@@ -56,7 +56,7 @@ def import_onnx(
     if all(values[output].constant is not None for output in graph.outputs):
         raise ModelError(f"no output of {read.label} depends on its inputs; there is nothing to map")
     sites = [site_of(node, values) for node in nodes]
-    needed = set(graph.outputs).union(*(node.inputs for node in nodes))
+    needed = set(graph.outputs).union(*(filter(None, node.inputs) for node in nodes))
     inputs = tuple(entry.name for entry in graph.inputs if entry.name in values)
     state = Lowering(values=values, sites=sites, inputs=inputs)
     for site in sites:

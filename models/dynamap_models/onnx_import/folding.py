@@ -211,6 +211,12 @@ def _pad(site: Site, arrays: Sequence[Array], _shapes: Sequence[Shape]) -> Seque
     return [np.pad(arrays[0], list(zip(begins, ends, strict=True)), constant_values=value)]
 
 
+def _mean(array: Array, *, axis: tuple[int, ...]) -> Array:
+    if array.size == 0:
+        raise ZeroDivisionError("a mean of no elements")
+    return np.asarray(np.mean(array, axis=axis))
+
+
 def _reduction(function: Callable[..., Array]) -> _Fold:
     def apply(site: Site, arrays: Sequence[Array], _shapes: Sequence[Shape]) -> Sequence[Array]:
         axes = reduced_axes(site)
@@ -264,7 +270,7 @@ _FOLDS: Mapping[str, _Fold] = {
     "Reciprocal": _unary(np.reciprocal),
     "ReduceSum": _reduction(np.sum),
     "ReduceProd": _reduction(np.prod),
-    "ReduceMean": _reduction(np.mean),
+    "ReduceMean": _reduction(_mean),
     "ReduceMin": _reduction(np.min),
     "ReduceMax": _reduction(np.max),
 }

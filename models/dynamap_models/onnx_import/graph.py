@@ -109,10 +109,10 @@ class Node:
 
 @dataclass(frozen=True)
 class GraphInput:
-    """What the network reads: a name, the extents declared (None: dynamic) or None for an unknown rank."""
+    """What the network reads: a name, the extents declared (a name or None: dynamic) or None for an unknown rank."""
 
     name: str
-    declared: tuple[int | None, ...] | None
+    declared: tuple[int | str | None, ...] | None
     elem_type: int
 
 
@@ -179,17 +179,23 @@ def _read_input(entry: onnx.ValueInfoProto) -> GraphInput:
             raise ModelError(f"input {entry.name!r} is not a tensor; sequences, maps and optionals are not supported")
         return GraphInput(name=entry.name, declared=None, elem_type=TensorProto.FLOAT)
     tensor_type = entry.type.tensor_type
-    declared: tuple[int | None, ...] | None = None
+    declared: tuple[int | str | None, ...] | None = None
     if tensor_type.HasField("shape"):
         # Some exporters write -1 for a dynamic extent; zero is somebody's mistake and is reported as such.
         declared = tuple(
-            int(extent.dim_value) if extent.HasField("dim_value") and extent.dim_value >= 0 else None
+            int(extent.dim_value)
+            if extent.HasField("dim_value") and extent.dim_value >= 0
+            else extent.dim_param or None
             for extent in tensor_type.shape.dim
         )
     return GraphInput(name=entry.name, declared=declared, elem_type=tensor_type.elem_type)
 
 
 def _read_node(entry: onnx.NodeProto, source: Source) -> Node:
+    if not entry.op_type.isidentifier():
+        raise ModelError(
+            f"node {entry.name!r} names the operator {entry.op_type!r}, which is no name; the file is damaged"
+        )
     attributes: dict[str, AttributeProto] = {}
     node = Node(
         op_type=entry.op_type,
@@ -263,12 +269,12 @@ def resolve_input(entry: GraphInput, given: Mapping[str, Sequence[int]]) -> Shap
     else:
         if declared is None:
             raise ModelError(f"input {name!r} has no shape in the file; {_advice(name, (1, 3, 224, 224))}")
-        if len(declared) > 1 and declared[0] is None:
+        printed = ", ".join("?" if extent is None else str(extent) for extent in declared)
+        if len(declared) > 1 and not isinstance(declared[0], int):
             declared = (1, *declared[1:])
-        fixed = tuple(extent for extent in declared if extent is not None)
+        fixed = tuple(extent for extent in declared if isinstance(extent, int))
         if len(fixed) < len(declared):
-            printed = ", ".join("?" if extent is None else str(extent) for extent in declared)
-            example = tuple(extent or 224 for extent in declared)
+            example = tuple(extent if isinstance(extent, int) else 224 for extent in declared)
             raise ModelError(f"input {name!r} has the dynamic shape ({printed}); {_advice(name, example)}")
         shape = fixed
         if 0 in shape:
@@ -306,7 +312,8 @@ def _printed(attribute: AttributeProto) -> str:
         case AttributeProto.FLOAT:
             return f"{attribute.f:.7g}"
         case AttributeProto.STRING:
-            return attribute.s.decode("utf-8", "replace")
+            text = attribute.s.decode("utf-8", "replace")
+            return text if text.isprintable() else repr(text)
         case AttributeProto.INTS:
             return str(list(attribute.ints))
         case AttributeProto.FLOATS:

@@ -19,10 +19,10 @@ __all__ = ["SHAPE_FUNCTIONS", "ShapeFunction", "aligned_shape", "broadcast", "in
 
 ShapeFunction = Callable[[Site], Sequence[Shape]]
 
-# Operators whose every output has the first input's shape.
+# Operators whose output has the first input's shape.
 _LIKE_FIRST = """
-    Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization BitwiseNot Cast CastLike Ceil Celu Clip Cos Cosh CumSum
-    Dropout Elu Erf Exp Floor Gelu GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf
+    Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Cast CastLike Ceil Celu Clip Cos Cosh CumSum
+    Elu Erf Exp Floor Gelu GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf
     IsNaN LRN LeakyRelu Log LogSoftmax LpNormalization MeanVarianceNormalization Mish Neg Not Reciprocal Relu Round
     ScatterElements ScatterND Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh
     ThresholdedRelu Trilu
@@ -65,7 +65,16 @@ def aligned_shape(site: Site, index: int) -> Shape:
 
 
 def _like_first(site: Site) -> Sequence[Shape]:
-    return [site.shape(0)] * len(site.node.outputs)
+    return [site.shape(0)]
+
+
+def _dropout(site: Site) -> Sequence[Shape]:
+    return [site.shape(0), site.shape(0)]
+
+
+def _batch_normalization(site: Site) -> Sequence[Shape]:
+    shape = site.shape(0)
+    return [shape, *[shape[1:2]] * 4]
 
 
 def _broadcast(site: Site) -> Sequence[Shape]:
@@ -94,6 +103,8 @@ def _layer_normalization(site: Site) -> Sequence[Shape]:
 SHAPE_FUNCTIONS: Mapping[str, ShapeFunction] = {
     **dict.fromkeys(_LIKE_FIRST.split(), _like_first),
     **dict.fromkeys(_BROADCAST.split(), _broadcast),
+    "BatchNormalization": _batch_normalization,
+    "Dropout": _dropout,
     "PRelu": _prelu,
     "LayerNormalization": _layer_normalization,
     **WINDOW,

@@ -234,10 +234,10 @@ def _range(site: Site) -> Sequence[Shape]:
     if any(len(bound) != 1 for bound in bounds) or bounds[2][0] == 0 or not all(math.isfinite(b[0]) for b in bounds):
         raise site.fail("needs a start, a limit and a step other than zero, each one number")
     (start,), (limit,), (step,) = bounds
-    steps = max(0, math.ceil((limit - start) / step))
-    if steps > _LONGEST_RANGE:
-        raise site.fail(f"has {steps} steps, more than {_LONGEST_RANGE}, which is too large to be meant")
-    return [(steps,)]
+    steps = (limit - start) / step
+    if not steps <= _LONGEST_RANGE:
+        raise site.fail(f"has {steps:g} steps, more than {_LONGEST_RANGE}, which is too large to be meant")
+    return [(max(0, math.ceil(steps)) if math.isfinite(steps) else 0,)]
 
 
 def _constant(site: Site) -> Sequence[Shape]:

@@ -62,7 +62,7 @@ class ZooModel:
 ZOO: Mapping[str, ZooModel] = MappingProxyType(
     {
         "googlenet": ZooModel(googlenet, 1.58e9, 6_998_552),
-        "inception-v4": ZooModel(inception_v4, 12.25e9, 42_679_816),
+        "inception-v4": ZooModel(inception_v4, 12.26e9, 42_679_816),
         "resnet-18": ZooModel(resnet_18, 1.814e9, 11_689_512),
         "resnet-50": ZooModel(resnet_50, 4.089e9, 25_557_032),
         "vgg-16": ZooModel(vgg_16, 15.47e9, 138_357_544),

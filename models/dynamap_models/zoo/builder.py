@@ -121,13 +121,13 @@ class NetworkBuilder:
     ) -> str:
         """A convolution to ``channels`` output channels; without pads unless given (``pads="same"``: as TensorFlow)."""
         tensor = self.tensor(source)
-        if tensor.channels % groups or channels % groups:
+        if groups < 1 or tensor.channels % groups or channels % groups:
             raise ModelError(
                 f"convolution {name!r} has {groups} groups, which must divide its {tensor.channels} input and "
                 f"{channels} output channels"
             )
-        window, step, spread = _pair(kernel), _pair(stride), _pair(dilation)
-        padding = _pads(tensor, window, pads, stride=step, dilation=spread)
+        window, step, spread = _pair(name, kernel), _pair(name, stride), _pair(name, dilation)
+        padding = _pads(name, tensor, window, pads, stride=step, dilation=spread)
         height, width = _extents(tensor, window, padding, stride=step, dilation=spread)
         in_group = tensor.channels // groups
         operation = Conv(
@@ -165,7 +165,7 @@ class NetworkBuilder:
         self, name: str, source: str, channels: int, kernel: int | Pair, *, stride: int | Pair = 1, bias: bool = True
     ) -> str:
         """A transposed convolution without pads: output extent (size - 1) · stride + kernel."""
-        tensor, window, step = self.tensor(source), _pair(kernel), _pair(stride)
+        tensor, window, step = self.tensor(source), _pair(name, kernel), _pair(name, stride)
         # Of the window's positions, one in stride² meets any one output pixel.
         fan_in = max(1, tensor.channels * window[0] * window[1] // (step[0] * step[1]))
         operation = ConvTranspose(
@@ -208,8 +208,8 @@ class NetworkBuilder:
         count_pads: bool = False,
     ) -> str:
         """A pooling window; with ``ceil`` a last, incomplete window counts (Caffe's rule)."""
-        tensor, window, step = self.tensor(source), _pair(kernel), _pair(stride)
-        top, left, bottom, right = _pads(tensor, window, pads, stride=step)
+        tensor, window, step = self.tensor(source), _pair(name, kernel), _pair(name, stride)
+        top, left, bottom, right = _pads(name, tensor, window, pads, stride=step)
         height, width = _extents(tensor, window, (top, left, bottom, right), stride=step, ceil=ceil)
         extra = (
             max(0, (height - 1) * step[0] + window[0] - tensor.height - top - bottom),
@@ -238,6 +238,8 @@ class NetworkBuilder:
     def concat(self, name: str, sources: Sequence[str]) -> str:
         """Concatenation along the channels."""
         tensors = [self.tensor(source) for source in sources]
+        if not tensors:
+            raise ModelError(f"concatenation {name!r} joins nothing; it needs at least one tensor")
         if len({(tensor.height, tensor.width) for tensor in tensors}) != 1:
             raise ModelError(f"concatenation {name!r} joins {_sizes(tensors)}; heights and widths must agree")
         channels = sum(tensor.channels for tensor in tensors)
@@ -274,6 +276,8 @@ class NetworkBuilder:
         self, name: str, kind: ElementwiseKind, sources: tuple[str, ...], activation: Activation | None
     ) -> str:
         tensors = [self.tensor(source) for source in sources]
+        if len(tensors) < 2:
+            raise ModelError(f"layer {name!r} combines {len(tensors)} tensors; it needs at least two")
         full = max(tensors, key=lambda tensor: tensor.height * tensor.width)
         for tensor in tensors:
             if tensor.channels != full.channels or (tensor.height, tensor.width) not in {
@@ -300,6 +304,10 @@ class NetworkBuilder:
     def _describe(self, name: str, height: int, width: int, channels: int, *, vector: bool = False) -> str:
         if min(height, width, channels) < 1:
             raise ModelError(f"tensor {name!r} would be {height}x{width}x{channels}; every extent must be 1 or more")
+        if name in self._tensors:
+            raise ModelError(
+                f"tensor {name!r} of network {self._name!r} is written twice; give each layer its own name"
+            )
         shape = (1, channels) if vector else (1, channels, height, width)
         self._tensors[name] = Tensor(name, height, width, channels, shape)
         return name
@@ -322,22 +330,29 @@ def _normal(seed: int, name: str, shape: tuple[int, ...], *, deviation: float, m
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     values = generator.standard_normal(shape, dtype=np.float32)
     values *= np.float32(deviation)
-    values += np.float32(mean)
+    if mean:
+        values += np.float32(mean)
     return values
 
 
-def _pair(value: int | Pair) -> Pair:
-    return (value, value) if isinstance(value, int) else value
+def _pair(name: str, value: int | Pair) -> Pair:
+    """A kernel, stride or dilation in both directions."""
+    pair = (value, value) if isinstance(value, int) else value
+    if min(pair) < 1:
+        raise ModelError(f"kernel, stride and dilation of layer {name!r} must be 1 or more, not {value}")
+    return pair
 
 
-def _pads(tensor: Tensor, kernel: Pair, pads: PadsLike, *, stride: Pair, dilation: Pair = (1, 1)) -> Pads:
+def _pads(name: str, tensor: Tensor, kernel: Pair, pads: PadsLike, *, stride: Pair, dilation: Pair = (1, 1)) -> Pads:
     """Pads in the representation's order from any of the short forms."""
     if isinstance(pads, str):
         top, bottom = same_pads(tensor.height, kernel[0], stride=stride[0], dilation=dilation[0])
         left, right = same_pads(tensor.width, kernel[1], stride=stride[1], dilation=dilation[1])
         return (top, left, bottom, right)
     if isinstance(pads, int):
-        return (pads, pads, pads, pads)
+        pads = (pads, pads)
+    if min(pads) < 0:
+        raise ModelError(f"pads of layer {name!r} must be 0 or more, not {pads}")
     return (*pads, *pads) if len(pads) == 2 else pads
 
 

@@ -15,8 +15,8 @@ _BLOCKS = (6, 12, 24, 16)
 def densenet_121(*, seed: int) -> Network:
     """DenseNet-121 (bottlenecks, compression 0.5) at 224x224: every layer reads all earlier ones of its block.
 
-    Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks", 2016 (arXiv 1608.06993), Table 1.
-    A normalisation before a convolution (BN, ReLU, Conv) reads a concatenation and stays, as a scale and shift per
+    Huang, Liu, van der Maaten, Weinberger, "Densely connected convolutional networks", 2016 (arXiv 1608.06993), Table
+    1. A normalisation before a convolution (BN, ReLU, Conv) reads a concatenation and stays, as a scale and shift per
     channel; those after the first convolution and inside each bottleneck are folded. The softmax is left out.
 
     Published (torchvision): 2.834 GMAC and 7,978,856 parameters; folding removes 7,488 (58 bottlenecks of 128 channels

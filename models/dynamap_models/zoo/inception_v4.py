@@ -18,12 +18,13 @@ def inception_v4(*, seed: int) -> Network:
     """Inception-v4 at 299x299: 149 convolutions, 42 % of their work in 1x7, 7x1, 1x3 and 3x1 kernels.
 
     Szegedy, Ioffe, Vanhoucke, Alemi, "Inception-v4, Inception-ResNet and the impact of residual connections on
-    learning", 2016 (arXiv 1602.07261), Figures 3 to 9. Of two kernels 1x7 and 7x1 the order is that of the authors' code
+    learning", 2016 (arXiv 1602.07261), Figures 3 to 9. Kernels 1x7 and 7x1 follow each other as in the authors' code
     (TensorFlow-Slim). Batch normalisations are folded; dropout and softmax are left out.
 
-    Published: 12.25 GMAC (convolutions and classifier; the paper gives no figure, and counts that include batch
-    normalisations and pools read 12.27 to 12.31); 42,679,816 parameters in the timm library and its ancestors, 31,584 of
-    which folding removes.
+    The paper states neither figure. Published: 24.52 billion operations, that is 12.26 GMAC, in a public table of the
+    TensorFlow-Slim models (TensorFlow's profiler, batch 1, 1000 classes; this network has 12.254, and counts that
+    include normalisations and pools read up to 12.31); 42,679,816 parameters in the PyTorch versions (Cadene, timm),
+    31,584 of which folding removes.
     """
     net = NetworkBuilder("inception-v4", seed=seed)
     x = _stem(net, net.input("image", 3, 299, 299))

@@ -40,8 +40,9 @@ def mobilenet_v2(*, seed: int) -> Network:
     Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks", 2018 (arXiv 1801.04381), Table 2. Batch
     normalisations are folded, dropout and softmax are left out. Pads are TensorFlow's, as in the authors' code.
 
-    Published: 300 M multiply-adds, 3.4 M parameters (Table 4). The table of the authors' code says 3.47 M, torchvision
-    has 3,504,872, and only folded normalisations (17,056 fewer) and an odd rounding lead from that to 3.4.
+    Published: 300 M multiply-adds (Table 4), exactly 300,774,272 as others count them; 3,504,872 parameters
+    (torchvision), 17,056 of which folding removes. The paper's own table says 3.4 M, 2.5 % less than this network has,
+    and does not say what it leaves out.
     """
     net = NetworkBuilder("mobilenet-v2", seed=seed)
     x = net.conv("conv1", net.input("image", 3, 224, 224), 32, 3, stride=2, pads="same", activation=RELU6)

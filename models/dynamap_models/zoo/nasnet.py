@@ -98,7 +98,7 @@ class _Cells:
         """One cell; a reduction cell halves the map of ``latest``."""
         net, stride = self._net, 2 if cell is _REDUCTION else 1
         if earlier != latest:
-            earlier = self._adjust(f"{name}/adjust", earlier, net.tensor(latest).height, filters)
+            earlier = self._adjust(f"{name}/adjust", earlier, net.tensor(latest).height, filters, cell)
         states = [net.conv(f"{name}/begin", latest, filters, 1), earlier]
         for index, halves in enumerate(cell.blocks):
             label = f"{name}/block{index + 1}"
@@ -131,11 +131,16 @@ class _Cells:
         x = net.depthwise(f"{name}/depthwise2", x, kernel, bias=False)
         return net.conv(f"{name}/pointwise2", x, filters, 1)
 
-    def _adjust(self, name: str, source: str, height: int, filters: int) -> str:
+    def _adjust(self, name: str, source: str, height: int, filters: int, cell: _Cell) -> str:
         """The earlier input at the later one's size and the cell's number of channels."""
         net = self._net
         if net.tensor(source).height == height:
-            return net.conv(name, source, filters, 1)
+            if cell is _NORMAL:
+                return net.conv(name, source, filters, 1)
+            # All that a reduction cell does with its earlier input begins with a ReLU.
+            rectified = net.conv(name, source, filters, 1, activation=RELU)
+            self._rectified[rectified] = rectified
+            return rectified
         halves = []
         for label, kernel in (("even", 1), ("odd", 2)):
             sampled = net.average_pool(f"{name}/{label}", source, kernel, stride=2, pads="same")

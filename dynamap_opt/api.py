@@ -1,0 +1,214 @@
+"""One public call for each command of the command line, under the same names; ``dynamap_opt`` re-exports them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynamap_models.ir import Network
+from dynamap_models.zoo import build_model, model_names
+
+from .board import Board, board_names, load_board
+from .comparison import StrategyResult, compare_strategies
+from .errors import DynamapError
+from .explanation import LayerExplanation, explain_plan, mapper_of
+from .mapping import map_network
+from .plan import Plan, load_plan
+from .verification import Verification, verify_plan
+
+__all__ = ["ModelSummary", "boards", "compare", "explain", "export_model", "load_model", "map", "models", "verify"]
+
+ModelLike = str | os.PathLike[str] | Network
+BoardLike = str | os.PathLike[str] | Board
+PlanLike = str | os.PathLike[str] | Plan
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A zoo network in four facts; ``input_shape`` is in ONNX order, batch included."""
+
+    name: str
+    macs: int
+    parameters: int
+    input_shape: tuple[int, ...]
+
+
+def models() -> tuple[ModelSummary, ...]:
+    """The zoo."""
+    summaries = []
+    for name in model_names():
+        network = build_model(name)
+        shape = network.tensors[network.inputs[0]].onnx_shape
+        summaries.append(ModelSummary(name, network.macs, network.parameter_count, shape))
+    return tuple(summaries)
+
+
+def boards() -> tuple[Board, ...]:
+    """The board presets."""
+    return tuple(load_board(name) for name in board_names())
+
+
+def _is_path(source: str) -> bool:
+    return source.endswith(".onnx") or os.sep in source or (source not in model_names() and Path(source).exists())
+
+
+def _lasting(source: str) -> str:
+    """A source as a plan remembers it: valid from any folder."""
+    return str(Path(source).resolve()) if _is_path(source) else source
+
+
+def load_model(source: str | os.PathLike[str], *, input_shapes: Mapping[str, Sequence[int]] | None = None) -> Network:
+    """A network by zoo name or by the path of an ONNX file.
+
+    Args:
+        source: a name that :func:`models` lists, or a path.
+        input_shapes: shapes of inputs that the file leaves open, in ONNX order, batch included.
+
+    Raises:
+        ModelError: when there is no such network or it cannot be read; the message says what to do.
+        DynamapError: when ``input_shapes`` is given for a zoo network.
+    """
+    if isinstance(source, str) and not _is_path(source):
+        network = build_model(source)
+        if input_shapes:
+            raise DynamapError(f"zoo network {source!r} has its own input shape; leave out --input-shape")
+        return network
+    from dynamap_models.onnx_import import import_onnx  # noqa: PLC0415 - zoo networks do without onnx
+
+    return import_onnx(source, input_shapes=input_shapes)
+
+
+def export_model(model: ModelLike, path: str | os.PathLike[str]) -> None:
+    """Write a network as an ONNX file, whole or not at all.
+
+    Raises:
+        ModelError: when it cannot be written.
+    """
+    from dynamap_models.onnx_export import write_onnx  # noqa: PLC0415 - needs onnx
+
+    write_onnx(model if isinstance(model, Network) else load_model(model), path)
+
+
+def map(  # noqa: A001 - the command's name; users write dynamap_opt.map
+    model: ModelLike,
+    board: BoardLike,
+    *,
+    array: tuple[int, int] | None = None,
+    algorithms: Iterable[str] | None = None,
+    dataflows: Iterable[str] | None = None,
+    cost: str = "overlay",
+    method: str = "auto",
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    allow_host: bool = False,
+    macs_per_dsp: int = 1,
+    time_limit: float | None = None,
+    threads: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Plan:
+    """Map a network onto a board; see :func:`dynamap_opt.mapping.map_network` for the options.
+
+    Args:
+        model: zoo name, ONNX path or network.
+        board: preset name, TOML path or board.
+        array: (P1, P2) to fix the shape.
+        algorithms: names or families to choose from.
+        dataflows: names to choose from.
+        cost: ``overlay`` or ``paper``.
+        method: of :func:`dynamap_solvers.solve`.
+        input_shapes: shapes an ONNX file leaves open.
+        allow_host: run what the overlay lacks on the host.
+        macs_per_dsp: 8-bit products per DSP slice and cycle.
+        time_limit: in seconds.
+        threads: cores to use.
+        progress: called with (shapes done, shapes in all).
+
+    Raises:
+        DynamapError, ModelError: on anything unusable.
+
+    >>> plan = map("squeezenet-1.1", "pynq-z2", array=(14, 14))
+    >>> plan.status, plan.latency_cycles == sum(layer.cycles for layer in plan.layers)
+    ('optimal', True)
+    """
+    shapes = {name: tuple(shape) for name, shape in (input_shapes or {}).items()}
+    network = model if isinstance(model, Network) else load_model(model, input_shapes=shapes)
+    return map_network(
+        network,
+        board if isinstance(board, Board) else load_board(board),
+        array=array,
+        algorithms=algorithms,
+        dataflows=dataflows,
+        cost=cost,
+        method=method,
+        allow_host=allow_host,
+        macs_per_dsp=macs_per_dsp,
+        time_limit=time_limit,
+        source="" if isinstance(model, Network) else _lasting(str(model)),
+        input_shapes=shapes,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def _plan_and_network(plan: PlanLike, model: ModelLike | None) -> tuple[Plan, Network]:
+    loaded = plan if isinstance(plan, Plan) else load_plan(plan)
+    if isinstance(model, Network):
+        return loaded, model
+    source = model or loaded.model.source
+    if not source:
+        raise DynamapError("the plan does not say where its network is; give the model as well")
+    return loaded, load_model(source, input_shapes=loaded.model.input_shapes or None)
+
+
+def explain(
+    plan: PlanLike,
+    layer: str | None = None,
+    *,
+    model: ModelLike | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[LayerExplanation, ...]:
+    """Why this choice: every alternative of every stage (or one), with the rest re-optimised.
+
+    Args:
+        plan: a plan or its file.
+        layer: name of a layer; all for None.
+        model: the network, where it is no longer at the place the plan names.
+        progress: called with (stages done, stages in all).
+
+    Raises:
+        DynamapError, ModelError: when plan or network cannot be read or do not belong together.
+    """
+    loaded, network = _plan_and_network(plan, model)
+    return explain_plan(loaded, mapper_of(loaded, network), layer=layer, progress=progress)
+
+
+def verify(plan: PlanLike, *, model: ModelLike | None = None, explore: bool = False) -> Verification:
+    """Price a plan again from the network alone and check its certificate.
+
+    Args:
+        plan: a plan or its file.
+        model: the network, where it is no longer at the place the plan names.
+        explore: also solve every other array shape again.
+
+    Raises:
+        DynamapError, ModelError: when plan or network cannot be read or do not belong together.
+    """
+    loaded, network = _plan_and_network(plan, model)
+    return verify_plan(loaded, mapper_of(loaded, network), explore=explore)
+
+
+def compare(
+    model: ModelLike,
+    board: BoardLike,
+    *,
+    cost: str = "overlay",
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    allow_host: bool = False,
+    threads: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[StrategyResult, ...]:
+    """The joint optimum against fixed strategies; see :func:`dynamap_opt.comparison.compare_strategies`."""
+    network = model if isinstance(model, Network) else load_model(model, input_shapes=input_shapes)
+    found = board if isinstance(board, Board) else load_board(board)
+    return compare_strategies(network, found, cost=cost, allow_host=allow_host, threads=threads, progress=progress)

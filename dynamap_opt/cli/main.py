@@ -1,0 +1,70 @@
+"""The parser, and the one place where exceptions become sentences and exit codes.
+
+Exit codes: 0 done and what was asked for holds; 1 done but it does not hold; 2 unusable input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from dynamap_models.errors import ModelError
+from dynamap_opt.errors import DynamapError
+from dynamap_rtl import OverlayError
+from dynamap_solvers.errors import SolverError
+
+from . import listing, mapping, plans, studies
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, and where to look."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="dynamap",
+        description="Provably optimal mapping of convolutional networks onto FPGA systolic-array overlays.",
+    )
+    from dynamap_opt import __version__  # noqa: PLC0415 - reading it costs a little
+
+    parser.add_argument("--version", action="version", version=f"dynamap {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (listing, mapping, plans, studies):
+        module.add_commands(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code.
+
+    Args:
+        arguments: the command line without the program's name; ``sys.argv`` for None.
+    """
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as stop:  # argparse has printed its sentence
+        return int(stop.code or 0)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        code = run(options)
+        sys.stdout.flush()
+    except (DynamapError, ModelError, OverlayError, SolverError) as error:
+        sys.stderr.write(f"dynamap: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("dynamap: interrupted\n")
+        return _INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code

@@ -1,0 +1,146 @@
+"""``dynamap compare``, ``dynamap survey`` and ``dynamap timing``: measurements over many explorations."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from typing import Any
+
+from dynamap_models.zoo import model_names
+from dynamap_opt import api
+from dynamap_opt.board import board_names, load_board
+from dynamap_opt.study import peak_memory_bytes, survey, time_explorations
+
+from .options import add_json, add_model, input_shapes, names
+from .output import Output, Progress, integer, percent, seconds, table
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any) -> None:
+    """Add the three commands to the parser."""
+    compare = commands.add_parser("compare", help="the joint optimum against fixed strategies and the two-step search")
+    add_model(compare)
+    add_json(compare)
+    compare.set_defaults(run=_compare)
+    survey_ = commands.add_parser("survey", help="the optimum of many networks on many boards")
+    survey_.add_argument("--models", type=names, metavar="LIST", help="zoo names or ONNX files (default: the zoo)")
+    survey_.add_argument("--boards", type=names, metavar="LIST", help="presets or TOML files (default: all presets)")
+    survey_.add_argument("--cost", default="overlay", choices=("overlay", "paper"), help="cost preset")
+    add_json(survey_)
+    survey_.set_defaults(run=_survey)
+    timing = commands.add_parser("timing", help="how long exploration takes, and how that grows with layers and shapes")
+    add_model(timing)
+    add_json(timing)
+    timing.set_defaults(run=_timing)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    output = Output(options.json)
+    progress = Progress("comparing strategies")
+    results = api.compare(
+        options.model,
+        options.board,
+        cost=options.cost,
+        input_shapes=input_shapes(options) or None,
+        allow_host=options.allow_host,
+        threads=options.threads,
+        progress=progress,
+    )
+    progress.close()
+    columns = [
+        ("strategy", "left"),
+        ("array", "right"),
+        ("cycles", "right"),
+        ("latency", "right"),
+        ("slower by", "right"),
+    ]
+    rows = [
+        (
+            result.strategy,
+            f"{result.array[0]}x{result.array[1]}",
+            integer(result.latency_cycles),
+            seconds(result.latency_s),
+            percent(result.loss) if result.loss else "",
+        )
+        for result in results
+    ]
+    output.print(table(columns, rows, title=f"{options.model} on {options.board}, cost preset {options.cost}"))
+    output.json("comparison", {"strategies": [asdict(result) for result in results]})
+    return 0
+
+
+def _survey(options: argparse.Namespace) -> int:
+    output = Output(options.json)
+    networks = [api.load_model(name) for name in options.models or model_names()]
+    boards = [load_board(name) for name in options.boards or board_names()]
+    progress = Progress("mapping networks onto boards")
+    rows = survey(networks, boards, cost=options.cost, progress=progress)
+    progress.close()
+    columns = (
+        "model",
+        "board",
+        "array",
+        "cycles",
+        "latency",
+        "over compute bound",
+        "over bandwidth bound",
+        "MACs by",
+        "s",
+    )
+    left = {"model", "board", "MACs by"}
+    output.print(
+        table(
+            [(column, "left" if column in left else "right") for column in columns],
+            [
+                (
+                    row.model,
+                    row.board,
+                    f"{row.array[0]}x{row.array[1]}",
+                    integer(row.latency_cycles),
+                    seconds(row.latency_s),
+                    f"{row.latency_cycles / row.compute_bound:.2f}x",
+                    f"{row.latency_cycles / row.bandwidth_bound:.2f}x",
+                    ", ".join(
+                        f"{name} {percent(share)}" for name, share in sorted(row.shares.items(), key=lambda i: -i[1])
+                    ),
+                    f"{row.seconds:.2f}",
+                )
+                for row in rows
+            ],
+        )
+    )
+    output.json("survey", {"rows": [asdict(row) for row in rows]})
+    return 0
+
+
+def _timing(options: argparse.Namespace) -> int:
+    output = Output(options.json)
+    network = api.load_model(options.model, input_shapes=input_shapes(options) or None)
+    board = load_board(options.board)
+    progress = Progress("timing explorations")
+    rows = time_explorations(network, board, cost=options.cost, threads=options.threads, progress=progress)
+    progress.close()
+    columns = ("stages", "convolutions", "shapes", "tables", "exploration", "ns per stage and shape")
+    output.print(
+        table(
+            [(column, "right") for column in columns],
+            [
+                (
+                    integer(row.stages),
+                    integer(row.convolutions),
+                    integer(row.shapes),
+                    seconds(row.table_seconds),
+                    seconds(row.explore_seconds),
+                    f"{row.explore_seconds / row.stages / row.shapes * 1e9:.0f}",
+                )
+                for row in rows
+            ],
+            title=f"{network.name} on {board.name}, {options.threads} threads",
+        )
+    )
+    memory = f"{peak_memory_bytes() / 2**20:.0f} MiB"
+    output.print(f"processor time of this whole process {seconds(time.process_time())}, peak memory {memory}")
+    output.json("timing", {"rows": [asdict(row) for row in rows], "peak_memory_bytes": peak_memory_bytes()})
+    return 0

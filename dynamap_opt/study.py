@@ -1,0 +1,170 @@
+"""Measurements over many explorations: networks by boards, and how the time grows."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dynamap_models.ir import Layer, Network
+from dynamap_solvers import FORBIDDEN
+
+from .board import Board
+from .exploration import ArrayShapes, explore_shapes
+from .mapping import Mapper, map_network
+
+__all__ = ["SurveyRow", "TimingRow", "peak_memory_bytes", "survey", "time_explorations", "truncate"]
+
+
+@dataclass(frozen=True)
+class SurveyRow:
+    """The optimum of one network on one board.
+
+    ``compute_bound`` and ``bandwidth_bound`` are lower bounds in cycles: the direct multiply-accumulates over the
+    array's elements (which Winograd may beat), and the DRAM port cycles of the cheapest load or store of every stage.
+    ``shares`` are the parts of the array's direct multiply-accumulates that each family computes.
+    """
+
+    model: str
+    board: str
+    array: tuple[int, int]
+    latency_cycles: int
+    latency_s: float
+    compute_bound: float
+    bandwidth_bound: int
+    shares: dict[str, float]
+    layers: dict[str, int]
+    seconds: float
+
+
+def bandwidth_bound(mapper: Mapper) -> int:
+    """Cycles no mapping can go below, whatever the array: the port's work if each stage had its cheapest layouts."""
+    total = 0
+    for table in mapper.tables.stages:
+        load = int(table.load.min())
+        store = int(table.store.min())
+        if load < FORBIDDEN and store < FORBIDDEN:
+            total += max(load, store)
+    return total
+
+
+def survey(
+    networks: Sequence[Network],
+    boards: Sequence[Board],
+    *,
+    cost: str = "overlay",
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[SurveyRow, ...]:
+    """Every network on every board; operators the overlay lacks are left to the host."""
+    rows = []
+    for network in networks:
+        for board in boards:
+            start = time.perf_counter()
+            plan = map_network(network, board, cost=cost, allow_host=True)
+            elapsed = time.perf_counter() - start
+            macs: dict[str, int] = defaultdict(int)
+            layers: dict[str, int] = defaultdict(int)
+            for layer in plan.layers:
+                if layer.dataflow is not None:
+                    macs[layer.algorithm] += layer.macs
+                    layers[layer.algorithm] += 1
+            rows.append(
+                SurveyRow(
+                    model=network.name,
+                    board=board.name,
+                    array=plan.array,
+                    latency_cycles=plan.latency_cycles,
+                    latency_s=plan.latency_s,
+                    compute_bound=sum(macs.values()) / (plan.array[0] * plan.array[1]),
+                    bandwidth_bound=bandwidth_bound(Mapper(network, board, cost=cost, allow_host=True)),
+                    shares={name: count / max(1, sum(macs.values())) for name, count in sorted(macs.items())},
+                    layers=dict(sorted(layers.items())),
+                    seconds=elapsed,
+                )
+            )
+            if progress is not None:
+                progress(len(rows), len(networks) * len(boards))
+    return tuple(rows)
+
+
+@dataclass(frozen=True)
+class TimingRow:
+    """Seconds to build the tables and explore, for the first ``stages`` stages and ``shapes`` array shapes."""
+
+    stages: int
+    convolutions: int
+    shapes: int
+    table_seconds: float
+    explore_seconds: float
+
+
+def truncate(network: Network, layers: int) -> Network:
+    """The first layers of a network, at least up to its first convolution; what nobody reads becomes an output."""
+    kept: list[Layer] = list(network.layers[: max(1, layers)])
+    written = {layer.output for layer in kept}
+    read = {name for layer in kept for name in layer.inputs}
+    outputs = tuple(layer.output for layer in kept if layer.output not in read)
+    names = {*network.inputs, *written}
+    parameters = {
+        name: parameter
+        for name, parameter in network.parameters.items()
+        if any(name in vars(layer.operation).values() for layer in kept)
+    }
+    return Network(
+        f"{network.name}[:{layers}]",
+        tuple(name for name in network.inputs if name in read),
+        outputs,
+        tuple(kept),
+        {name: tensor for name, tensor in network.tensors.items() if name in names},
+        parameters,
+    )
+
+
+def time_explorations(
+    network: Network,
+    board: Board,
+    *,
+    cost: str = "overlay",
+    threads: int = 2,
+    steps: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[TimingRow, ...]:
+    """How the exploration's time grows: with the layers over all shapes, then with the shapes over all layers."""
+    first = next(i for i, layer in enumerate(network.layers) if layer in tuple(network.convolutions()))
+    cases: list[tuple[Network, float]] = []
+    for step in range(1, steps + 1):
+        count = max(first + 1, len(network.layers) * step // steps)
+        cases.append((network if step == steps else truncate(network, count), 1.0))
+    cases += [(network, step / steps) for step in range(1, steps)]
+    rows = []
+    for index, (part, share) in enumerate(cases):
+        start = time.perf_counter()
+        mapper = Mapper(part, board, cost=cost, allow_host=True)
+        built = time.perf_counter()
+        every = mapper.shapes()
+        # An even sample keeps the mixture of tall and wide shapes.
+        chosen = np.linspace(0, len(every) - 1, max(1, round(len(every) * share))).astype(np.int64)
+        explore_shapes(mapper.tables, ArrayShapes(every.p1[chosen], every.p2[chosen]), threads=threads)
+        rows.append(
+            TimingRow(
+                stages=len(mapper.tables.stages),
+                convolutions=sum(1 for _ in part.convolutions()),
+                shapes=len(chosen),
+                table_seconds=built - start,
+                explore_seconds=time.perf_counter() - built,
+            )
+        )
+        if progress is not None:
+            progress(index + 1, len(cases))
+    return tuple(rows)
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
