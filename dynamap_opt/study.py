@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import resource
+import os
+import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -15,10 +16,11 @@ from dynamap_models.ir import Layer, Network
 from dynamap_solvers import FORBIDDEN
 
 from .board import Board
+from .errors import DynamapError
 from .exploration import ArrayShapes, explore_shapes
 from .mapping import Mapper, map_network
 
-__all__ = ["SurveyRow", "TimingRow", "peak_memory_bytes", "survey", "time_explorations", "truncate"]
+__all__ = ["ProcessRun", "SurveyRow", "TimingRow", "run_processes", "survey", "time_explorations", "truncate"]
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,37 @@ def time_explorations(
     return tuple(rows)
 
 
-def peak_memory_bytes() -> int:
-    """The most memory this process has held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+@dataclass(frozen=True)
+class ProcessRun:
+    """One whole process, interpreter start and imports included."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def run_processes(
+    command: Sequence[str], runs: int = 5, progress: Callable[[int, int], None] | None = None
+) -> tuple[ProcessRun, ...]:
+    """Run a command several times, its output thrown away, and take the operating system's account of each.
+
+    Raises:
+        DynamapError: when the command fails.
+    """
+    results = []
+    for index in range(runs):
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603 - ours
+        assert process.stderr is not None
+        complaint = process.stderr.read().decode(errors="replace").strip()
+        process.stderr.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise DynamapError(f"the timed command failed: {complaint or process.returncode}")
+        unit = 1 if sys.platform == "darwin" else 1024
+        results.append(ProcessRun(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit))
+        if progress is not None:
+            progress(index + 1, runs)
+    return tuple(results)

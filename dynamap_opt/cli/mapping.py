@@ -18,6 +18,10 @@ from .output import Output, Progress, integer, percent, seconds, table
 
 __all__ = ["add_commands", "plan_csv"]
 
+_COLUMNS = ("layer", "operation", "in", "out", "algorithm", "flow", "stored as", "cycles", "utilization", "bound by")
+# Narrower terminals do without the shapes.
+_ROOMY = 145
+
 
 def add_commands(commands: Any) -> None:
     """Add ``map`` to the parser."""
@@ -62,11 +66,17 @@ def _map(options: argparse.Namespace) -> int:
 
 
 def _print(output: Output, plan: Plan) -> None:
-    rows = [_row(layer) for layer in plan.layers]
-    rows.append(("total", "", "", "", "", "", "", integer(plan.latency_cycles), percent(_utilization(plan)), ""))
-    columns = ("layer", "operation", "in", "out", "algorithm", "flow", "stored as", "cycles", "utilization", "bound by")
-    numbers = {"cycles", "utilization"}
-    output.print(table([(c, "right" if c in numbers else "left") for c in columns], rows, footer=True))
+    columns = list(_COLUMNS)
+    if output.console.width < _ROOMY:
+        columns = [column for column in columns if column not in {"in", "out"}]
+    total = {
+        "layer": "total",
+        "cycles": integer(plan.latency_cycles),
+        "utilization": percent(_utilization(plan)),
+    }
+    rows = [*map(_row, plan.layers), total]
+    sides = [(column, "right" if column in {"cycles", "utilization"} else "left") for column in columns]
+    output.print(table(sides, [[row.get(column, "") for column in columns] for row in rows], footer=True))
     board = plan.board
     elements, available = plan.array[0] * plan.array[1], int(board["array_dsp"]) * plan.overlay["macs_per_dsp"]
     output.print(
@@ -113,19 +123,19 @@ def _utilization(plan: Plan) -> float:
     return worked / plan.latency_cycles if plan.latency_cycles else 0.0
 
 
-def _row(layer: LayerPlan) -> tuple[str, ...]:
-    return (
-        layer.name,
-        layer.operation + (" + add" if len(layer.layers) > 1 else ""),
-        "x".join(map(str, layer.input_shape)),
-        "x".join(map(str, layer.output_shape)),
-        layer.algorithm,
-        layer.dataflow or "",
-        layer.output_layout,
-        integer(layer.cycles),
-        percent(layer.utilization) if layer.dataflow else "",
-        layer.bound_by if layer.cycles else "",
-    )
+def _row(layer: LayerPlan) -> dict[str, str]:
+    return {
+        "layer": layer.name,
+        "operation": layer.operation + (" + add" if len(layer.layers) > 1 else ""),
+        "in": "x".join(map(str, layer.input_shape)),
+        "out": "x".join(map(str, layer.output_shape)),
+        "algorithm": layer.algorithm,
+        "flow": layer.dataflow or "",
+        "stored as": layer.output_layout,
+        "cycles": integer(layer.cycles),
+        "utilization": percent(layer.utilization) if layer.dataflow else "",
+        "bound by": layer.bound_by if layer.cycles else "",
+    }
 
 
 def plan_csv(plan: Plan) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import time
+import statistics
+import sys
 from dataclasses import asdict
 from typing import Any
 
 from dynamap_models.zoo import model_names
 from dynamap_opt import api
 from dynamap_opt.board import board_names, load_board
-from dynamap_opt.study import peak_memory_bytes, survey, time_explorations
+from dynamap_opt.study import run_processes, survey, time_explorations
 
 from .options import add_json, add_model, input_shapes, names
 from .output import Output, Progress, integer, percent, seconds, table
@@ -119,9 +120,36 @@ def _timing(options: argparse.Namespace) -> int:
     output = Output(options.json)
     network = api.load_model(options.model, input_shapes=input_shapes(options) or None)
     board = load_board(options.board)
+    progress = Progress("timing whole processes")
+    command = [sys.executable, "-m", "dynamap_opt", "map", options.model, "--board", options.board, "--allow-host"]
+    command += ["--cost", options.cost, "--threads", str(options.threads), "--json", "-"]
+    for name, shape in input_shapes(options).items():
+        command += ["--input-shape", f"{name}={','.join(map(str, shape))}"]
+    runs = run_processes(command, progress=progress)
+    progress.close()
     progress = Progress("timing explorations")
     rows = time_explorations(network, board, cost=options.cost, threads=options.threads, progress=progress)
     progress.close()
+    walls = [run.wall_seconds for run in runs]
+    output.print(
+        table(
+            [
+                (column, "right")
+                for column in ("runs", "least", "median", "most", "median processor time", "peak memory")
+            ],
+            [
+                (
+                    integer(len(runs)),
+                    seconds(min(walls)),
+                    seconds(statistics.median(walls)),
+                    seconds(max(walls)),
+                    seconds(statistics.median(run.cpu_seconds for run in runs)),
+                    f"{max(run.peak_bytes for run in runs) / 2**20:.0f} MiB",
+                )
+            ],
+            title=f"whole process: dynamap map {options.model} --board {options.board}, {options.threads} threads",
+        )
+    )
     columns = ("stages", "convolutions", "shapes", "tables", "exploration", "ns per stage and shape")
     output.print(
         table(
@@ -137,10 +165,8 @@ def _timing(options: argparse.Namespace) -> int:
                 )
                 for row in rows
             ],
-            title=f"{network.name} on {board.name}, {options.threads} threads",
+            title="growth with the layers (first rows) and with the shapes",
         )
     )
-    memory = f"{peak_memory_bytes() / 2**20:.0f} MiB"
-    output.print(f"processor time of this whole process {seconds(time.process_time())}, peak memory {memory}")
-    output.json("timing", {"rows": [asdict(row) for row in rows], "peak_memory_bytes": peak_memory_bytes()})
+    output.json("timing", {"processes": [asdict(run) for run in runs], "rows": [asdict(row) for row in rows]})
     return 0

@@ -22,7 +22,7 @@ from dynamap_solvers.problem import FINITE_LIMIT, FORBIDDEN, CostArray
 __all__ = ["assign", "minimise"]
 
 _CHUNK_CELLS = 1 << 17  # 1 MiB of the largest table: fastest of 2**14..2**18, where calls and cache misses balance
-_CHUNK_LIMITS = 64, 8192
+_CHUNK_LIMITS = 16, 8192
 _BROADCAST_CELLS = 1 << 13  # below this the calls cost more than the cells
 
 _Array = NDArray[Any]  # int64 or float64, batch axis last, of length 1 where all cost sets share the array
@@ -250,14 +250,12 @@ def _series(left: _Array, right: _Array, pool: _Pool) -> _Array:
     if best.size * left.shape[0] <= _BROADCAST_CELLS:
         np.min(left[:, :, None] + right[:, None, :], axis=0, out=best)
         return best
-    # Row by row, so that what is added and compared stays in cache: near one cell per cycle, against a third of that
-    # for the whole cube at once.
-    candidate = pool.take(best.shape[1:])
-    for row, left_of_row in zip(best, left.swapaxes(0, 1), strict=True):
-        np.add(left_of_row[0], right[0], out=row)
-        for x in range(1, left.shape[0]):
-            np.add(left_of_row[x], right[x], out=candidate)
-            np.minimum(row, candidate, out=row)
+    # Choice by choice, so that the temporary is no larger than the table that arises; both come from the pool.
+    candidate = pool.take(best.shape)
+    np.add(left[0][:, None], right[0][None], out=best)
+    for x in range(1, left.shape[0]):
+        np.add(left[x][:, None], right[x][None], out=candidate)
+        np.minimum(best, candidate, out=best)
     pool.give(candidate)
     return best
 

@@ -156,6 +156,28 @@ def test_names_missing_or_repeated_among_inputs_and_initializers():
     refused(nameless, "input without a name of its own")
 
 
+def test_names_that_are_no_text():
+    data = model([node("Relu", "x", "y", "QQQQ")]).SerializeToString()
+    for name in (b"QQQQ", b"Relu"):
+        refused(data.replace(name, b"\xff\xfe\xff\xfe"), "not text", "damaged")
+
+
+def test_a_constant_with_two_results():
+    refused(
+        model([helper.make_node("Constant", [], ["k", "l"], name="n", value_float=1.0), node("Add", "x l", "y")]),
+        "writes 2",
+    )
+    refused(model([node("Shape", "x", "k l"), node("Reshape", "x l", "y")]), "writes 2 tensors", "1 output")
+
+
+def test_a_constant_output_without_elements():
+    refused(
+        model([node("Relu", "x", "y"), node("Identity", "e", "z")], {"e": constant(0)}, outputs="y z"),
+        "output 'z'",
+        "zero-sized",
+    )
+
+
 def test_a_node_that_writes_nothing():
     refused(model([helper.make_node("Relu", ["x"], [], name="n"), node("Relu", "x", "y")]), "'n' writes nothing")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from dynamap_solvers import FORBIDDEN, SelectionProblem
 
 MakeProblem = Callable[..., SelectionProblem]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from dynamap_solvers import ProblemError, SelectionProblem, Status, StopReason, ilp, solve
 
 BACKENDS = ["ilp-highs", "ilp-cbc"]

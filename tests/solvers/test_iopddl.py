@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dynamap_solvers import FORBIDDEN, ProblemError, SelectionProblem, SolverError, read_iopddl, solve, write_iopddl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from dynamap_solvers import FORBIDDEN, ProblemError, SelectionProblem, SolverError, read_iopddl, solve, write_iopddl
 
 INSTANCES = os.environ.get("DYNAMAP_IOPDDL_DIR")
 

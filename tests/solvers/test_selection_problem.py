@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from dynamap_solvers import FORBIDDEN, ProblemError, SelectionProblem
 
 TWO = (np.array([1, 2]), np.array([3, 4, 5]))

@@ -8,6 +8,7 @@ import random
 import networkx as nx
 import numpy as np
 import pytest
+
 from dynamap_solvers import (
     FORBIDDEN,
     CertificateError,

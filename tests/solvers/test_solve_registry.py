@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import dynamap_solvers
 import numpy as np
 import pytest
+
+import dynamap_solvers
 from dynamap_solvers import (
     METHODS,
     ProblemError,

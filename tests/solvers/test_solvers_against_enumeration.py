@@ -7,6 +7,9 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
 from dynamap_solvers import (
     FORBIDDEN,
     CertificateError,
@@ -23,8 +26,6 @@ from dynamap_solvers import (
     solve,
     solve_batch,
 )
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
 
 COSTS = st.integers(-40, 60).map(lambda cell: FORBIDDEN if cell > 50 else cell)
 QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -16,6 +16,8 @@ from onnx import TensorProto, numpy_helper
 from dynamap_models.errors import ModelError
 from dynamap_models.ir import Parameter
 
+from .source import text_of
+
 __all__ = [
     "ELEMENT_TYPES",
     "FLOAT_TYPES",
@@ -184,7 +186,7 @@ def _external(tensor: TensorProto, shape: Shape, what: str, folder: Path | None)
     """A loader of external data, after checking that the file exists, lies in ``folder`` and is long enough."""
     if folder is None:
         raise ModelError(f"{what} keeps its data in another file; give the model as a path, so that it can be found")
-    entries = {entry.key: entry.value for entry in tensor.external_data}
+    entries = {text_of(entry.key): text_of(entry.value) for entry in tensor.external_data}
     location = entries.get("location", "")
     path = _contained(folder, location, what)
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))

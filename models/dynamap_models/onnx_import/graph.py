@@ -14,7 +14,7 @@ from onnx import AttributeProto, TensorProto
 from dynamap_models.errors import ModelError, UnsupportedOperatorError
 
 from .constants import Constant, Shape, check_shape, read_tensor
-from .source import Source
+from .source import Source, text_of
 
 __all__ = ["Graph", "GraphInput", "Node", "read_graph", "resolve_input"]
 
@@ -146,9 +146,10 @@ def read_graph(source: Source) -> Graph:
     proto = source.model.graph
     constants: dict[str, Constant] = {}
     for tensor in proto.initializer:
-        if not tensor.name or tensor.name in constants:
-            raise ModelError(f"{source.label} has an initializer without a name of its own ({tensor.name!r})")
-        constants[tensor.name] = read_tensor(tensor, name=tensor.name, folder=source.folder)
+        name = text_of(tensor.name)
+        if not name or name in constants:
+            raise ModelError(f"{source.label} has an initializer without a name of its own ({name!r})")
+        constants[name] = read_tensor(tensor, name=name, folder=source.folder)
     # Files of IR version 3 and older list every initializer among the inputs as well: those are constants here.
     inputs = tuple(_read_input(entry) for entry in proto.input if entry.name not in constants)
     nodes = [_read_node(entry, source) for entry in proto.node]
@@ -166,7 +167,7 @@ def read_graph(source: Source) -> Graph:
         for name in filter(None, node.inputs):
             if name not in written:
                 raise ModelError(f"{node.label} reads {name!r}, which no node, input or initializer provides")
-    outputs = tuple(dict.fromkeys(entry.name for entry in proto.output))
+    outputs = tuple(dict.fromkeys(text_of(entry.name) for entry in proto.output))
     for name in outputs:
         if name not in written:
             raise ModelError(f"output {name!r} of {source.label} is written by no node")
@@ -174,10 +175,11 @@ def read_graph(source: Source) -> Graph:
 
 
 def _read_input(entry: onnx.ValueInfoProto) -> GraphInput:
+    name = text_of(entry.name)
     if not entry.type.HasField("tensor_type"):
         if entry.HasField("type") and entry.type.WhichOneof("value") is not None:
-            raise ModelError(f"input {entry.name!r} is not a tensor; sequences, maps and optionals are not supported")
-        return GraphInput(name=entry.name, declared=None, elem_type=TensorProto.FLOAT)
+            raise ModelError(f"input {name!r} is not a tensor; sequences, maps and optionals are not supported")
+        return GraphInput(name=name, declared=None, elem_type=TensorProto.FLOAT)
     tensor_type = entry.type.tensor_type
     declared: tuple[int | str | None, ...] | None = None
     if tensor_type.HasField("shape"):
@@ -185,32 +187,31 @@ def _read_input(entry: onnx.ValueInfoProto) -> GraphInput:
         declared = tuple(
             int(extent.dim_value)
             if extent.HasField("dim_value") and extent.dim_value >= 0
-            else extent.dim_param or None
+            else text_of(extent.dim_param) or None
             for extent in tensor_type.shape.dim
         )
-    return GraphInput(name=entry.name, declared=declared, elem_type=tensor_type.elem_type)
+    return GraphInput(name=name, declared=declared, elem_type=tensor_type.elem_type)
 
 
 def _read_node(entry: onnx.NodeProto, source: Source) -> Node:
-    if not entry.op_type.isidentifier():
-        raise ModelError(
-            f"node {entry.name!r} names the operator {entry.op_type!r}, which is no name; the file is damaged"
-        )
+    op_type, name, domain = text_of(entry.op_type), text_of(entry.name), text_of(entry.domain)
+    if not op_type.isidentifier():
+        raise ModelError(f"node {name!r} names the operator {op_type!r}, which is no name; the file is damaged")
     attributes: dict[str, AttributeProto] = {}
     node = Node(
-        op_type=entry.op_type,
-        name=entry.name,
-        inputs=tuple(entry.input),
-        outputs=tuple(entry.output),
+        op_type=op_type,
+        name=name,
+        inputs=tuple(map(text_of, entry.input)),
+        outputs=tuple(map(text_of, entry.output)),
         attributes=attributes,
         opset=source.opset,
         folder=source.folder,
     )
     if not any(node.outputs):
         raise ModelError(f"{node.op_type} node {node.name!r} writes nothing; every node must have an output")
-    if entry.domain not in {"", "ai.onnx"}:
+    if domain not in {"", "ai.onnx"}:
         raise UnsupportedOperatorError(
-            f"{node.label} belongs to the operator domain {entry.domain!r}, of which nothing is supported; "
+            f"{node.label} belongs to the operator domain {domain!r}, of which nothing is supported; "
             "export with standard ONNX operators"
         )
     for attribute in entry.attribute:
@@ -221,7 +222,7 @@ def _read_node(entry: onnx.NodeProto, source: Source) -> Node:
             )
         if attribute.ref_attr_name or attribute.name in attributes:
             raise ModelError(f"attribute {attribute.name!r} of {node.label} refers elsewhere or occurs twice")
-        attributes[attribute.name] = attribute
+        attributes[text_of(attribute.name)] = attribute
     return node
 
 

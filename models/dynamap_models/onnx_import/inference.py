@@ -70,6 +70,8 @@ def _written(site: Site) -> Iterable[Value]:
                     check_shape(shape, f"tensor {name!r} written by {node.label}")
                     yield Value(name, shape, elem_type)
             return
+    if len(constants) < len(node.outputs):
+        raise site.fail(f"writes {len(node.outputs)} tensors, but its operator has {len(constants)} outputs")
     for constant in constants:
         if constant.name:
             yield Value(constant.name, constant.shape, constant.elem_type, constant)

@@ -9,7 +9,7 @@ import numpy as np
 from dynamap_models.errors import ModelError
 from dynamap_models.ir import HostOperator, Operation, Reshape
 
-from .constants import Array, Constant, Shape
+from .constants import Array, Constant, Shape, check_shape
 from .drafts import Draft
 from .values import Site, Value
 
@@ -186,6 +186,7 @@ class Lowering:
 
     def constant_output(self, value: Value, constant: Constant) -> None:
         """Draft an output of the network that does not depend on its input."""
+        check_shape(value.shape, f"output {value.name!r}")
         constants = {"value": constant} if constant.is_float else {}
         attributes = {} if constant.is_float else {"value": _printed(constant)}
         name = value.name if value.name not in self.shapes else self.fresh(value.name)

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from dynamap_models.errors import ModelError, UnsupportedOperatorError
 
-__all__ = ["Source", "SourceLike", "read_source"]
+__all__ = ["Source", "SourceLike", "read_source", "text_of"]
 
 SourceLike = str | os.PathLike[str] | bytes | onnx.ModelProto
 
@@ -62,7 +62,20 @@ def read_source(source: SourceLike) -> Source:
         case _:
             raise ModelError(f"an ONNX model must be a path, bytes or a ModelProto, not {type(source).__name__}")
     opset = _check_model(model, label)
-    return Source(model=model, label=label, name=model.graph.name or stem or "network", opset=opset, folder=folder)
+    return Source(
+        model=model, label=label, name=text_of(model.graph.name) or stem or "network", opset=opset, folder=folder
+    )
+
+
+def text_of(value: object) -> str:
+    """A name from a proto, which is bytes where the file holds something else than UTF-8.
+
+    Raises:
+        ModelError: for such a name.
+    """
+    if not isinstance(value, str):
+        raise ModelError(f"the file holds a name that is not text ({value!r}); it is damaged")
+    return value
 
 
 def _read_bytes(path: Path, label: str) -> bytes:

@@ -1,0 +1,53 @@
+# One command for each job; each makes the virtual environment it needs first. See README.md.
+#   make run     maps GoogLeNet onto an Alveo U200
+#   make test    linter, type checker and all tests
+#   make lock    pins the newest dependencies again
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := run
+.PHONY: run test lint types tests lock clean
+
+run: $(VENV)/run.stamp
+	@$(BIN)/dynamap map googlenet --board alveo-u200
+
+test: lint types tests
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/test.stamp
+	$(BIN)/mypy
+
+tests: $(VENV)/test.stamp
+	$(BIN)/python -m pytest --numprocesses 2
+
+$(VENV)/python.stamp:
+	@python=$$(for name in python3 python3.13 python3.12 python3.11 python; do \
+	  $$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; \
+	done); \
+	if [ -z "$$python" ]; then echo "make: no Python 3.11 or later with venv was found; install one" >&2; exit 1; fi; \
+	$$python -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml $(VENV)/python.stamp
+	@echo "installing pinned dependencies into $(VENV) ..." >&2
+	@$(PIP) --require-hashes -r requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
+	@$(PIP) --require-hashes -r requirements/test.txt
+	@touch $@
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate --no-header --upgrade \
+	  pyproject.toml --group build -o requirements/run.txt
+	uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate --no-header --upgrade \
+	  pyproject.toml --group build --group test -c requirements/run.txt -o requirements/test.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist
