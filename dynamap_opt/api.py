@@ -51,7 +51,9 @@ def boards() -> tuple[Board, ...]:
 
 
 def _is_path(source: str) -> bool:
-    return source.endswith(".onnx") or os.sep in source or (source not in model_names() and Path(source).exists())
+    if source.endswith(".onnx") or os.sep in source:
+        return True
+    return source not in model_names() and os.path.exists(source)  # noqa: PTH110 - Path.exists raises on odd names in 3.11
 
 
 def _lasting(source: str) -> str:

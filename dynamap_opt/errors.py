@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BoardError", "DynamapError"]
+__all__ = ["BoardError", "DynamapError", "NoMappingError"]
 
 
 class DynamapError(ValueError):
@@ -14,3 +14,7 @@ class DynamapError(ValueError):
 
 class BoardError(DynamapError):
     """A board that does not exist, cannot be read, or does not describe a possible device."""
+
+
+class NoMappingError(DynamapError):
+    """The input is usable, but no mapping was found: none exists, or the time given was too short."""

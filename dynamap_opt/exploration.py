@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamap_solvers import FORBIDDEN, NotSeriesParallelError, solve
+from dynamap_solvers import FORBIDDEN, NotSeriesParallelError, Status, solve
 
-from .errors import DynamapError
+from .errors import DynamapError, NoMappingError
 from .selection import BatchedSelection, mapping_problem
 from .tables import MappingTables
 
@@ -62,7 +62,12 @@ class Exploration:
         return int(self.shapes.p1[self.best]), int(self.shapes.p2[self.best])
 
     def pareto(self) -> list[tuple[int, int, int]]:
-        """(P1, P2, cycles) of every shape that no other beats in both elements and latency, fewest elements first."""
+        """(P1, P2, cycles) of every shape that no other beats in both elements and latency, fewest elements first.
+
+        Empty where some latencies are lower bounds only, which say nothing about who beats whom.
+        """
+        if not self.exact_everywhere:
+            return []
         elements = self.shapes.p1 * self.shapes.p2
         order = np.lexsort((-self.shapes.p1, self.latency_cycles, elements))
         cycles = self.latency_cycles[order]
@@ -137,7 +142,7 @@ def explore_shapes(
 
 def _best(shapes: ArrayShapes, latency: IntArray) -> int:
     if int(latency.min()) >= FORBIDDEN:
-        raise DynamapError("no choice of algorithms and layouts can run this network; allow more algorithms")
+        raise NoMappingError("no choice of algorithms and layouts can run this network; allow more algorithms")
     return int(np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, latency))[0])
 
 
@@ -153,7 +158,13 @@ def _explore_by_bound(
         if latency[index] > least:
             break
         decision = mapping_problem(tables, int(shapes.p1[index]), int(shapes.p2[index]))
-        latency[index] = solve(decision.problem, method="ilp").objective_value()
+        solution = solve(decision.problem, method="ilp")
+        if solution.status is not Status.OPTIMAL:
+            raise NoMappingError(
+                f"the mapping problem of array {shapes.p1[index]}x{shapes.p2[index]} was not solved to proven optimality "
+                f"({solution.status}, {solution.stop_reason}); allow fewer algorithms"
+            )
+        latency[index] = solution.objective_value()
         solved[index] = True
         least = min(least, int(latency[index]))
         if progress is not None:

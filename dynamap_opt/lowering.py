@@ -206,6 +206,11 @@ def lower(network: Network, *, allow_host: bool = False) -> Program:
             f"the overlay does not run {', '.join(operators)}{more}; "
             "allow the host to run them at zero cycles (--allow-host, allow_host=True) or leave them out of the model"
         )
+    if not any(stage.kind is StageKind.ARRAY for stage in stages):
+        raise LoweringError(
+            f"the overlay runs no convolution of network {network.name!r}, all are left to the host; "
+            "there is nothing to choose"
+        )
     return Program(network, tuple(stages), _place(network))
 
 

@@ -14,7 +14,7 @@ from dynamap_solvers import Solution, Status, solve
 from .algorithms import Algorithm, select_algorithms
 from .board import Board
 from .costs import PRESETS, CostModel, OverlayCost, PaperCost
-from .errors import DynamapError
+from .errors import DynamapError, NoMappingError
 from .exploration import ArrayShapes, Exploration, all_shapes, explore_shapes
 from .lowering import Program, StageKind, lower
 from .overlays import dram_bytes_per_cycle, max_elements, overlay_for
@@ -174,13 +174,13 @@ class Mapper:
             time_limit: in seconds, for that solve.
 
         Raises:
-            DynamapError: when no mapping exists, or none was found in time.
+            NoMappingError: when no mapping exists, or none was found in time.
         """
         p1, p2 = exploration.best_shape
         decision = self.decision(p1, p2)
         solution = solve(decision.problem, method=method, time_limit=time_limit)
         if solution.assignment is None:
-            raise DynamapError(
+            raise NoMappingError(
                 f"no mapping of {self.network.name!r} on {p1}x{p2} was found ({solution.status}, "
                 f"{solution.stop_reason}); allow more algorithms or more time"
             )
@@ -216,7 +216,7 @@ class Mapper:
             proof=_proof(decision, solution, exploration),
             layers=layers,
             host_operators=tuple(s.name for s in self.program.stages if s.kind is StageKind.HOST),
-            next_best=_next_best(exploration),
+            next_best=next_best(exploration),
             pareto=tuple(ShapeResult(array=(a, b), latency_cycles=c) for a, b, c in exploration.pareto()),
         )
 
@@ -317,7 +317,10 @@ def _proof(decision: Decision, solution: Solution, exploration: Exploration) -> 
     )
 
 
-def _next_best(exploration: Exploration) -> tuple[ShapeResult, ...]:
+def next_best(exploration: Exploration) -> tuple[ShapeResult, ...]:
+    """The best shapes after the chosen one, at most five."""
+    if not exploration.exact_everywhere:  # lower bounds have no place in a ranking of latencies
+        return ()
     order = exploration.latency_cycles.argsort(kind="stable")[: _NEXT_BEST + 1]
     shapes = exploration.shapes
     return tuple(
@@ -367,6 +370,7 @@ def map_network(
 
     Raises:
         DynamapError: on anything that cannot be mapped; the message says what and how to mend it.
+        NoMappingError: when no mapping exists, or none was found in time.
 
     Time O(shapes x stages x algorithms x layouts²): about a second for GoogLeNet's 55,476 shapes on an Alveo U200.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -173,8 +174,8 @@ class Plan(_Record, frozen=True, kw_only=True):
         proof: the details.
         layers: the stages in the order they run.
         host_operators: layers left to the host at zero cycles.
-        next_best: the best shapes after the chosen one.
-        pareto: shapes no other beats in both elements and latency.
+        next_best: the best shapes after the chosen one; empty where the exploration did not solve every shape.
+        pareto: shapes no other beats in both elements and latency; empty likewise.
     """
 
     schema: str
@@ -227,7 +228,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)  # noqa: PTH101 - the temporary's mode is private; the file's is the usual one
         os.replace(temporary, target)  # noqa: PTH105 - replaces atomically, which is the point
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         Path(temporary).unlink(missing_ok=True)
         raise DynamapError(f"cannot write {str(target)!r}: {_reason(error)}; choose another place") from None
 
@@ -244,6 +245,8 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
     """
     origin = str(path)
     try:
+        if stat.S_ISFIFO(Path(path).stat().st_mode):  # opening it could wait for ever
+            raise PlanError(f"plan {origin!r} is a pipe; give the path of a plan file")
         with Path(path).open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:

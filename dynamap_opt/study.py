@@ -18,6 +18,7 @@ from dynamap_solvers import FORBIDDEN
 from .board import Board
 from .errors import DynamapError
 from .exploration import ArrayShapes, explore_shapes
+from .lowering import StageKind, lower
 from .mapping import Mapper, map_network
 
 __all__ = ["ProcessRun", "SurveyRow", "TimingRow", "run_processes", "survey", "time_explorations", "truncate"]
@@ -137,7 +138,9 @@ def time_explorations(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[TimingRow, ...]:
     """How the exploration's time grows: with the layers over all shapes, then with the shapes over all layers."""
-    first = next(i for i, layer in enumerate(network.layers) if layer in tuple(network.convolutions()))
+    program = lower(network, allow_host=True)
+    on_array = {stage.name for stage in program.stages if stage.kind is StageKind.ARRAY}
+    first = next(i for i, layer in enumerate(network.layers) if layer.name in on_array)
     cases: list[tuple[Network, float]] = []
     for step in range(1, steps + 1):
         count = max(first + 1, len(network.layers) * step // steps)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from dynamap_models.errors import ModelError
-from dynamap_opt.errors import DynamapError
+from dynamap_opt.errors import DynamapError, NoMappingError
 from dynamap_rtl import OverlayError
 from dynamap_solvers.errors import SolverError
 
@@ -27,7 +27,14 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one sentence, and where to look."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+        self.exit(2, f"{self.prog}: {_one_line(message)}; see '{self.prog} --help'\n")
+
+
+def _one_line(message: object) -> str:
+    """A message with what cannot be shown on one line escaped: names come from files and may hold anything."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in str(message)
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,12 +66,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = run(options)
         sys.stdout.flush()
     except (DynamapError, ModelError, OverlayError, SolverError) as error:
-        sys.stderr.write(f"dynamap: {error}\n")
-        return 2
+        sys.stderr.write(f"dynamap: {_one_line(error)}\n")
+        return 1 if isinstance(error, NoMappingError) else 2
     except KeyboardInterrupt:
         sys.stderr.write("dynamap: interrupted\n")
         return _INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute()
         return 0
+    except OSError as error:  # files are guarded where they are opened; what is left is standard output
+        sys.stderr.write(f"dynamap: cannot write the result: {_one_line(error.strerror or error)}\n")
+        _mute()
+        return 2
     return code
+
+
+def _mute() -> None:
+    """Let what standard output still buffers go nowhere, so that the interpreter's last flush does not fail as well."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

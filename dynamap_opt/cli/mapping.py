@@ -9,6 +9,7 @@ from collections import defaultdict
 from typing import Any
 
 from dynamap_opt import api
+from dynamap_opt.errors import DynamapError
 from dynamap_opt.explanation import mapper_of
 from dynamap_opt.plan import LayerPlan, Plan, write_text
 from dynamap_solvers import write_iopddl
@@ -60,7 +61,11 @@ def _map(options: argparse.Namespace) -> int:
     if options.export_problem:
         network = api.load_model(options.model, input_shapes=input_shapes(options) or None)
         problem = mapper_of(plan, network).decision(*plan.array).problem
-        write_iopddl(problem, options.export_problem)
+        try:
+            write_iopddl(problem, options.export_problem)
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise DynamapError(f"cannot write {options.export_problem!r}: {reason.lower()}") from None
     output.json("plan", plan.as_dict())
     return 0 if plan.status == "optimal" else 1
 

@@ -44,7 +44,10 @@ class Output:
     def print(self, *parts: Any) -> None:
         """Print text or a table for people."""
         if self.speaks:
-            self.console.print(*parts, markup=False)
+            # Written by us: rich ends the process itself when the reader of its output has gone.
+            with self.console.capture() as capture:
+                self.console.print(*parts, markup=False)
+            sys.stdout.write(capture.get())
 
     def json(self, kind: str, facts: Mapping[str, Any]) -> None:
         """Write the facts as versioned JSON where ``--json`` asks for them."""

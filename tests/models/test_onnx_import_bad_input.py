@@ -394,6 +394,17 @@ def test_convolutions_that_do_not_fit(attributes, words):
         ([node("Conv", "x w", "y", group=2)], {"w": constant(5, 2, 3, 3)}, ["5 output channels into 2 groups"]),
         ([node("ConvTranspose", "x w", "y")], {"w": constant(5, 2, 3, 3)}, ["4 input channels", "expects 5"]),
         ([node("ConvTranspose", "x w", "y", pads=[9, 9, 9, 9])], {"w": constant(4, 2, 3, 3)}, ["pads are too large"]),
+        (
+            [node("ConvTranspose", "x w", "y", output_shape=[99, 99])],
+            {"w": constant(4, 2, 3, 3)},
+            ["(99, 99)", "output_padding"],
+        ),
+        (
+            [node("ConvTranspose", "x w", "y", strides=[4, 4], auto_pad="SAME_UPPER")],
+            {"w": constant(4, 2, 3, 3)},
+            ["windows cover"],
+        ),
+        ([node("ReduceMean", "x", "y", keepdims=2)], {}, ["'keepdims'", "must be 0 or 1, not 2"]),
         ([node("BatchNormalization", "x w w w w", "y")], {"w": constant(5)}, ["scale of shape (5,)", "4 channels"]),
         (
             [node("Flatten", "x", "f"), node("Gemm", "f w", "y")],
@@ -412,6 +423,11 @@ def test_convolutions_that_do_not_fit(attributes, words):
         ([node("Concat", "x w", "y", axis=1)], {"w": constant(1, 4, 9, 6)}, ["along axis 1"]),
         ([node("Concat", "x x", "y", axis=4)], {}, ["axis 4", "4 axes"]),
         ([node("MaxPool", "x", "y", kernel_shape=[2, 2], pads=[2, 0, 0, 0])], {}, ["pads must be smaller"]),
+        (
+            [node("MaxPool", "x", "y", kernel_shape=[1, 1], strides=[4, 3], auto_pad="SAME_UPPER")],
+            {},
+            ["leaves out", "pads"],
+        ),
         ([node("MaxPool", "x", "y", kernel_shape=[10, 2])], {}, ["does not fit"]),
         (
             [node("Flatten", "x", "f"), node("MaxPool", "f", "y", kernel_shape=[2, 2])],

@@ -9,9 +9,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
-from dynamap_models.errors import UnsupportedOperatorError
+from dynamap_models.errors import ModelError, UnsupportedOperatorError
 from dynamap_models.ir import (
     ActivationKind,
     Conv,
@@ -930,3 +933,56 @@ def test_names_of_the_file_stay():
     assert sorted(network.parameters) == ["b", "w"]
     assert import_onnx(case.model()).name == "names"
     assert network.layers[0].operation.activation.kind is ActivationKind.RELU
+
+
+@st.composite
+def windows(draw):
+    """A convolution or pool with random attributes over a random image; most of them fit."""
+    op_type = draw(st.sampled_from(["Conv", "ConvTranspose", "MaxPool", "AveragePool"]))
+    axes = draw(st.sampled_from([1, 2, 2]))
+
+    def numbers(low, high):
+        return draw(st.lists(st.integers(low, high), min_size=axes, max_size=axes))
+
+    image, kernel = (1, 4, *numbers(3, 12)), numbers(1, 4)
+    attributes = {"kernel_shape": kernel, "strides": numbers(1, 3)}
+    if draw(st.booleans()):
+        attributes["auto_pad"] = draw(st.sampled_from(["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"]))
+    else:
+        attributes["pads"] = [draw(st.integers(0, extent - 1)) for extent in kernel * 2]
+    constants = {}
+    if "Conv" in op_type:
+        attributes["dilations"] = numbers(1, 2)
+        attributes["group"] = draw(st.sampled_from([1, 2, 4]))
+        outer, inner = (8, 4 // attributes["group"]) if op_type == "Conv" else (4, 2)
+        constants = {"w": weights(outer, inner, *kernel)}
+    else:
+        attributes["ceil_mode"] = draw(st.integers(0, 1))
+    if op_type == "AveragePool":
+        attributes["count_include_pad"] = draw(st.integers(0, 1))
+    item = node(op_type, "x w" if constants else "x", "y", **attributes)
+    return Case("drawn", [item], "", constants, {"x": image}, opset=draw(st.sampled_from([11, 17, 19, 22])))
+
+
+@settings(max_examples=300, derandomize=True, database=None, deadline=None)
+@given(case=windows())
+def test_any_window_onnx_runtime_accepts_computes_the_same_here(case):
+    feeds = feeds_of(case)
+    try:
+        (expected,) = run(case.model(), feeds)
+    except (InvalidArgument, Fail, RuntimeException):
+        assume(False)
+    assume(expected.size)
+    try:
+        network = import_onnx(case.model())
+    except ModelError as error:
+        # Three things it computes that ONNX does not define: what lies beyond the last window of a transposed
+        # convolution, a window larger than its image, which rounding a negative number toward zero lets pass, and
+        # negative pads where a pool's strides exceed its kernel.
+        if not any(words in str(error) for words in ("windows cover", "does not fit", "leaves out")):
+            raise
+        return
+    assert onnx_tensor_shapes(case.model())["y"] == expected.shape
+    if "[" not in printed(network):
+        (found,) = run(export_onnx(network), feeds)
+        np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)

@@ -145,7 +145,7 @@ def _modulo(site: Site, arrays: Sequence[Array], _shapes: Sequence[Shape]) -> Se
     a, b = arrays
     if a.dtype.kind in "iu" and not np.all(b):
         raise ZeroDivisionError("division by zero")
-    return [np.fmod(a, b) if site.node.integer("fmod", 0) else np.mod(a, b)]
+    return [np.fmod(a, b) if site.node.flag("fmod", default=False) else np.mod(a, b)]
 
 
 def _constant_of_shape(site: Site, _arrays: Sequence[Array], shapes: Sequence[Shape]) -> Sequence[Array]:

@@ -70,6 +70,13 @@ class Node:
         attribute = self._find(name, AttributeProto.INT)
         return int(attribute.i) if attribute is not None else self._required(name, default)
 
+    def flag(self, name: str, *, default: bool) -> bool:
+        """An integer attribute that says yes or no; ONNX does not define what other numbers mean."""
+        value = self.integer(name, int(default))
+        if value not in (0, 1):
+            raise ModelError(f"attribute {name!r} of {self.label} must be 0 or 1, not {value}")
+        return value == 1
+
     def real(self, name: str, default: float | None = None) -> float:
         """A float attribute; without a default it must be there."""
         attribute = self._find(name, AttributeProto.FLOAT)

@@ -97,7 +97,11 @@ def _prelu(state: Lowering, site: Site) -> bool:
 
 def _batch_normalization(state: Lowering, site: Site) -> bool:
     node, value = site.node, site.value(0)
-    if node.integer("training_mode", 0) or len(list(filter(None, node.outputs))) > 1 or not node.integer("spatial", 1):
+    if (
+        node.flag("training_mode", default=False)
+        or len(list(filter(None, node.outputs))) > 1
+        or not node.flag("spatial", default=True)
+    ):
         raise UnsupportedOperatorError(f"{site.label} is in training or per-element mode; export it for inference")
     if value.rank < 2:
         raise site.fail(f"normalises a tensor of shape {value.shape}, which has no channels")

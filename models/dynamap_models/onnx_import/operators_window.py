@@ -147,7 +147,7 @@ def _pool(state: Lowering, site: Site) -> bool:
     if window.is_dilated:
         return False
     kind = PoolKind.MAX if node.op_type == "MaxPool" else PoolKind.AVERAGE
-    count_pads = kind is PoolKind.AVERAGE and bool(node.integer("count_include_pad", 0))
+    count_pads = kind is PoolKind.AVERAGE and node.flag("count_include_pad", default=False)
     folded = _pool_after_pad(state, site, window, count_pads=count_pads)
     if folded is not None:
         value, window = folded
@@ -207,7 +207,7 @@ def _reduce(state: Lowering, site: Site) -> bool:
         return False
     operation = GlobalPool(PoolKind.MAX if site.node.op_type == "ReduceMax" else PoolKind.AVERAGE)
     source = state.read_image(value, site)
-    if site.node.integer("keepdims", 1):
+    if site.node.flag("keepdims", default=True):
         state.emit_image(site, operation, [source])
     else:
         pooled = state.fresh(f"{site.node.outputs[0]}/pooled")
@@ -219,11 +219,11 @@ def _reduce(state: Lowering, site: Site) -> bool:
 def _gemm(state: Lowering, site: Site) -> bool:
     node, value = site.node, site.value(0)
     weights = _weights(site)
-    if weights is None or node.integer("transA", 0) or value.shape[0] != 1:
+    if weights is None or node.flag("transA", default=False) or value.shape[0] != 1:
         return False
     weight, bias = weights
     alpha, beta = node.real("alpha", 1.0), node.real("beta", 1.0)
-    if not node.integer("transB", 0):
+    if not node.flag("transB", default=False):
         weight = state.derive(weight, "transpose", weight.name, weight.shape[::-1], np.transpose)
     features = (weight.shape[0],)
     name = layer_name(site)

@@ -57,7 +57,7 @@ def broadcast(shapes: Iterable[Shape]) -> Shape | None:
 def aligned_shape(site: Site, index: int) -> Shape:
     """Shape of an operand of an arithmetic node, with the ``axis`` attribute of operator sets before 7 applied."""
     shape = site.shape(index)
-    if index == 1 and site.node.opset < 7 and site.node.integer("broadcast", 0):
+    if index == 1 and site.node.opset < 7 and site.node.flag("broadcast", default=False):
         rank = len(site.shape(0))
         axis = site.axis(site.node.integer("axis", rank - len(shape)), rank, end=True)
         shape += (1,) * (rank - axis - len(shape))

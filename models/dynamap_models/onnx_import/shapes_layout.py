@@ -19,7 +19,7 @@ def _reshape(site: Site) -> Sequence[Shape]:
     wanted = site.optional_integers("shape", 1)
     if wanted is None:
         raise site.fail("lacks its new shape, which it must have")
-    keep_zero = bool(site.node.integer("allowzero", 0))
+    keep_zero = site.node.flag("allowzero", default=False)
     result: list[int] = []
     for axis, extent in enumerate(wanted):
         if extent == 0 and not keep_zero:
@@ -186,7 +186,7 @@ def reduced_axes(site: Site) -> tuple[int, ...]:
     rank = len(site.shape(0))
     listed = site.optional_integers("axes", 1)
     if not listed:
-        return () if site.node.integer("noop_with_empty_axes", 0) else tuple(range(rank))
+        return () if site.node.flag("noop_with_empty_axes", default=False) else tuple(range(rank))
     return site.axes(listed, rank)
 
 
@@ -197,13 +197,13 @@ def _without(shape: Shape, axes: Sequence[int], *, keep: bool) -> Shape:
 
 
 def _reduce(site: Site) -> Sequence[Shape]:
-    return [_without(site.shape(0), reduced_axes(site), keep=bool(site.node.integer("keepdims", 1)))]
+    return [_without(site.shape(0), reduced_axes(site), keep=site.node.flag("keepdims", default=True))]
 
 
 def _arg_reduce(site: Site) -> Sequence[Shape]:
     shape = site.shape(0)
     axis = site.axis(site.node.integer("axis", 0), len(shape))
-    return [_without(shape, (axis,), keep=bool(site.node.integer("keepdims", 1)))]
+    return [_without(shape, (axis,), keep=site.node.flag("keepdims", default=True))]
 
 
 def _top_k(site: Site) -> Sequence[Shape]:

@@ -69,6 +69,13 @@ def _pool(site: Site) -> Sequence[Shape]:
     window = resolve_window(site, size)
     if any(pad >= extent for pad, extent in zip((*window.begins, *window.ends), window.kernel * 2, strict=True)):
         raise site.fail(f"pads by {(*window.begins, *window.ends)} a kernel of {window.kernel}; pads must be smaller")
+    # Where strides exceed the kernel, SAME would crop: TensorFlow, where it is from, crops behind only, ONNX Runtime's
+    # pools on both sides.
+    spans = zip(size, window.output, window.strides, window.kernel, window.dilations, strict=True)
+    if site.node.string("auto_pad", "NOTSET").startswith("SAME") and any(
+        n - ((out - 1) * step + (extent - 1) * dilation + 1) > 1 for n, out, step, extent, dilation in spans
+    ):
+        raise site.fail("leaves out elements by auto_pad SAME, which implementations read differently; state its pads")
     shape = (*kept, *window.output)
     return [shape, shape] if site.node.op_type == "MaxPool" else [shape]
 
@@ -82,8 +89,8 @@ def _gemm(site: Site) -> Sequence[Shape]:
     a, b = site.shape(0), site.shape(1)
     if len(a) != 2 or len(b) != 2:
         raise site.fail(f"multiplies shapes {a} and {b}; both must be matrices")
-    rows, inner = a[::-1] if site.node.integer("transA", 0) else a
-    inner_b, columns = b[::-1] if site.node.integer("transB", 0) else b
+    rows, inner = a[::-1] if site.node.flag("transA", default=False) else a
+    inner_b, columns = b[::-1] if site.node.flag("transB", default=False) else b
     if inner != inner_b:
         raise site.fail(f"has {inner} input features, but its weight of shape {b} expects {inner_b}")
     bias = site.optional(2)

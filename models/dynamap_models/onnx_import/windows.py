@@ -87,7 +87,7 @@ def resolve_window(site: Site, size: Shape, kernel: Shape | None = None) -> Wind
     """
     kernel, strides, dilations, begins, ends = _lists(site, len(size), kernel)
     mode = _auto_pad(site)
-    ceil = site.node.integer("ceil_mode", 0) != 0
+    ceil = site.node.flag("ceil_mode", default=False)
     extents = zip(size, kernel, strides, dilations, strict=True)
     if mode.startswith("SAME"):
         upper = mode == "SAME_UPPER"
@@ -144,10 +144,9 @@ def resolve_transposed_window(site: Site, size: Shape, kernel: Shape) -> Window:
         begins = ends = (0,) * axes
     ends = tuple(end - e for end, e in zip(ends, extra, strict=True))
     output = tuple(f - begin - end for f, begin, end in zip(full, begins, ends, strict=True))
-    if wanted is not None:
-        # A wanted output larger than the full one is filled up behind, as more output padding would.
-        ends = tuple(end - max(0, w - o) for end, w, o in zip(ends, wanted, output, strict=True))
-        output = wanted
+    if wanted is not None and output != wanted:
+        # ONNX and ONNX Runtime disagree on what lies beyond the last window.
+        raise site.fail(f"asks for the output {wanted}, but its windows cover {full}; state output_padding instead")
     if min(output, default=1) < 1:
         raise site.fail(f"crops its output to {output}; pads are too large")
     return Window(

@@ -1,0 +1,98 @@
+"""Run the commands that pages show and put their output under them.
+
+A page marks a command in a comment right above a fenced block::
+
+    <!-- checked: dynamap models -->          output that never changes; a test compares it
+    <!-- recorded 2026-11-22: dynamap ... --> output with times in it; true for that day's machine
+    <!-- checked 8+6: dynamap map ... -->     only the first 8 and the last 6 lines are shown
+
+``python docs/record.py`` runs all checked commands again and rewrites their blocks; ``--recorded`` the others too, which
+takes minutes.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+
+_BLOCK = re.compile(
+    r"<!-- (?P<kind>checked|recorded)(?: (?P<date>\d{4}-\d\d-\d\d))?(?: (?P<head>\d+)\+(?P<tail>\d+))?: "
+    r"(?P<command>[^\n]+?) -->\n```text\n(?P<text>.*?)```\n",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One command with the output its page shows."""
+
+    page: Path
+    kind: str
+    command: str
+    head: int
+    tail: int
+    text: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The marked blocks of a page."""
+    for match in _BLOCK.finditer(page.read_text(encoding="utf-8")):
+        head, tail = int(match["head"] or 0), int(match["tail"] or 0)
+        yield Block(page, match["kind"], match["command"], head, tail, match["text"])
+
+
+def output(block: Block) -> str:
+    """What the command prints now, cut as the block asks.
+
+    Raises:
+        RuntimeError: when the command fails.
+    """
+    name, *arguments = shlex.split(block.command)
+    if name != "dynamap":
+        raise RuntimeError(f"{block.page.name}: only dynamap commands can be recorded, not {name!r}")
+    finished = subprocess.run(
+        [sys.executable, "-m", "dynamap_opt", *arguments], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    if finished.returncode:
+        raise RuntimeError(f"{block.command}: {finished.stderr.strip()}")
+    lines = [line.rstrip() for line in finished.stdout.splitlines()]
+    while lines and not lines[0]:
+        lines.pop(0)
+    while lines and not lines[-1]:
+        lines.pop()
+    if block.head and len(lines) > block.head + block.tail:
+        lines = [*lines[: block.head], " ...", *lines[len(lines) - block.tail :]]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Rewrite the blocks of every page."""
+    everything = "--recorded" in sys.argv[1:]
+    today = datetime.now(tz=UTC).date().isoformat()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in list(_BLOCK.finditer(text)):
+            if match["kind"] == "recorded" and not everything:
+                continue
+            head, tail = int(match["head"] or 0), int(match["tail"] or 0)
+            block = Block(page, match["kind"], match["command"], head, tail, match["text"])
+            print(f"{page.name}: {block.command}", flush=True)
+            cut = f" {head}+{tail}" if head else ""
+            date = f" {today}" if block.kind == "recorded" else ""
+            fresh = f"<!-- {block.kind}{date}{cut}: {block.command} -->\n```text\n{output(block)}```\n"
+            text = text.replace(match[0], fresh)
+        page.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
