@@ -11,7 +11,7 @@ import numpy as np
 from dynamap_models.ir import Network
 
 from .board import Board
-from .errors import DynamapError
+from .errors import DisagreementError, DynamapError
 from .exploration import ArrayShapes, Exploration, explore_shapes, square_shapes
 from .mapping import Mapper
 from .tables import ComputeCache
@@ -91,7 +91,7 @@ def compare_strategies(
         cycles = int(exploration.latency_cycles[exploration.best])
         optimum = results[0].latency_cycles if results else cycles
         if cycles < optimum:
-            raise AssertionError(f"{name} takes {cycles} cycles, fewer than the joint optimum's {optimum}")
+            raise DisagreementError(f"{name} takes {cycles} cycles, fewer than the joint optimum's {optimum}")
         results.append(
             StrategyResult(
                 strategy=name,

@@ -1,8 +1,8 @@
-"""The exceptions of ``dynamap_opt``; every one is a :class:`DynamapError`."""
+"""The exceptions of ``dynamap_opt``; on bad input every one is a :class:`DynamapError`."""
 
 from __future__ import annotations
 
-__all__ = ["BoardError", "DynamapError", "NoMappingError"]
+__all__ = ["BoardError", "DisagreementError", "DynamapError", "NoMappingError"]
 
 
 class DynamapError(ValueError):
@@ -18,3 +18,7 @@ class BoardError(DynamapError):
 
 class NoMappingError(DynamapError):
     """The input is usable, but no mapping was found: none exists, or the time given was too short."""
+
+
+class DisagreementError(RuntimeError):
+    """Two exact methods gave different answers: a defect of this package, never of the input. No result is returned."""

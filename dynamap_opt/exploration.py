@@ -161,7 +161,7 @@ def _explore_by_bound(
         solution = solve(decision.problem, method="ilp")
         if solution.status is not Status.OPTIMAL:
             raise NoMappingError(
-                f"the mapping problem of array {shapes.p1[index]}x{shapes.p2[index]} was not solved to proven optimality "
+                f"the mapping of array {shapes.p1[index]}x{shapes.p2[index]} was not proved optimal "
                 f"({solution.status}, {solution.stop_reason}); allow fewer algorithms"
             )
         latency[index] = solution.objective_value()

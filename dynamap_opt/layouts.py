@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+import numpy as np
+
 from dynamap_rtl import Overlay, ceil_div, stream_words
 
 from .lowering import StoredTensor
@@ -75,16 +77,15 @@ class AxisWindows:
 @lru_cache(maxsize=65536)
 def _valid_counts(windows: AxisWindows) -> tuple[tuple[int, int], ...]:
     """(number of valid taps, how many windows have it), over all parts."""
-    histogram: dict[int, int] = {}
+    histogram = np.zeros(windows.taps + 1, dtype=np.int64)
+    first = np.arange(windows.count, dtype=np.int64) * windows.step - windows.pad
     for part in range(windows.parts):
-        for index in range(windows.count):
-            start = index * windows.step - windows.pad + part * windows.part_step
-            # Taps k with 0 <= start + spacing * k < size.
-            low = max(0, ceil_div(-start, windows.spacing)) if start < 0 else 0
-            high = min(windows.taps, ceil_div(max(0, windows.size - start), windows.spacing))
-            valid = max(0, high - low)
-            histogram[valid] = histogram.get(valid, 0) + 1
-    return tuple(sorted(histogram.items()))
+        start = first + part * windows.part_step
+        # Taps k with 0 <= start + spacing * k < size.
+        low = ceil_div(np.maximum(0, -start), windows.spacing)
+        high = np.minimum(windows.taps, ceil_div(np.maximum(0, windows.size - start), windows.spacing))
+        histogram += np.bincount(np.maximum(0, high - low), minlength=windows.taps + 1)
+    return tuple((int(valid), int(histogram[valid])) for valid in np.flatnonzero(histogram))
 
 
 class LayoutKind(StrEnum):

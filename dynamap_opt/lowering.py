@@ -38,6 +38,12 @@ from .errors import DynamapError
 __all__ = ["ConvShape", "LoweringError", "Program", "Stage", "StageKind", "StoredTensor", "lower"]
 
 
+# Widths of the layer program's fields: sizes of maps, channels, and of windows with their strides and dilations.
+_MAX_EXTENT = 2**16 - 1
+_MAX_CHANNELS = 2**24 - 1
+_MAX_WINDOW = 2**8 - 1
+
+
 class LoweringError(DynamapError):
     """A network the overlay cannot run as asked; the message names the layer, the rule and the fix."""
 
@@ -211,7 +217,28 @@ def lower(network: Network, *, allow_host: bool = False) -> Program:
             f"the overlay runs no convolution of network {network.name!r}, all are left to the host; "
             "there is nothing to choose"
         )
+    for stage in stages:
+        _check_extents(network, stage)
     return Program(network, tuple(stages), _place(network))
+
+
+def _check_extents(network: Network, stage: Stage) -> None:
+    """Refuse what the overlay's address generators cannot count."""
+    if stage.kind is StageKind.HOST:
+        return
+    for name in (*stage.inputs, stage.output):
+        tensor = network.tensors[name]
+        if max(tensor.height, tensor.width) > _MAX_EXTENT or tensor.channels > _MAX_CHANNELS:
+            raise LoweringError(
+                f"tensor {name!r} of layer {stage.name!r} is {tensor.height}x{tensor.width}x{tensor.channels}; the "
+                f"overlay addresses maps of at most {_MAX_EXTENT} rows and columns and {_MAX_CHANNELS} channels, so split it"
+            )
+    conv = stage.conv
+    if conv is not None and max(*conv.kernel, *conv.stride, *conv.dilation) > _MAX_WINDOW:
+        raise LoweringError(
+            f"layer {stage.name!r} has kernel {conv.kernel}, stride {conv.stride}, dilation {conv.dilation}; the "
+            f"overlay counts each to at most {_MAX_WINDOW}, so split the layer"
+        )
 
 
 def _operator(network: Network, name: str) -> str:

@@ -9,12 +9,12 @@ import numpy as np
 
 from dynamap_models.ir import Conv, ConvTranspose, FullyConnected, Layer, Network, Pool
 from dynamap_rtl import Dataflow, Overlay
-from dynamap_solvers import Solution, Status, solve
+from dynamap_solvers import FORBIDDEN, Solution, Status, solve
 
 from .algorithms import Algorithm, select_algorithms
 from .board import Board
 from .costs import PRESETS, CostModel, OverlayCost, PaperCost
-from .errors import DynamapError, NoMappingError
+from .errors import DisagreementError, DynamapError, NoMappingError
 from .exploration import ArrayShapes, Exploration, all_shapes, explore_shapes
 from .lowering import Program, StageKind, lower
 from .overlays import dram_bytes_per_cycle, max_elements, overlay_for
@@ -22,7 +22,7 @@ from .plan import PLAN_SCHEMA, LayerPlan, ModelReference, Plan, Proof, Reduction
 from .selection import Choice, Decision, mapping_problem
 from .tables import MappingTables, StageTable, build_tables
 
-__all__ = ["Mapper", "cost_model", "map_network", "select_dataflows"]
+__all__ = ["Mapper", "cost_model", "describe", "map_network", "next_best", "select_dataflows"]
 
 _NEXT_BEST = 5
 
@@ -112,6 +112,7 @@ class Mapper:
         self.model = cost_model(cost, self.program, self.overlay, board, chosen, prefer=prefer)
         self._check_legal()
         self.tables: MappingTables = build_tables(self.program, self.model, flows)
+        self._check_size()
 
     def _check_legal(self) -> None:
         for stage in self.program.stages:
@@ -122,6 +123,29 @@ class Mapper:
                     f"(kernel {stage.conv.kernel[0]}x{stage.conv.kernel[1]}, stride {stage.conv.stride}, groups "
                     f"{stage.conv.groups}); allow one that can, im2col always does"
                 )
+
+    def _check_size(self) -> None:
+        """Refuse a network whose cycles might not fit the 64-bit sums of an exploration.
+
+        Compute on any shape is at most four times that of 1x1 (ragged tiles) plus four times that of one row or one
+        column (tiles shorter than their drain or preload).
+        """
+        total = 0
+        extremes = ((1, 1), (self.elements, 1), (1, self.elements))
+        for table in self.tables.stages:
+            compute = sum(
+                int(self.model.compute_cycles(table.stage, algorithm, dataflow, p1, p2))
+                for algorithm in table.algorithms
+                for dataflow in table.dataflows
+                for p1, p2 in extremes
+            )
+            moved = sum(int(cycles) for cycles in (*table.load.flat, *table.store.flat) if cycles < FORBIDDEN)
+            total += 4 * compute + moved + 2 * self.overlay.dram_latency_cycles
+        if total >= FORBIDDEN // 2:
+            raise DynamapError(
+                f"network {self.network.name!r} is too large: its cycles on board {self.board.name!r} may exceed "
+                "2**60; map it in parts"
+            )
 
     def shapes(self, array: tuple[int, int] | None = None) -> ArrayShapes:
         """All shapes the board can hold, or the given one.
@@ -187,9 +211,11 @@ class Mapper:
         latency = int(solution.objective_value())
         explored = int(exploration.latency_cycles[exploration.best])
         if solution.status is Status.OPTIMAL and latency != explored:
-            raise AssertionError(f"two exact methods disagree on {p1}x{p2}: {latency} and {explored} cycles")
+            raise DisagreementError(
+                f"two exact methods disagree on {p1}x{p2}: {solution.method} says {latency} cycles, the exploration "
+                f"{explored}; please report this"
+            )
         layers = self._layers(decision, solution.assignment, p1, p2)
-        bound = explored if solution.status is Status.OPTIMAL or solution.bound is None else int(solution.bound)
         return Plan(
             schema=PLAN_SCHEMA,
             model=ModelReference(
@@ -210,7 +236,7 @@ class Mapper:
             array=(p1, p2),
             latency_cycles=latency,
             latency_s=latency / self.board.clock_hz,
-            lower_bound_cycles=bound,
+            lower_bound_cycles=explored,
             shapes_explored=len(exploration.shapes),
             method=solution.method,
             proof=_proof(decision, solution, exploration),

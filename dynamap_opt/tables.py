@@ -9,11 +9,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamap_rtl import Cycles, Dataflow
+from dynamap_rtl import Dataflow
 from dynamap_solvers import FORBIDDEN
 
 from .algorithms import Algorithm
 from .costs import CostModel
+from .errors import DynamapError
 from .layouts import NHWC, Layout
 from .lowering import Program, Stage, StageKind
 
@@ -144,8 +145,12 @@ def build_tables(program: Program, model: CostModel, dataflows: Sequence[Dataflo
             algorithms = (None,)
         in_layouts = layouts[program.tensors[stage.inputs[0]].group] if stage.inputs else (NHWC,)
         out_layouts = layouts[program.tensors[stage.output].group]
-        load = [[_or_forbidden(model.load_cycles(stage, a, layout)) for a in algorithms] for layout in in_layouts]
-        store = [[_or_forbidden(model.store_cycles(stage, a, layout)) for layout in out_layouts] for a in algorithms]
+        load = [
+            [_or_forbidden(stage, model.load_cycles(stage, a, layout)) for a in algorithms] for layout in in_layouts
+        ]
+        store = [
+            [_or_forbidden(stage, model.store_cycles(stage, a, layout)) for layout in out_layouts] for a in algorithms
+        ]
         tables.append(
             StageTable(
                 stage=stage,
@@ -169,5 +174,7 @@ def _group_layouts(program: Program, model: CostModel, group: str) -> tuple[Layo
     return tuple(layout for layout in accepted[0] if all(layout in others for others in accepted[1:]))
 
 
-def _or_forbidden(cycles: int | None) -> Cycles:
+def _or_forbidden(stage: Stage, cycles: int | None) -> int:
+    if cycles is not None and cycles >= FORBIDDEN // 2:
+        raise DynamapError(f"layer {stage.name!r} moves so much data that its cycles exceed 2**60; split it")
     return FORBIDDEN if cycles is None else cycles

@@ -83,6 +83,8 @@ def _check_frame(plan: Plan, mapper: Mapper) -> list[str]:
         found.append(f"{array} is not the one that was asked for, {plan.settings.array}")
     claims = (
         ("status", plan.status, {"optimal", "feasible"}),
+        ("stop reason", plan.proof.stop_reason == "proved", plan.status == "optimal"),
+        ("method", plan.proof.method, plan.method),
         ("overlay", plan.overlay, asdict(mapper.overlay)),
         ("name", plan.model.name, mapper.network.name),
         ("multiply-accumulates", plan.model.macs, mapper.network.macs),
@@ -179,7 +181,7 @@ def _price(
     if load is None or store is None:
         return 0, [*problems, f"{where}: {row.algorithm} cannot read {in_layout} or write {out_layout}"]
     if stage.kind is StageKind.HOST:
-        if row.cycles or load or store:
+        if any((row.cycles, row.load_cycles, row.compute_cycles, row.store_cycles)):
             problems.append(f"{where}: what the host runs takes no cycles, the plan says {row.cycles}")
         return 0, problems
     compute = int(model.compute_cycles(stage, algorithm, dataflow, *plan.array))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from dynamap_models.errors import ModelError
-from dynamap_opt.errors import DynamapError, NoMappingError
+from dynamap_opt.errors import DisagreementError, DynamapError, NoMappingError
 from dynamap_rtl import OverlayError
 from dynamap_solvers.errors import SolverError
 
@@ -68,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DynamapError, ModelError, OverlayError, SolverError) as error:
         sys.stderr.write(f"dynamap: {_one_line(error)}\n")
         return 1 if isinstance(error, NoMappingError) else 2
+    except DisagreementError as error:
+        sys.stderr.write(f"dynamap: {error}\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("dynamap: interrupted\n")
         return _INTERRUPTED

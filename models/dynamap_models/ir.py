@@ -128,7 +128,10 @@ class Conv:
 
 @dataclass(frozen=True)
 class ConvTranspose:
-    """A transposed convolution; ``weight`` has shape (in_channels, out_channels / groups, kernel_h, kernel_w)."""
+    """A transposed convolution; ``weight`` has shape (in_channels, out_channels / groups, kernel_h, kernel_w).
+
+    ``pads`` crop the full output; a bottom or right one below zero extends it instead (ONNX's output padding).
+    """
 
     in_channels: int
     out_channels: int
@@ -232,7 +235,11 @@ class Reshape:
 
 @dataclass(frozen=True)
 class HostOperator:
-    """An operator the overlay does not run; ``attributes`` are those of the source file, printed for people."""
+    """An operator the overlay does not run; ``attributes`` are those of the source file, printed for people.
+
+    Constant inputs are among them as ``input[i]``: small settings printed, others as ``parameter <name>``. Of an operator
+    with several results each is a layer of its own; ``output`` says which, if not the first.
+    """
 
     op_type: str
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -1,0 +1,178 @@
+"""Joint exploration: every array shape once, each at its exact optimum, and what is read off them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dynamap_models.zoo import build_model
+from dynamap_opt.board import Board, load_board
+from dynamap_opt.errors import DynamapError, NoMappingError
+from dynamap_opt.exploration import ArrayShapes, Exploration, all_shapes, explore_shapes, square_shapes
+from dynamap_opt.mapping import Mapper
+from dynamap_solvers import FORBIDDEN, solve
+
+
+def tiny_board(elements):
+    return Board(**(load_board("ecp5-85k").as_dict() | {"name": "tiny", "array_dsp": elements}))
+
+
+def listed(shapes):
+    return list(zip(shapes.p1.tolist(), shapes.p2.tolist(), strict=True))
+
+
+def exploration_of(points):
+    """An exploration with given (P1, P2, cycles)."""
+    p1, p2, cycles = (np.array(column, dtype=np.int64) for column in zip(*points, strict=True))
+    return Exploration(ArrayShapes(p1, p2), cycles, int(np.argmin(cycles)))
+
+
+def quadratic_front(points):
+    """The definition: kept is what no other point weakly beats in both and strictly in one (or is the same, earlier)."""
+    kept = set()
+    for p1, p2, cycles in points:
+        size = p1 * p2
+        beaten = any(a * b <= size and c <= cycles and (a * b < size or c < cycles or (a > p1)) for a, b, c in points)
+        if not beaten:
+            kept.add((p1, p2, cycles))
+    return sorted(kept, key=lambda point: point[0] * point[1])
+
+
+def test_the_count_of_shapes_is_the_divisor_sum():
+    assert len(all_shapes(6239)) == 55_476
+    assert len(all_shapes(6239)) == sum(6239 // rows for rows in range(1, 6240))
+
+
+@pytest.mark.parametrize("elements", [1, 2, 3, 16, 141, 1000])
+def test_every_shape_occurs_exactly_once(elements):
+    every = [(a, b) for a in range(1, elements + 1) for b in range(1, elements + 1) if a * b <= elements]
+    assert listed(all_shapes(elements)) == every
+
+
+@pytest.mark.parametrize("elements", [1, 2, 3, 4, 8, 9, 99, 100, 101, 6239, 6241])
+def test_square_shapes_are_all_squares_that_fit(elements):
+    assert listed(square_shapes(elements)) == [(p, p) for p in range(1, elements + 1) if p * p <= elements]
+
+
+def test_no_elements_are_too_few():
+    for elements in (0, -5):
+        with pytest.raises(DynamapError, match="too small for a 1x1 array"):
+            all_shapes(elements)
+
+
+@pytest.mark.parametrize("cost", ["overlay", "paper"])
+@pytest.mark.parametrize("name", ["googlenet", "mobilenet-v2"])
+def test_the_best_of_all_shapes_is_the_best_found_one_by_one(name, cost):
+    mapper = Mapper(build_model(name), tiny_board(30), cost=cost, allow_host=True)
+    exploration = mapper.explore()
+    assert exploration.exact_everywhere
+    one_by_one = [solve(mapper.decision(*shape).problem).objective for shape in listed(mapper.shapes())]
+    assert exploration.latency_cycles.tolist() == one_by_one
+    best = min(range(len(one_by_one)), key=lambda k: (one_by_one[k], *_tie(listed(mapper.shapes())[k])))
+    assert exploration.best == best
+
+
+def _tie(shape):
+    return shape[0] * shape[1], -shape[0]
+
+
+def test_ties_go_to_the_fewest_elements_and_then_to_the_most_rows():
+    mapper = Mapper(build_model("squeezenet-1.1"), tiny_board(12))
+    shapes = all_shapes(12)
+
+    class Constant:
+        def __init__(self, tables):
+            del tables
+
+        def evaluate(self, p1, p2):
+            # 2x3, 3x2 and 12x1 take 7 cycles, everything else 9.
+            return np.where(((p1 * p2 == 6) & (p1 > 1) & (p2 > 1)) | (p1 == 12), 7, 9)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dynamap_opt.exploration.BatchedSelection", Constant)
+        assert explore_shapes(mapper.tables, shapes).best_shape == (3, 2)
+
+
+def test_a_network_nothing_can_run_is_no_optimum():
+    mapper = Mapper(build_model("squeezenet-1.1"), tiny_board(12))
+
+    class Impossible:
+        def __init__(self, tables):
+            del tables
+
+        def evaluate(self, p1, p2):
+            return np.full((p1 * p2).size, FORBIDDEN)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dynamap_opt.exploration.BatchedSelection", Impossible)
+        with pytest.raises(NoMappingError, match="no choice of algorithms"):
+            explore_shapes(mapper.tables, all_shapes(12))
+
+
+def test_threads_and_chunks_do_not_change_anything():
+    mapper = Mapper(build_model("squeezenet-1.1"), load_board("zcu104"))
+    one, two = mapper.explore(threads=1), mapper.explore(threads=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dynamap_opt.exploration._CHUNK", 1000)
+        three = mapper.explore(threads=3)
+    for other in (two, three):
+        assert (one.latency_cycles == other.latency_cycles).all()
+        assert one.best == other.best
+
+
+def test_progress_reaches_the_number_of_shapes():
+    mapper = Mapper(build_model("squeezenet-1.1"), load_board("zcu104"))
+    seen = []
+    mapper.explore(progress=lambda done, total: seen.append((done, total)))
+    count = len(mapper.shapes())
+    assert seen[-1] == (count, count)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+@pytest.mark.parametrize("array", [(12, 12), (0, 5), (5, 0), (-1, -1), (142, 1), (1, 142)])
+def test_an_array_that_does_not_fit_is_refused(array):
+    mapper = Mapper(build_model("squeezenet-1.1"), load_board("ecp5-85k"))
+    with pytest.raises(DynamapError, match=r"does not fit board 'ecp5-85k'.* at most 141"):
+        mapper.explore(array)
+
+
+@pytest.mark.parametrize("array", [(141, 1), (1, 141), (3, 47), (1, 1)])
+def test_an_array_at_exactly_the_limit_is_explored_alone(array):
+    mapper = Mapper(build_model("squeezenet-1.1"), load_board("ecp5-85k"))
+    exploration = mapper.explore(array)
+    assert listed(exploration.shapes) == [array]
+    every = mapper.explore()
+    assert exploration.latency_cycles[0] == every.latency_cycles[listed(every.shapes).index(array)]
+
+
+def test_the_smallest_board_has_one_shape():
+    exploration = Mapper(build_model("squeezenet-1.1"), tiny_board(1)).explore()
+    assert listed(exploration.shapes) == [(1, 1)]
+
+
+def test_the_pareto_front_is_the_one_of_the_definition():
+    exploration = Mapper(build_model("googlenet"), tiny_board(60)).explore()
+    points = [
+        (*shape, cycles)
+        for shape, cycles in zip(listed(exploration.shapes), exploration.latency_cycles.tolist(), strict=True)
+    ]
+    front = exploration.pareto()
+    assert front == quadratic_front(points)
+    assert front[-1] == (*exploration.best_shape, int(exploration.latency_cycles.min()))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(st.dictionaries(st.tuples(st.integers(1, 5), st.integers(1, 5)), st.integers(1, 12), min_size=1, max_size=20))
+def test_pareto_fronts_with_many_ties_follow_the_definition(cycles):
+    points = [(*shape, value) for shape, value in cycles.items()]
+    assert exploration_of(points).pareto() == quadratic_front(points)
+
+
+def test_two_products_per_slice_double_the_elements_and_leave_out_winograd():
+    mapper = Mapper(build_model("googlenet"), load_board("zcu104"), macs_per_dsp=2)
+    single = Mapper(build_model("googlenet"), load_board("zcu104"))
+    assert mapper.elements == 2 * single.elements
+    plan = mapper.plan(mapper.explore((16, 16)))
+    assert not any(layer.algorithm.startswith("winograd") for layer in plan.layers)
