@@ -231,7 +231,7 @@ def _check_extents(network: Network, stage: Stage) -> None:
         if max(tensor.height, tensor.width) > _MAX_EXTENT or tensor.channels > _MAX_CHANNELS:
             raise LoweringError(
                 f"tensor {name!r} of layer {stage.name!r} is {tensor.height}x{tensor.width}x{tensor.channels}; the "
-                f"overlay addresses maps of at most {_MAX_EXTENT} rows and columns and {_MAX_CHANNELS} channels, so split it"
+                f"overlay addresses at most {_MAX_EXTENT} rows and columns and {_MAX_CHANNELS} channels, so split it"
             )
     conv = stage.conv
     if conv is not None and max(*conv.kernel, *conv.stride, *conv.dilation) > _MAX_WINDOW:

@@ -135,7 +135,11 @@ class MappingTables:
 
 
 def build_tables(program: Program, model: CostModel, dataflows: Sequence[Dataflow] = tuple(Dataflow)) -> MappingTables:
-    """Tables of every stage; O(stages x layouts² x algorithms) besides the walk over each tensor's windows."""
+    """Tables of every stage; O(stages x layouts x algorithms) besides the walk over each tensor's windows.
+
+    Raises:
+        DynamapError: when a stage would move so much data that 64-bit sums of cycles might overflow.
+    """
     layouts = {group: _group_layouts(program, model, group) for group in program.readers}
     tables = []
     for stage in program.stages:
@@ -145,12 +149,8 @@ def build_tables(program: Program, model: CostModel, dataflows: Sequence[Dataflo
             algorithms = (None,)
         in_layouts = layouts[program.tensors[stage.inputs[0]].group] if stage.inputs else (NHWC,)
         out_layouts = layouts[program.tensors[stage.output].group]
-        load = [
-            [_or_forbidden(stage, model.load_cycles(stage, a, layout)) for a in algorithms] for layout in in_layouts
-        ]
-        store = [
-            [_or_forbidden(stage, model.store_cycles(stage, a, layout)) for layout in out_layouts] for a in algorithms
-        ]
+        load = [[_cycles(stage, model.load_cycles(stage, a, layout)) for a in algorithms] for layout in in_layouts]
+        store = [[_cycles(stage, model.store_cycles(stage, a, layout)) for layout in out_layouts] for a in algorithms]
         tables.append(
             StageTable(
                 stage=stage,
@@ -174,7 +174,8 @@ def _group_layouts(program: Program, model: CostModel, group: str) -> tuple[Layo
     return tuple(layout for layout in accepted[0] if all(layout in others for others in accepted[1:]))
 
 
-def _or_forbidden(stage: Stage, cycles: int | None) -> int:
+def _cycles(stage: Stage, cycles: int | None) -> int:
+    """``FORBIDDEN`` for what is impossible; refuses what would overflow."""
     if cycles is not None and cycles >= FORBIDDEN // 2:
         raise DynamapError(f"layer {stage.name!r} moves so much data that its cycles exceed 2**60; split it")
     return FORBIDDEN if cycles is None else cycles

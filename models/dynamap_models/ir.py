@@ -237,8 +237,8 @@ class Reshape:
 class HostOperator:
     """An operator the overlay does not run; ``attributes`` are those of the source file, printed for people.
 
-    Constant inputs are among them as ``input[i]``: small settings printed, others as ``parameter <name>``. Of an operator
-    with several results each is a layer of its own; ``output`` says which, if not the first.
+    Constant inputs are among them as ``input[i]``: small settings printed, others as ``parameter <name>``. An operator
+    with several results becomes a layer for each; ``output`` says which, if not the first.
     """
 
     op_type: str

@@ -98,14 +98,18 @@ def _minimum(left: Cycles, right: Cycles) -> Cycles:
 
 
 def _output_stationary(a: Cycles, b: Cycles, c: Cycles, count: Cycles, p1: Cycles, p2: Cycles) -> tuple[Cycles, Cycles]:
-    """Cycles of all tiles at a full period each, and how much of the last period nobody waits for."""
+    """Cycles of all tiles at a full period each, and how much of the first period nobody waits for."""
     tiles = ceil_div(a, p1) * ceil_div(c, p2) * count
-    # The double-buffered result shifts out of the column in P1 cycles, during the next tile.
+    # The double-buffered result shifts out of the column in P1 cycles, during the next tile: only the first tile has
+    # nothing to wait for.
     return tiles * _maximum(b, p1), _maximum(0, p1 - b)
 
 
 def _operand_stationary(tiles: Cycles, stream: Cycles, p1: Cycles, accumulator_rows: Cycles) -> tuple[Cycles, Cycles]:
-    """The same for tiles past which ``stream`` vectors pass, as many at a time as there are accumulators."""
+    """The same for tiles past which ``stream`` vectors pass, as many at a time as there are accumulators.
+
+    Here it is the last period whose end nobody waits for: no stationary operand follows.
+    """
     block = _minimum(accumulator_rows, stream)
     full = stream // block
     rest = stream - full * block
@@ -119,7 +123,7 @@ def _operand_stationary(tiles: Cycles, stream: Cycles, p1: Cycles, accumulator_r
 def _steady(
     dataflow: Dataflow, a: Cycles, b: Cycles, c: Cycles, count: Cycles, p1: Cycles, p2: Cycles, overlay: Overlay
 ) -> tuple[Cycles, Cycles]:
-    """Full periods of all tiles of ``count`` products, and the unused part of the last one."""
+    """Full periods of all tiles of ``count`` products, and the unused part of the first (NS) or last (WS, IS)."""
     if dataflow is Dataflow.NS:
         return _output_stationary(a, b, c, count, p1, p2)
     # Each of the P2 columns owns an equal share of the accumulators.
@@ -136,9 +140,11 @@ def _once(p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
 def _stall_free(dataflow: Dataflow, gemms: Sequence[Gemm], p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
     total: Cycles = 0
     slack: Cycles = 0
-    for gemm in gemms:
-        steady, slack = _steady(dataflow, gemm.a, gemm.b, gemm.c, gemm.count, p1, p2, overlay)
+    for index, gemm in enumerate(gemms):
+        steady, unused = _steady(dataflow, gemm.a, gemm.b, gemm.c, gemm.count, p1, p2, overlay)
         total = total + steady
+        if index == 0 or dataflow is not Dataflow.NS:
+            slack = unused
     return total - slack + _once(p1, p2, overlay)
 
 
@@ -185,8 +191,9 @@ def array_cycles(
 
     With ``T`` tiles and stream length ``s`` (NS: T = ⌈a/P1⌉⌈c/P2⌉, s = b; WS: T = ⌈b/P1⌉⌈c/P2⌉, s = a; IS: T =
     ⌈b/P1⌉⌈a/P2⌉, s = c) the stall-free array takes (T - 1) max(s, P1) + s + (P1 + P2 - 2) + P1 + pipeline: a tile
-    cannot be shorter than the P1 cycles its neighbour's results (NS) or stationary operand (WS, IS) need to shift. WS
-    and IS keep partial sums in the columns' accumulators; a stream longer than these are deep is cut into blocks.
+    cannot be shorter than the P1 cycles its predecessor's results (NS) or its successor's stationary operand (WS, IS)
+    need to shift. WS and IS keep partial sums in the columns' accumulators; a stream longer than these are deep is cut
+    into blocks.
 
     Args:
         dataflow: which operand stays.

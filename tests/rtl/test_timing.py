@@ -6,6 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dynamap_opt.algorithms import ALGORITHMS
+from dynamap_opt.lowering import ConvShape
 from dynamap_rtl import (
     Dataflow,
     Gemm,
@@ -21,11 +26,6 @@ from dynamap_rtl import (
     stream_words,
     vector_cycles,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from dynamap_opt.algorithms import ALGORITHMS
-from dynamap_opt.lowering import ConvShape
 
 NS, WS, IS = Dataflow.NS, Dataflow.WS, Dataflow.IS
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import onnx
 import pytest
+
 from dynamap_models import import_onnx
 from dynamap_models.ir import Conv
-from dynamap_rtl import Dataflow, Overlay, TimingConvention, array_cycles
-
 from dynamap_opt.algorithms import ALGORITHMS
 from dynamap_opt.lowering import lower
+from dynamap_rtl import Dataflow, Overlay, TimingConvention, array_cycles
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light/light_inception_v1.onnx"
 # The SCALE-Sim convention looks at none of these.

