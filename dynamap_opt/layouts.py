@@ -66,11 +66,13 @@ class AxisWindows:
     @property
     def is_partition(self) -> bool:
         """Whether the windows lie side by side and cover the axis exactly, so that they read as one run."""
+        # A single window has no step, a single tap no spacing.
         return (
-            self.parts == self.spacing == 1
+            self.parts == 1
             and self.pad == 0
-            and self.step == self.taps
-            and self.count * self.step == self.size
+            and (self.taps == 1 or self.spacing == 1)
+            and (self.count == 1 or self.step == self.taps)
+            and self.count * self.taps == self.size
         )
 
 

@@ -12,22 +12,30 @@ if TYPE_CHECKING:
     from .onnx_export import export_onnx as export_onnx
     from .onnx_export import write_onnx as write_onnx
     from .onnx_import import import_onnx as import_onnx
+    from .onnx_import import onnx_tensor_shapes as onnx_tensor_shapes
+    from .zoo import ZOO as ZOO
+    from .zoo import NetworkBuilder as NetworkBuilder
     from .zoo import build_model as build_model
     from .zoo import model_names as model_names
 
 # Loaded when first used: whoever maps a zoo network does not need ONNX.
 _LAZY = {
+    "NetworkBuilder": ".zoo",
+    "ZOO": ".zoo",
     "build_model": ".zoo",
     "export_onnx": ".onnx_export",
     "import_onnx": ".onnx_import",
     "model_names": ".zoo",
+    "onnx_tensor_shapes": ".onnx_import",
     "write_onnx": ".onnx_export",
 }
 
 __all__ = [
+    "ZOO",
     "Layer",
     "ModelError",
     "Network",
+    "NetworkBuilder",
     "Parameter",
     "Tensor",
     "UnsupportedOperatorError",
@@ -35,6 +43,7 @@ __all__ = [
     "export_onnx",
     "import_onnx",
     "model_names",
+    "onnx_tensor_shapes",
     "write_onnx",
 ]
 

@@ -605,6 +605,14 @@ def test_external_data_outside_the_folder(tmp_path):
             {"i": integers(1), "d": integers(10**13), "v": constant(2)},
         ),
         (
+            [node("ConstantOfShape", "s", "k"), node("ReduceSum", "k", "m", keepdims=0), node("Clip", "x m", "y")],
+            {"s": integers(2**20, 2**20)},
+        ),
+        (
+            [node("ConstantOfShape", "s", "k"), node("Gather", "k i", "m"), node("Clip", "x m", "y")],
+            {"s": integers(2**28), "i": np.array(3)},
+        ),
+        (
             [node("Range", "a b c", "k"), node("Reshape", "x k", "y")],
             {"a": np.array(0.0), "b": np.array(1e308), "c": np.array(1e-308)},
         ),
@@ -615,6 +623,14 @@ def test_hostile_sizes_are_refused_at_once(nodes, constants):
     start = time.perf_counter()
     refused(model(nodes, constants))
     assert time.perf_counter() - start < 0.5
+
+
+def test_a_setting_of_many_empty_rows_is_not_listed():
+    source = model(
+        [node("Resize", "x e s", "y")], {"s": np.array([1, 1, 2, 2], np.float32), "e": np.zeros((2**31, 0), np.float32)}
+    )
+    (layer,) = import_onnx(source).layers
+    assert layer.operation.attributes["input[1]"] == "constant of shape (2147483648, 0)"
 
 
 def test_an_endless_expression_over_weights_is_refused():

@@ -68,7 +68,8 @@ def test_a_forced_family_is_used_wherever_it_is_legal(name, family, cost):
             used = ALGORITHMS[row.algorithm].family
             assert used == family or (family not in legal and used in {"im2col", "depthwise"})
             met += family in legal
-    assert met > 0
+    # MobileNet-v2 has no convolution Winograd can do: its 3x3 ones are depthwise or strided.
+    assert (met > 0) == ((name, family) != ("mobilenet-v2", "winograd"))
 
 
 @pytest.mark.parametrize("flow", Dataflow.__members__)

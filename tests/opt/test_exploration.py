@@ -30,7 +30,7 @@ def exploration_of(points):
 
 
 def quadratic_front(points):
-    """The definition: kept is what no other point weakly beats in both and strictly in one (or is the same, earlier)."""
+    """The definition: kept is what no other weakly beats in both and strictly in one; of twins the one of most rows."""
     kept = set()
     for p1, p2, cycles in points:
         size = p1 * p2

@@ -82,7 +82,6 @@ def test_the_totals_of_a_plan_add_up(plan):
     assert plan.latency_cycles == plan.lower_bound_cycles == sum(layer.cycles for layer in plan.layers)
     assert plan.latency_s == plan.latency_cycles / load_board("ecp5-85k").clock_hz
     assert plan.shapes_explored == sum(141 // rows for rows in range(1, 142))
-    assert plan.proof.variables == len(plan.layers) + 0
     for layer in plan.layers:
         assert 0 <= layer.utilization <= 1
         assert getattr(layer, f"{layer.bound_by}_cycles") == max(
@@ -203,7 +202,7 @@ def test_what_is_no_plan_is_refused(content):
 
 def test_every_truncation_is_refused(plan):
     content = plan.to_json().rstrip().encode()
-    for length in [*range(0, 400), *range(400, len(content), 997), len(content) - 1]:
+    for length in [*range(400), *range(400, len(content), 997), len(content) - 1]:
         refused(content[:length])
 
 

@@ -37,6 +37,8 @@ Shape = tuple[int, ...]
 _LARGEST_ELEMENTS = 2**40
 # Constants up to this many elements are computed at once; larger ones are weights and wait until they are needed.
 SMALL = 4096
+# What reading a file may compute with at all: its cost is this times the length of the expression, about a second.
+_LARGEST_QUICK = 2**20
 # An expression over large constants is evaluated afresh on every load, so its length is bounded.
 _LARGEST_EXPRESSION = 1000
 
@@ -94,6 +96,7 @@ class Constant:
         elem_type: ONNX element type.
         load: makes the values, anew on each call; every weight of a large network at once would not fit in memory.
         work: operations one ``load`` runs, to bound hostile expressions.
+        inner: elements of the largest tensor it is computed from.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Constant:
     elem_type: int
     load: Callable[[], Array] = field(repr=False)
     work: int = 1
+    inner: int = 0
 
     def __post_init__(self) -> None:
         check_shape(self.shape, f"constant {self.name!r}", allow_empty=True)
@@ -121,15 +125,32 @@ class Constant:
         return math.prod(self.shape)
 
     @property
+    def largest(self) -> int:
+        """Elements of the largest tensor one ``load`` has to do with."""
+        return max(self.size, self.inner)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether its values may be computed while a file is read."""
+        return self.largest <= _LARGEST_QUICK
+
+    @property
     def is_float(self) -> bool:
         """Whether its values are floating-point numbers."""
         return self.elem_type in FLOAT_TYPES
 
     def derived(self, name: str, shape: Shape, make: Callable[[Array], Array], *others: Constant) -> Constant:
         """A constant of the same type computed from this one (and ``others``, for the bound on work) by ``make``."""
-        work = 1 + self.work + sum(other.work for other in others)
+        sources = (self, *others)
         load = self.load
-        return Constant(name=name, shape=shape, elem_type=self.elem_type, load=lambda: make(load()), work=work)
+        return Constant(
+            name=name,
+            shape=shape,
+            elem_type=self.elem_type,
+            load=lambda: make(load()),
+            work=1 + sum(source.work for source in sources),
+            inner=max(source.largest for source in sources),
+        )
 
     def vector(self) -> NDArray[np.float64]:
         """The values as a flat vector of doubles, in which scales and shifts are combined before rounding once."""

@@ -21,8 +21,8 @@ from .values import Site
 
 __all__ = ["fold"]
 
-# Results that must be stored when loaded, unlike broadcast ones; 2^31 floats are more than any device holds.
-_LARGEST_STORED = 2**31
+# Tensors that computing must store, unlike broadcast ones; twice the largest weight of any network we know (VGG's).
+_LARGEST_STORED = 2**28
 
 _Fold = Callable[[Site, Sequence[Array], Sequence[Shape]], Sequence[Array]]
 
@@ -47,8 +47,9 @@ def fold(site: Site, shapes: Sequence[Shape], elem_types: Sequence[int]) -> tupl
     for name, shape, elem_type in zip(node.outputs, shapes, elem_types, strict=False):
         check_shape(shape, f"constant {name!r}", allow_empty=True)
         _dtype(elem_type, site)
-    if node.op_type not in {"ConstantOfShape", "Expand"} and max(sizes) > _LARGEST_STORED:
-        raise site.fail(f"computes a constant of {max(sizes)} elements, which is too large to be meant")
+    stored = max(*sizes, *(constant.size for constant in present))
+    if node.op_type not in {"ConstantOfShape", "Expand"} and stored > _LARGEST_STORED:
+        raise site.fail(f"computes with a constant of {stored} elements, which is too large to be meant")
 
     def evaluate() -> Sequence[Array]:
         arrays = [np.zeros(0) if constant is None else constant.load() for constant in constants]
@@ -64,7 +65,8 @@ def fold(site: Site, shapes: Sequence[Shape], elem_types: Sequence[int]) -> tupl
                 raise
             raise site.fail(f"cannot be computed from its constant inputs: {error}") from error
 
-    if max(*sizes, *(constant.size for constant in present)) <= SMALL:
+    inner = max(constant.largest for constant in present)
+    if max(*sizes, inner) <= SMALL:
         return tuple(
             Constant.of(name, array, elem_type)
             for name, array, elem_type in zip(node.outputs, evaluate(), elem_types, strict=False)
@@ -75,7 +77,7 @@ def fold(site: Site, shapes: Sequence[Shape], elem_types: Sequence[int]) -> tupl
 
     work = 1 + sum(constant.work for constant in present)
     return tuple(
-        Constant(name=name, shape=shape, elem_type=elem_type, load=later(index), work=work)
+        Constant(name=name, shape=shape, elem_type=elem_type, load=later(index), work=work, inner=inner)
         for index, (name, shape, elem_type) in enumerate(zip(node.outputs, shapes, elem_types, strict=False))
     )
 

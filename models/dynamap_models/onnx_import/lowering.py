@@ -241,6 +241,7 @@ def host_attributes(site: Site) -> dict[str, str]:
 
 
 def _printed(constant: Constant) -> str:
-    if constant.size > _LONGEST_PRINTED:
+    # A tensor without elements may still have 2^40 rows, each of which would become a list.
+    if not 0 < constant.size <= _LONGEST_PRINTED or not constant.is_quick:
         return f"constant of shape {constant.shape}"
     return str(np.asarray(constant.load()).tolist())

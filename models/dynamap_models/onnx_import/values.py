@@ -81,6 +81,11 @@ class Site:
             raise ModelError(
                 f"{self.label} takes its {meaning} from {value.name!r}, which has {value.constant.size} elements"
             )
+        if not value.constant.is_quick:
+            raise ModelError(
+                f"{self.label} takes its {meaning} from {value.name!r}, which is computed from a tensor of "
+                f"{value.constant.largest} elements; fold the constants before exporting"
+            )
         return value.constant
 
     def integers(self, index: int, meaning: str) -> tuple[int, ...]:
