@@ -353,7 +353,8 @@ def _place(network: Network) -> dict[str, StoredTensor]:
         if isinstance(layer.operation, Concat):
             flat: list[str] = []
             for name in layer.inputs:
-                flat.extend(pieces.get(name, (base.get(name, name),)))
+                source = base.get(name, name)
+                flat.extend(pieces.get(source, (source,)))
             pieces[layer.output] = tuple(flat)
         elif _is_view(network, layer):
             source = layer.inputs[0]

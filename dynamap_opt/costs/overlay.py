@@ -97,7 +97,8 @@ class OverlayCost:
         if stage.kind is StageKind.HOST:
             return 0 if layout == NHWC else None
         target = self.program.tensors[stage.output]
-        if stage.scatter != (1, 1) and layout == NHWC:
+        if stage.scatter != (1, 1) and layout == NHWC and not target.pixel_runs:
+            # A block's rows are runs; in a slice of a concatenation every pixel is a run of its own.
             runs = target.pixels // stage.scatter[1]
             return stream_words(runs, stage.scatter[1] * target.channels, self.overlay)
         return scatter_words(layout, target, self.overlay)

@@ -133,15 +133,14 @@ def treewidth_at_most_two(problem):
     return not graph or nx.algorithms.approximation.treewidth_min_degree(graph)[0] <= 2
 
 
+@pytest.mark.parametrize("board", board_names())
 @pytest.mark.parametrize("name", model_names())
-def test_three_independent_methods_and_the_exploration_agree_on_every_board(name):
-    network = build_model(name)
-    for board in board_names():
-        mapper = Mapper(network, load_board(board), allow_host=True)
-        exploration = mapper.explore(threads=1)
-        problem = mapper.decision(*exploration.best_shape).problem
-        found = {method: optimum(problem, method) for method in INDEPENDENT}
-        assert set(found.values()) == {int(exploration.latency_cycles[exploration.best])}, board
+def test_three_independent_methods_and_the_exploration_agree_on_every_board(name, board):
+    mapper = Mapper(build_model(name), load_board(board), allow_host=True)
+    exploration = mapper.explore(threads=1)
+    problem = mapper.decision(*exploration.best_shape).problem
+    found = {method: optimum(problem, method) for method in INDEPENDENT}
+    assert set(found.values()) == {int(exploration.latency_cycles[exploration.best])}
 
 
 @pytest.mark.parametrize("board", ["ecp5-85k", "zcu102"])
@@ -222,6 +221,22 @@ def test_exploration_by_bounds_finds_what_solving_every_shape_finds(cost):
     assert (plan.status, plan.latency_cycles, plan.lower_bound_cycles) == ("optimal", exact[best], exact[best])
     assert plan.pareto == plan.next_best == ()  # lower bounds are no latencies
     assert "lower bound" in plan.proof.exploration
+
+
+def test_exploration_by_bounds_is_exact_however_weak_or_misleading_the_bound(monkeypatch):
+    mapper = Mapper(coupled_network(), tiny_board(6), algorithms=["im2col", "winograd"])
+    shapes = mapper.shapes()
+    exact = [enumerated_optimum(mapper, *shape) for shape in zip(shapes.p1.tolist(), shapes.p2.tolist(), strict=True)]
+    best = mapper.explore().best
+    misleading = np.full(len(shapes), min(exact) - len(shapes)) - np.argsort(np.argsort(exact))  # the worst come first
+    for bound in (np.zeros(len(shapes), dtype=np.int64), misleading):
+        given = bound.copy()
+        monkeypatch.setattr(
+            "dynamap_opt.selection.BatchedSelection.lower_bound", staticmethod(lambda *_, given=given: given)
+        )
+        found = mapper.explore()
+        assert found.best == best
+        assert found.latency_cycles.tolist() == exact
 
 
 def test_exploration_by_bounds_solves_only_the_shapes_it_must(monkeypatch):

@@ -1,0 +1,84 @@
+"""``dynamap compare``, ``survey`` and ``timing``."""
+
+from __future__ import annotations
+
+import pytest
+
+from dynamap_models.zoo import NetworkBuilder
+from dynamap_opt import export_model
+
+
+@pytest.fixture
+def small_board(tmp_path, board_file):
+    path = tmp_path / "small.toml"
+    path.write_text(board_file(array_dsp=12))
+    return path
+
+
+def test_compare_puts_the_joint_optimum_first(run, small_board):
+    arguments = ("compare", "squeezenet-1.1", "--board", small_board)
+    outcome = run(*arguments, "--json", "-")
+    assert outcome.code == 0
+    document = outcome.document()
+    assert document["schema"] == "dynamap/comparison/1"
+    best, *others = document["strategies"]
+    assert best["strategy"] == "joint optimum"
+    assert best["loss"] == 0
+    for result in (best, *others):
+        assert type(result["latency_cycles"]) is int
+        assert result["latency_cycles"] >= best["latency_cycles"]
+        assert result["array"][0] * result["array"][1] <= 12
+    printed = run(*arguments)
+    assert printed.code == 0
+    assert all(result["strategy"] in printed.out for result in others)
+
+
+def test_survey_maps_each_network_onto_each_board(run, small_board, good_model):
+    arguments = ("survey", "--models", f"squeezenet-1.1,{good_model}", "--boards", f"ecp5-85k,{small_board}")
+    outcome = run(*arguments, "--json", "-")
+    assert outcome.code == 0
+    document = outcome.document()
+    assert document["schema"] == "dynamap/survey/1"
+    assert len(document["rows"]) == 4
+    for row in document["rows"]:
+        assert row["latency_cycles"] >= row["bandwidth_bound"] > 0
+        assert sum(row["shares"].values()) == pytest.approx(1)
+        alone = run(
+            "map", "squeezenet-1.1" if row["model"].startswith("squeeze") else good_model,
+            "--board", small_board if row["board"] == "mine" else "ecp5-85k", "--json", "-",
+        )  # fmt: skip
+        assert alone.document()["latency_cycles"] == row["latency_cycles"]
+    assert run(*arguments).code == 0
+
+
+def test_timing_measures_growth_with_stages_and_shapes(run, small_board):
+    arguments = ("timing", "squeezenet-1.1", "--board", small_board)
+    outcome = run(*arguments, "--json", "-")
+    assert outcome.code == 0
+    document = outcome.document()
+    assert document["schema"] == "dynamap/timing/1"
+    assert document["rows"]
+    for row in document["rows"]:
+        assert row["stages"] > 0
+        assert 0 < row["shapes"] <= sum(12 // rows for rows in range(1, 13))
+        assert row["explore_seconds"] > 0
+    assert run(*arguments).code == 0
+
+
+def test_timing_takes_a_network_whose_only_convolutions_are_transposed(run, small_board, tmp_path):
+    net = NetworkBuilder("up")
+    x = net.conv_transpose("a", net.input("x", 4, 8, 8), 4, 2, stride=2)
+    export_model(net.build(net.conv_transpose("b", x, 4, 2, stride=2)), tmp_path / "up.onnx")
+    assert run("timing", tmp_path / "up.onnx", "--board", small_board, "--json", "-").code == 0
+    assert run("compare", tmp_path / "up.onnx", "--board", small_board, "--json", "-").code == 0
+
+
+@pytest.mark.parametrize("command", ["compare", "timing"])
+def test_unknown_models_and_boards_are_refused(refused, command):
+    refused(command, "resnet18", "--board", "ecp5-85k", words=["did you mean 'resnet-18'"])
+    refused(command, "resnet-18", "--board", "ecp5", words=["there is no board"])
+
+
+def test_a_survey_of_unknown_models_or_boards_is_refused(refused):
+    refused("survey", "--models", "resnet18", "--boards", "ecp5-85k", words=["resnet18"])
+    refused("survey", "--models", "resnet-18", "--boards", "ecp5", words=["ecp5"])
