@@ -167,9 +167,11 @@ def build_tables(program: Program, model: CostModel, dataflows: Sequence[Dataflo
 
 
 def _group_layouts(program: Program, model: CostModel, group: str) -> tuple[Layout, ...]:
-    """What every reader of a group can take; ``nhwc`` alone for what the host reads."""
+    """What every reader of a group can take; ``nhwc`` alone for what the host reads, and perhaps for what it writes."""
     accepted = [model.accepted_layouts(stage, position) for stage, position in program.readers[group]]
-    if not accepted or any(tensor.fixed for tensor in program.tensors.values() if tensor.group == group):
+    members = [tensor for tensor in program.tensors.values() if tensor.group == group]
+    from_host = any(tensor.name in program.network.inputs for tensor in members)
+    if not accepted or any(tensor.fixed for tensor in members) or (from_host and model.plain_inputs):
         return (NHWC,)
     return tuple(layout for layout in accepted[0] if all(layout in others for others in accepted[1:]))
 

@@ -164,7 +164,7 @@ def _price(
         accepted = {layout.label: layout for layout in model.accepted_layouts(stage, position)}
         stored = layouts.get(group)
         if stored is None:  # a network input, or a buffer one is a piece of
-            label = inputs.get(group, NHWC.label)
+            label = NHWC.label if model.plain_inputs else inputs.get(group, NHWC.label)
             stored = layouts[group] = _layout(mapper, group, label) or NHWC
         if stored not in accepted.values():
             problems.append(f"{where}: reads {name!r} as {stored}, which it cannot")

@@ -40,6 +40,10 @@ class CostModel(Protocol):
     def overlaps(self) -> bool:
         """Whether load, compute and store run at the same time."""
 
+    @property
+    def plain_inputs(self) -> bool:
+        """Whether the host stores the network's inputs as ``nhwc`` only, or in any layout, uncounted."""
+
     def algorithms(self, stage: Stage) -> tuple[Algorithm, ...]:
         """What can compute a stage on the array."""
 

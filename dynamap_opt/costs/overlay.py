@@ -37,6 +37,7 @@ class OverlayCost:
     prefer: str | None = None
     name: str = "overlay"
     overlaps: bool = True
+    plain_inputs: bool = False
 
     def algorithms(self, stage: Stage) -> tuple[Algorithm, ...]:
         """The legal ones whose operands fit the multipliers."""

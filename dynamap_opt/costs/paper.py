@@ -67,6 +67,7 @@ class PaperCost:
     prefer: str | None = None
     name: str = "paper"
     overlaps: bool = False
+    plain_inputs: bool = True
 
     @cached_property
     def _shared(self) -> frozenset[str]:

@@ -82,11 +82,15 @@ def _read_bytes(path: Path, label: str) -> bytes:
     try:
         if path.is_dir():
             raise ModelError(f"{label} is a directory; give the .onnx file inside it")
+        if path.exists() and not path.is_file():  # reading a pipe could wait for ever
+            raise ModelError(f"{label} is not a regular file; give the path of an .onnx file")
         if path.stat().st_size > _LARGEST_FILE_BYTES:
             raise ModelError(
                 f"{label} is larger than 2 GiB, which no ONNX file can be; store its weights as external data"
             )
         return path.read_bytes()
+    except ModelError:
+        raise
     except FileNotFoundError:
         raise ModelError(f"{label} does not exist; check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
