@@ -6,8 +6,8 @@ A page marks a command in a comment right above a fenced block::
     <!-- recorded 2026-11-22: dynamap ... --> output with times in it; true for that day's machine
     <!-- checked 8+6: dynamap map ... -->     only the first 8 and the last 6 lines are shown
 
-``python docs/record.py`` runs all checked commands again and rewrites their blocks; ``--recorded`` the others too, which
-takes minutes.
+``python docs/record.py`` runs all checked commands again and rewrites their blocks; ``--recorded`` the others too,
+which takes minutes.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .board import Board as Board
     from .board import load_board as load_board
     from .errors import DynamapError as DynamapError
-    from .mapping import Mapper as Mapper
+    from .mapper import Mapper as Mapper
     from .plan import Plan as Plan
     from .plan import load_plan as load_plan
 
@@ -54,7 +54,7 @@ _HOME = {
     "Dataflow": "dynamap_rtl",
     # mapping
     "ALGORITHMS": "dynamap_opt.algorithms",
-    "Mapper": "dynamap_opt.mapping",
+    "Mapper": "dynamap_opt.mapper",
     "Plan": "dynamap_opt.plan",
     "load_plan": "dynamap_opt.plan",
     "map": "dynamap_opt.api",

@@ -13,7 +13,7 @@ from dynamap_models.ir import Network
 from .board import Board
 from .errors import DisagreementError, DynamapError
 from .exploration import ArrayShapes, Exploration, explore_shapes, square_shapes
-from .mapping import Mapper
+from .mapper import Mapper
 from .tables import ComputeCache
 
 __all__ = ["StrategyResult", "compare_strategies", "two_step"]

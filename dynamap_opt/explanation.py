@@ -12,7 +12,7 @@ from dynamap_solvers import FORBIDDEN, NotSeriesParallelError, Status, solve, so
 
 from .board import Board
 from .errors import DynamapError
-from .mapping import Mapper
+from .mapper import Mapper
 from .plan import Plan, PlanError, fingerprint
 from .selection import Decision
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from dynamap_rtl import Overlay, ceil_div, stream_words
 
-from .lowering import StoredTensor
+from .program import StoredTensor
 
 __all__ = [
     "NHWC",

@@ -2,15 +2,12 @@
 
 Three things happen. A residual addition joins the convolution before it (the overlay adds on the way to memory).
 Concatenations vanish: their inputs are stored side by side in one buffer. Reshapes become views of the same bytes. What
-remains is a list of :class:`Stage` objects, run one after another, over :class:`StoredTensor` objects.
+remains is a :class:`~dynamap_opt.program.Program`: stages, run one after another, over stored tensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from functools import cached_property
+from dataclasses import replace
 
 from dynamap_models.ir import (
     Activation,
@@ -26,17 +23,16 @@ from dynamap_models.ir import (
     HostOperator,
     Layer,
     Network,
-    Pads,
     Pair,
     Pool,
-    Reshape,
     Tensor,
 )
 
 from .errors import DynamapError
+from .placement import is_view, place_tensors
+from .program import ConvShape, Program, Stage, StageKind
 
-__all__ = ["ConvShape", "LoweringError", "Program", "Stage", "StageKind", "StoredTensor", "lower"]
-
+__all__ = ["LoweringError", "lower"]
 
 # Widths of the layer program's fields: sizes of maps, channels, and of windows with their strides and dilations.
 _MAX_EXTENT = 2**16 - 1
@@ -46,140 +42,6 @@ _MAX_WINDOW = 2**8 - 1
 
 class LoweringError(DynamapError):
     """A network the overlay cannot run as asked; the message names the layer, the rule and the fix."""
-
-
-class StageKind(StrEnum):
-    """Which unit does a stage's arithmetic."""
-
-    ARRAY = "array"
-    VECTOR = "vector"
-    HOST = "host"
-
-
-@dataclass(frozen=True)
-class ConvShape:
-    """The geometry of a stage on the array; pairs are (vertical, horizontal), pads (top, left, bottom, right)."""
-
-    in_height: int
-    in_width: int
-    in_channels: int
-    out_height: int
-    out_width: int
-    out_channels: int
-    kernel: Pair = (1, 1)
-    stride: Pair = (1, 1)
-    pads: Pads = (0, 0, 0, 0)
-    dilation: Pair = (1, 1)
-    groups: int = 1
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of the direct convolution."""
-        kernel_h, kernel_w = self.kernel
-        return (
-            self.out_height
-            * self.out_width
-            * self.out_channels
-            * kernel_h
-            * kernel_w
-            * (self.in_channels // self.groups)
-        )
-
-    @property
-    def weight_count(self) -> int:
-        """Number of weights."""
-        kernel_h, kernel_w = self.kernel
-        return kernel_h * kernel_w * (self.in_channels // self.groups) * self.out_channels
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """A tensor in memory, one byte an element.
-
-    Attributes:
-        name: as in the network.
-        height: rows.
-        width: columns.
-        channels: elements per pixel.
-        group: tensors of one group share one layout, because they share buffers.
-        pixel_runs: lengths in bytes of the contiguous pieces a pixel is made of, when it does not lie directly after
-            the pixel before it (a slice of a concatenation, or a concatenation that is not one piece); empty otherwise.
-        fixed: whether the host reads it, so that only the plain layout will do.
-    """
-
-    name: str
-    height: int
-    width: int
-    channels: int
-    group: str
-    pixel_runs: tuple[int, ...] = ()
-    fixed: bool = False
-
-    @property
-    def pixels(self) -> int:
-        """Number of pixels."""
-        return self.height * self.width
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.pixels * self.channels
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One pass of the overlay.
-
-    Attributes:
-        name: of the layer that gives the stage its arithmetic.
-        kind: the unit that does it.
-        layers: names of all layers it covers.
-        inputs: tensors read; the first is the one whose layout the array's loader may choose.
-        output: tensor written.
-        conv: geometry, on the array.
-        vector_pixels: feature-map positions the vector unit walks.
-        scatter: a transposed convolution writes this block of output pixels per input pixel.
-    """
-
-    name: str
-    kind: StageKind
-    layers: tuple[str, ...]
-    inputs: tuple[str, ...]
-    output: str
-    conv: ConvShape | None = None
-    vector_pixels: int = 0
-    scatter: Pair = (1, 1)
-
-
-@dataclass(frozen=True)
-class Program:
-    """A network as the overlay sees it: stages in the order they run, and the tensors between them."""
-
-    network: Network
-    stages: tuple[Stage, ...]
-    tensors: Mapping[str, StoredTensor]
-
-    @cached_property
-    def readers(self) -> Mapping[str, tuple[tuple[Stage, int], ...]]:
-        """For every group, the (stage, input position) pairs that read one of its tensors."""
-        found: dict[str, list[tuple[Stage, int]]] = {tensor.group: [] for tensor in self.tensors.values()}
-        for stage in self.stages:
-            for position, name in enumerate(stage.inputs):
-                found[self.tensors[name].group].append((stage, position))
-        return {group: tuple(pairs) for group, pairs in found.items()}
-
-    @cached_property
-    def writers(self) -> Mapping[str, tuple[Stage, ...]]:
-        """For every group, the stages that write one of its tensors; none writes a network input."""
-        found: dict[str, list[Stage]] = {tensor.group: [] for tensor in self.tensors.values()}
-        for stage in self.stages:
-            found[self.tensors[stage.output].group].append(stage)
-        return {group: tuple(stages) for group, stages in found.items()}
-
-    @cached_property
-    def macs(self) -> int:
-        """Direct multiply-accumulates of all stages on the array."""
-        return sum(stage.conv.macs for stage in self.stages if stage.conv is not None)
 
 
 def lower(network: Network, *, allow_host: bool = False) -> Program:
@@ -202,7 +64,7 @@ def lower(network: Network, *, allow_host: bool = False) -> Program:
     stages = [
         _stage(network, layer, fused.get(layer.name))
         for layer in network.layers
-        if layer.name not in skipped and not isinstance(layer.operation, Concat) and not _is_view(network, layer)
+        if layer.name not in skipped and not isinstance(layer.operation, Concat) and not is_view(network, layer)
     ]
     hosted = [stage.name for stage in stages if stage.kind is StageKind.HOST]
     if hosted and not allow_host:
@@ -219,7 +81,7 @@ def lower(network: Network, *, allow_host: bool = False) -> Program:
         )
     for stage in stages:
         _check_extents(network, stage)
-    return Program(network, tuple(stages), _place(network))
+    return Program(network, tuple(stages), place_tensors(network))
 
 
 def _check_extents(network: Network, stage: Stage) -> None:
@@ -273,27 +135,6 @@ def _fused_additions(network: Network) -> dict[str, Layer]:
     return fused
 
 
-def _is_view(network: Network, layer: Layer) -> bool:
-    """Whether a reshape needs no data to move.
-
-    The overlay stores channels innermost, files usually do not; a flattened map may stay as it is only where whoever
-    reads it can have its weights permuted instead, or where both orders agree.
-    """
-    if not isinstance(layer.operation, Reshape):
-        return False
-    source, target = network.input_tensors(layer)[0], network.output_tensor(layer)
-    same = (source.height, source.width, source.channels) == (target.height, target.width, target.channels)
-    if same or source.height * source.width == 1:
-        return target.height * target.width == 1 or same
-    if target.height * target.width > 1 or target.name in network.outputs:
-        return False
-    return all(
-        isinstance(reader.operation, FullyConnected)
-        or (isinstance(reader.operation, Reshape) and _is_view(network, reader))
-        for reader in network.readers[target.name]
-    )
-
-
 def _stage(network: Network, layer: Layer, convolution: Layer | None) -> Stage:
     """The stage of one layer; an addition with ``convolution`` becomes that convolution with one more input."""
     if convolution is not None:
@@ -340,72 +181,3 @@ def _geometry(operation: object, source: Tensor, out: Tensor) -> tuple[ConvShape
             shape = ConvShape(source.height, source.width, source.channels, source.height, source.width, channels)
             return shape, operation.kernel
     return None, (1, 1)
-
-
-def _place(network: Network) -> dict[str, StoredTensor]:
-    """Where every tensor lives: its layout group, and whether its pixels are contiguous.
-
-    Later concatenations claim their pieces first, so that a growing one (DenseNet) shares a single buffer.
-    """
-    pieces: dict[str, tuple[str, ...]] = {}
-    base: dict[str, str] = {}
-    for layer in network.layers:
-        if isinstance(layer.operation, Concat):
-            flat: list[str] = []
-            for name in layer.inputs:
-                source = base.get(name, name)
-                flat.extend(pieces.get(source, (source,)))
-            pieces[layer.output] = tuple(flat)
-        elif _is_view(network, layer):
-            source = layer.inputs[0]
-            base[layer.output] = base.get(source, source)
-
-    group = {name: name for name in network.tensors}
-
-    def find(name: str) -> str:
-        while group[name] != name:
-            group[name] = group[group[name]]
-            name = group[name]
-        return name
-
-    owner: dict[str, tuple[str, int]] = {}  # piece -> (concatenation whose buffer holds it, channel offset)
-    for target in reversed(pieces):
-        offset = 0
-        for piece in pieces[target]:
-            owner.setdefault(piece, (target, offset))
-            offset += network.tensors[piece].channels
-            group[find(piece)] = find(target)
-    for view, source in base.items():
-        group[find(view)] = find(source)
-
-    placed: dict[str, StoredTensor] = {}
-    fixed_groups = {find(name) for name in network.outputs}
-    for name, tensor in network.tensors.items():
-        source = base.get(name, name)
-        runs = _runs(network, source, pieces, owner)
-        repeats = network.tensors[source].height * network.tensors[source].width // (tensor.height * tensor.width)
-        if repeats > 1:  # a flattened map is one pixel made of all the map's runs
-            runs = runs * repeats
-        placed[name] = StoredTensor(
-            name, tensor.height, tensor.width, tensor.channels, find(name), runs, find(name) in fixed_groups
-        )
-    return placed
-
-
-def _runs(
-    network: Network, name: str, pieces: Mapping[str, tuple[str, ...]], owner: Mapping[str, tuple[str, int]]
-) -> tuple[int, ...]:
-    """Contiguous pieces of one pixel of a tensor; empty when the tensor fills its buffer."""
-    parts = pieces.get(name, (name,))
-    runs: list[int] = []
-    previous: tuple[str, int] | None = None
-    for part in parts:
-        channels = network.tensors[part].channels
-        place = owner.get(part, (part, 0))
-        if runs and place == previous:
-            runs[-1] += channels
-        else:
-            runs.append(channels)
-        previous = (place[0], place[1] + channels)
-    first = owner.get(parts[0], (parts[0], 0))[0]
-    return () if len(runs) == 1 and network.tensors[first].channels == runs[0] else tuple(runs)

@@ -18,8 +18,10 @@ from dynamap_solvers import FORBIDDEN
 from .board import Board
 from .errors import DynamapError
 from .exploration import ArrayShapes, explore_shapes
-from .lowering import StageKind, lower
-from .mapping import Mapper, map_network
+from .lowering import lower
+from .mapper import Mapper
+from .mapping import map_network
+from .program import StageKind
 
 __all__ = ["ProcessRun", "SurveyRow", "TimingRow", "run_processes", "survey", "time_explorations", "truncate"]
 

@@ -16,7 +16,7 @@ from .algorithms import Algorithm
 from .costs import CostModel
 from .errors import DynamapError
 from .layouts import NHWC, Layout
-from .lowering import Program, Stage, StageKind
+from .program import Program, Stage, StageKind
 
 __all__ = ["ComputeCache", "MappingTables", "StageTable", "build_tables"]
 

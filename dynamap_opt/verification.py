@@ -23,9 +23,10 @@ from dynamap_solvers import (
 
 from .algorithms import ALGORITHMS, Algorithm
 from .layouts import NHWC, Layout
-from .lowering import Stage, StageKind
-from .mapping import Mapper, describe, next_best
+from .mapper import Mapper
+from .mapping import describe, next_best
 from .plan import LayerPlan, Plan
+from .program import Stage, StageKind
 
 __all__ = ["Verification", "verify_plan"]
 

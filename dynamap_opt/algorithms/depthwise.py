@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dynamap_opt.layouts import AxisWindows, Layout
-from dynamap_opt.lowering import ConvShape
+from dynamap_opt.program import ConvShape
 from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay, grouped_cycles
 
 from .im2col import Im2col

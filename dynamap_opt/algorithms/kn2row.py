@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dynamap_opt.layouts import AxisWindows, Layout
-from dynamap_opt.lowering import ConvShape
+from dynamap_opt.program import ConvShape
 from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay, array_cycles
 
 __all__ = ["Kn2row"]

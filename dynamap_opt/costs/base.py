@@ -7,7 +7,7 @@ from typing import Protocol
 
 from dynamap_opt.algorithms import Algorithm
 from dynamap_opt.layouts import Layout
-from dynamap_opt.lowering import Stage
+from dynamap_opt.program import Stage
 from dynamap_rtl import Cycles, Dataflow
 
 __all__ = ["CostModel", "prefer_family"]

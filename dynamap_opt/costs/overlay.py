@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dynamap_opt.algorithms import Algorithm
 from dynamap_opt.layouts import NHWC, Layout, gather_words, packed_words, scatter_words, tensor_words
-from dynamap_opt.lowering import Program, Stage, StageKind
+from dynamap_opt.program import Program, Stage, StageKind
 from dynamap_rtl import Cycles, Dataflow, Overlay, blocked_load_words, stage_cycles, stream_words, vector_cycles
 
 from .base import prefer_family

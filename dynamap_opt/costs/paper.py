@@ -15,7 +15,7 @@ from functools import cached_property
 
 from dynamap_opt.algorithms import Algorithm
 from dynamap_opt.layouts import NHWC, Layout, LayoutKind
-from dynamap_opt.lowering import Program, Stage, StageKind, StoredTensor
+from dynamap_opt.program import Program, Stage, StageKind, StoredTensor
 from dynamap_rtl import Cycles, Dataflow, Overlay, TimingConvention, array_cycles
 
 from .base import prefer_family

@@ -68,6 +68,11 @@ def test_a_directory(tmp_path):
     refused(str(tmp_path), "is a directory")
 
 
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.onnx")
+    refused(tmp_path / "pipe.onnx", "pipe.onnx", "is not a regular file")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_file(tmp_path):
     path = tmp_path / "secret.onnx"

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from dynamap_opt.algorithms import ALGORITHMS, AlgorithmError, select_algorithms
 from dynamap_opt.layouts import LayoutKind
-from dynamap_opt.lowering import ConvShape
+from dynamap_opt.program import ConvShape
 from dynamap_rtl import Gemm
 
 

@@ -8,8 +8,9 @@ from dynamap_models.zoo import build_model
 from dynamap_opt.algorithms import ALGORITHMS
 from dynamap_opt.board import Board, load_board
 from dynamap_opt.comparison import compare_strategies, two_step
-from dynamap_opt.lowering import StageKind
-from dynamap_opt.mapping import Mapper, map_network
+from dynamap_opt.mapper import Mapper
+from dynamap_opt.mapping import make_plan, map_network
+from dynamap_opt.program import StageKind
 from dynamap_rtl import Dataflow
 from dynamap_solvers import solve
 
@@ -60,7 +61,7 @@ def test_no_strategy_beats_the_joint_optimum(name, board, cost):
 def test_a_forced_family_is_used_wherever_it_is_legal(name, family, cost):
     free = Mapper(build_model(name), load_board("ecp5-85k"), cost=cost, allow_host=True)
     mapper = Mapper(build_model(name), load_board("ecp5-85k"), cost=cost, allow_host=True, prefer=family)
-    plan = mapper.plan(mapper.explore((11, 12)))
+    plan = make_plan(mapper, mapper.explore((11, 12)))
     met = 0
     for row, stage in zip(plan.layers, mapper.program.stages, strict=True):
         if stage.kind is StageKind.ARRAY:
@@ -75,7 +76,7 @@ def test_a_forced_family_is_used_wherever_it_is_legal(name, family, cost):
 @pytest.mark.parametrize("flow", Dataflow.__members__)
 def test_a_single_dataflow_is_the_only_one_used(flow):
     mapper = Mapper(build_model("squeezenet-1.1"), load_board("ecp5-85k"), dataflows=[flow])
-    plan = mapper.plan(mapper.explore())
+    plan = make_plan(mapper, mapper.explore())
     assert {row.dataflow for row in plan.layers} == {flow, None}
 
 

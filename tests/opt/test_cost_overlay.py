@@ -13,7 +13,8 @@ from dynamap_models.zoo.builder import RELU, NetworkBuilder
 from dynamap_opt.algorithms import ALGORITHMS
 from dynamap_opt.costs import OverlayCost
 from dynamap_opt.layouts import NHWC
-from dynamap_opt.lowering import Program, StageKind, lower
+from dynamap_opt.lowering import lower
+from dynamap_opt.program import Program, StageKind
 from dynamap_opt.tables import build_tables
 from dynamap_rtl import Dataflow, Overlay
 from dynamap_solvers import FORBIDDEN

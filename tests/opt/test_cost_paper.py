@@ -34,7 +34,8 @@ from dynamap_opt.algorithms import ALGORITHMS
 from dynamap_opt.costs import PaperCost, transfer_cycles
 from dynamap_opt.costs.paper import WINOGRAD_FORMAT
 from dynamap_opt.layouts import NHWC
-from dynamap_opt.lowering import ConvShape, Program, StoredTensor, lower
+from dynamap_opt.lowering import lower
+from dynamap_opt.program import ConvShape, Program, StoredTensor
 from dynamap_rtl import Dataflow, Overlay, TimingConvention, array_cycles
 from dynamap_solvers import SelectionProblem, Status, solve
 

@@ -15,7 +15,7 @@ from dynamap_opt.layouts import (
     scatter_words,
     tensor_words,
 )
-from dynamap_opt.lowering import StoredTensor
+from dynamap_opt.program import StoredTensor
 from dynamap_rtl import Overlay
 
 

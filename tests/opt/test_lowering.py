@@ -23,7 +23,8 @@ from dynamap_models.ir import (
     Tensor,
 )
 from dynamap_models.zoo.builder import RELU, NetworkBuilder
-from dynamap_opt.lowering import ConvShape, LoweringError, Program, StageKind, lower
+from dynamap_opt.lowering import LoweringError, lower
+from dynamap_opt.program import ConvShape, Program, StageKind
 
 
 def stage_of(program: Program, layer: str):

@@ -15,8 +15,9 @@ from dynamap_opt.board import board_names, load_board
 from dynamap_opt.errors import DynamapError, NoMappingError
 from dynamap_opt.exploration import explore_shapes
 from dynamap_opt.layouts import NHWC
-from dynamap_opt.lowering import StageKind
-from dynamap_opt.mapping import Mapper, map_network
+from dynamap_opt.mapper import Mapper
+from dynamap_opt.mapping import make_plan, map_network
+from dynamap_opt.program import StageKind
 from dynamap_opt.study import truncate
 from dynamap_rtl import Dataflow
 from dynamap_solvers import NotSeriesParallelError, Status, check_reduction, solve
@@ -41,7 +42,9 @@ def enumerated_optimum(mapper, p1, p2):
     group_of = {name: tensor.group for name, tensor in program.tensors.items()}
     layouts = {}
     for group, readers in program.readers.items():
-        fixed = any(tensor.fixed for tensor in program.tensors.values() if tensor.group == group)
+        members = [tensor for tensor in program.tensors.values() if tensor.group == group]
+        fixed = any(tensor.fixed for tensor in members)
+        fixed |= model.plain_inputs and any(tensor.name in mapper.network.inputs for tensor in members)
         options = [model.accepted_layouts(stage, position) for stage, position in readers]
         layouts[group] = [NHWC] if fixed or not options else [o for o in options[0] if all(o in s for s in options)]
 
@@ -217,7 +220,7 @@ def test_exploration_by_bounds_finds_what_solving_every_shape_finds(cost):
     assert exploration.best == best
     assert exploration.latency_cycles[best] == exact[best]
     assert all(exploration.latency_cycles <= exact)
-    plan = mapper.plan(exploration)
+    plan = make_plan(mapper, exploration)
     assert (plan.status, plan.latency_cycles, plan.lower_bound_cycles) == ("optimal", exact[best], exact[best])
     assert plan.pareto == plan.next_best == ()  # lower bounds are no latencies
     assert "lower bound" in plan.proof.exploration
@@ -272,7 +275,7 @@ def test_a_restricted_choice_is_never_better_and_every_single_choice_is_possible
     least = solve(Mapper(network, board).decision(40, 40).problem).objective
     for algorithms, dataflows in [(["im2col"], None), (["im2col", "kn2row"], ["WS"]), (None, ["IS"]), (None, ["NS"])]:
         mapper = Mapper(network, board, algorithms=algorithms, dataflows=dataflows)
-        plan = mapper.plan(mapper.explore((40, 40)))
+        plan = make_plan(mapper, mapper.explore((40, 40)))
         assert plan.latency_cycles >= least
         used = {layer.algorithm for layer in plan.layers if layer.dataflow}
         assert algorithms is None or used <= set(algorithms)
@@ -282,7 +285,7 @@ def test_a_restricted_choice_is_never_better_and_every_single_choice_is_possible
 def test_the_plan_of_every_exact_method_has_the_same_latency():
     mapper = Mapper(build_model("squeezenet-1.1"), load_board("pynq-z2"))
     exploration = mapper.explore()
-    plans = [mapper.plan(exploration, method=method) for method in ("auto", *INDEPENDENT, "ilp")]
+    plans = [make_plan(mapper, exploration, method=method) for method in ("auto", *INDEPENDENT, "ilp")]
     assert len({plan.latency_cycles for plan in plans}) == 1
     assert all(plan.latency_cycles == sum(layer.cycles for layer in plan.layers) for plan in plans)
     assert {plan.status for plan in plans} == {"optimal"}
@@ -312,7 +315,7 @@ def test_a_method_that_finds_nothing_in_time_is_told_apart_from_bad_input():
     mapper = Mapper(build_model("squeezenet-1.1"), load_board("ecp5-85k"))
     exploration = mapper.explore((4, 4))
     with pytest.raises(NoMappingError, match="more time"):
-        mapper.plan(exploration, method="ilp", time_limit=1e-9)
+        make_plan(mapper, exploration, method="ilp", time_limit=1e-9)
 
 
 def test_a_network_whose_only_convolutions_run_on_the_host_is_refused():

@@ -10,7 +10,8 @@ import pytest
 from dynamap_models.zoo import NetworkBuilder, build_model
 from dynamap_opt.board import Board, load_board
 from dynamap_opt.explanation import mapper_of
-from dynamap_opt.mapping import Mapper, map_network
+from dynamap_opt.mapper import Mapper
+from dynamap_opt.mapping import map_network
 from dynamap_opt.plan import PlanError, parse_plan
 from dynamap_opt.verification import verify_plan
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamap_opt.algorithms import ALGORITHMS
-from dynamap_opt.lowering import ConvShape
+from dynamap_opt.program import ConvShape
 from dynamap_rtl import (
     Dataflow,
     Gemm,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,22 +81,19 @@ def text_of(value: object) -> str:
 
 def _read_bytes(path: Path, label: str) -> bytes:
     try:
-        if path.is_dir():
-            raise ModelError(f"{label} is a directory; give the .onnx file inside it")
-        if path.exists() and not path.is_file():  # reading a pipe could wait for ever
-            raise ModelError(f"{label} is not a regular file; give the path of an .onnx file")
-        if path.stat().st_size > _LARGEST_FILE_BYTES:
-            raise ModelError(
-                f"{label} is larger than 2 GiB, which no ONNX file can be; store its weights as external data"
-            )
-        return path.read_bytes()
-    except ModelError:
-        raise
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST_FILE_BYTES:
+            return path.read_bytes()
     except FileNotFoundError:
         raise ModelError(f"{label} does not exist; check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ModelError(f"{label} cannot be read: {reason}") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise ModelError(f"{label} is a directory; give the .onnx file inside it")
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe could wait for ever
+        raise ModelError(f"{label} is not a regular file; give the path of an .onnx file")
+    raise ModelError(f"{label} is larger than 2 GiB, which no ONNX file can be; store its weights as external data")
 
 
 def _parse(data: bytes, label: str) -> onnx.ModelProto:
