@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -24,6 +25,9 @@ from .mapping import map_network
 from .program import StageKind
 
 __all__ = ["ProcessRun", "SurveyRow", "TimingRow", "run_processes", "survey", "time_explorations", "truncate"]
+
+
+_REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,10 @@ def time_explorations(
     steps: int = 4,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[TimingRow, ...]:
-    """How the exploration's time grows: with the layers over all shapes, then with the shapes over all layers."""
+    """How the exploration's time grows: with the layers over all shapes, then with the shapes over all layers.
+
+    Each time is the median of three.
+    """
     program = lower(network, allow_host=True)
     on_array = {stage.name for stage in program.stages if stage.kind is StageKind.ARRAY}
     first = next(i for i, layer in enumerate(network.layers) if layer.name in on_array)
@@ -150,20 +157,24 @@ def time_explorations(
     cases += [(network, step / steps) for step in range(1, steps)]
     rows = []
     for index, (part, share) in enumerate(cases):
-        start = time.perf_counter()
-        mapper = Mapper(part, board, cost=cost, allow_host=True)
-        built = time.perf_counter()
-        every = mapper.shapes()
-        # An even sample keeps the mixture of tall and wide shapes.
-        chosen = np.linspace(0, len(every) - 1, max(1, round(len(every) * share))).astype(np.int64)
-        explore_shapes(mapper.tables, ArrayShapes(every.p1[chosen], every.p2[chosen]), threads=threads)
+        building, exploring = [], []
+        for _ in range(_REPEATS):
+            start = time.perf_counter()
+            mapper = Mapper(part, board, cost=cost, allow_host=True)
+            built = time.perf_counter()
+            every = mapper.shapes()
+            # An even sample keeps the mixture of tall and wide shapes.
+            chosen = np.linspace(0, len(every) - 1, max(1, round(len(every) * share))).astype(np.int64)
+            explore_shapes(mapper.tables, ArrayShapes(every.p1[chosen], every.p2[chosen]), threads=threads)
+            building.append(built - start)
+            exploring.append(time.perf_counter() - built)
         rows.append(
             TimingRow(
                 stages=len(mapper.tables.stages),
                 convolutions=sum(1 for _ in part.convolutions()),
                 shapes=len(chosen),
-                table_seconds=built - start,
-                explore_seconds=time.perf_counter() - built,
+                table_seconds=statistics.median(building),
+                explore_seconds=statistics.median(exploring),
             )
         )
         if progress is not None:

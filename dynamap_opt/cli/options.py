@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 
+from dynamap_solvers import method_names
+
 __all__ = [
     "add_host",
     "add_json",
@@ -109,7 +111,9 @@ def add_mapping(parser: argparse.ArgumentParser) -> None:
         "--algorithms", type=names, metavar="LIST", help="algorithms or families to choose from, as im2col,winograd"
     )
     parser.add_argument("--dataflows", type=names, metavar="LIST", help="dataflows to choose from, as NS,WS")
-    parser.add_argument("--method", default="auto", metavar="M", help="solver that proves the mapping (default auto)")
+    parser.add_argument(
+        "--method", default="auto", metavar="M", help=f"proves the mapping: {', '.join(method_names())} (default auto)"
+    )
     parser.add_argument("--time-limit", type=positive_seconds, metavar="S", help="seconds for that proof")
     parser.add_argument(
         "--macs-per-dsp",
