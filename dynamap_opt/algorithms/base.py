@@ -32,11 +32,11 @@ class Algorithm(Protocol):
 
     @property
     def activation_bytes(self) -> int:
-        """Bytes of one element of the left operand as the array sees it."""
+        """Bytes in which one element of the left operand is kept on chip, transformed if it is."""
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of one element of the right operand."""
+        """Bytes in which one element of the right operand is kept, transformed if it is."""
 
     def is_legal(self, conv: ConvShape) -> bool:
         """Whether it computes this convolution at all."""

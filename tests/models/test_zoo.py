@@ -165,6 +165,26 @@ def test_the_u_net_counts_what_a_closed_form_of_its_channels_gives():
     assert sum(isinstance(layer.operation, ConvTranspose) for layer in network.layers) == 4
 
 
+def test_the_u_net_s_layers_at_another_size_count_what_is_published_for_it():
+    """83.922432 G at 420x240 with two classes (milesial/Pytorch-UNet, issue 477), by the conventions of thop."""
+    network = build_model("u-net")
+    level_of = {256 >> level: level for level in range(5)}
+    pixels = [420 * 240, 210 * 120, 105 * 60, 52 * 30, 26 * 15]
+    upsampled = {0: 420 * 240, 1: 210 * 120, 2: 104 * 60, 3: 52 * 30}  # one row short of the 105 it is padded to
+    counted = 0
+    for layer in network.layers:
+        out = network.output_tensor(layer)
+        per_pixel = network.layer_macs(layer) // (out.height * out.width)
+        level = level_of[out.height]
+        if isinstance(layer.operation, ConvTranspose):
+            counted += 4 * per_pixel * upsampled[level]
+        elif isinstance(layer.operation, Conv) and layer.name == "logits":
+            counted += 2 * per_pixel * pixels[level]
+        elif isinstance(layer.operation, Conv):
+            counted += (per_pixel + 4 * out.channels) * pixels[level]
+    assert counted == 83_922_432_000
+
+
 def test_every_nasnet_cell_is_read_by_the_two_cells_after_it():
     network = build_model("nasnet-a-mobile")
     outputs = {layer.name.split("/")[0]: layer.output for layer in network.layers if layer.name.count("/join/relu")}
