@@ -52,11 +52,6 @@ class Decision:
             for table, chosen in zip(self.tables.stages, assignment, strict=False)  # groups follow the stages
         )
 
-    def choice_index(self, stage: int, choice: Choice) -> int:
-        """The number of a choice of a stage; ValueError when it has none such."""
-        wanted = (choice.algorithm, choice.dataflow, choice.output_layout)
-        return self.tables.stages[stage].choices.index(wanted)
-
 
 def mapping_problem(tables: MappingTables, p1: int, p2: int) -> Decision:
     """The mapping problem on a P1 x P2 array, in integer cycles; its optimum is the latency of the network."""

@@ -37,10 +37,6 @@ class CostModel(Protocol):
         """The preset's name."""
 
     @property
-    def overlaps(self) -> bool:
-        """Whether load, compute and store run at the same time."""
-
-    @property
     def plain_inputs(self) -> bool:
         """Whether the host stores the network's inputs as ``nhwc`` only, or in any layout, uncounted."""
 

@@ -36,7 +36,6 @@ class OverlayCost:
     choices: Sequence[Algorithm]
     prefer: str | None = None
     name: str = "overlay"
-    overlaps: bool = True
     plain_inputs: bool = False
 
     def algorithms(self, stage: Stage) -> tuple[Algorithm, ...]:

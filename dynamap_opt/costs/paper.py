@@ -66,7 +66,6 @@ class PaperCost:
     bytes_per_cycle: Fraction
     prefer: str | None = None
     name: str = "paper"
-    overlaps: bool = False
     plain_inputs: bool = True
 
     @cached_property

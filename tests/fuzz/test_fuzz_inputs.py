@@ -19,10 +19,11 @@ import numpy as np
 import onnx
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from onnx import AttributeProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, TensorProto, numpy_helper
 
 from dynamap_opt import load_board, load_plan
 from dynamap_opt.cli import main
+from onnx_damage import NUMBERS, damaged, model, node, weights
 
 SETTINGS = settings(
     max_examples=150,
@@ -32,28 +33,7 @@ SETTINGS = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 SEEDS = st.integers(0, 2**32 - 1)
-# What a damaged or hostile file may hold where a number belongs.
-NUMBERS = [0, 1, -1, 2, 3, 7, -2, 64, 255, 2**16, 2**31 - 1, -(2**31), 2**40, 2**53, 2**62, 2**63 - 1, -(2**63)]
 OPERATORS = ["Conv", "ConvTranspose", "MaxPool", "Add", "Concat", "Relu", "LRN", "Flatten", "Gemm", "NonZero", "Odd"]
-
-
-def node(op_type, inputs, outputs, **attributes):
-    return helper.make_node(op_type, inputs.split(), outputs.split(), name=f"{op_type} {outputs}", **attributes)
-
-
-def weights(*shape):
-    return np.linspace(-1, 1, math.prod(shape), dtype=np.float32).reshape(shape)
-
-
-def model(nodes, constants, shape):
-    graph = helper.make_graph(
-        nodes,
-        "fuzz",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [onnx.ValueInfoProto(name="y")],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 MODELS = [
@@ -137,27 +117,6 @@ def map_it(data):
         assert plan.status == "optimal"
         assert 0 < plan.latency_cycles == sum(layer.cycles for layer in plan.layers)
         return True
-
-
-def damaged(data, rng):
-    """The bytes changed, dropped, doubled or cut off."""
-    changed = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        place = rng.randrange(len(changed))
-        match rng.randrange(6):
-            case 0 | 1:
-                changed[place] ^= 1 << rng.randrange(8)
-            case 2:
-                changed[place] = rng.randrange(256)
-            case 3:
-                del changed[place : place + rng.randint(1, 8)]
-            case 4:
-                changed[place:place] = changed[place : place + rng.randint(1, 8)]
-            case _ if rng.random() < 0.3:
-                del changed[max(1, place) :]
-        if not changed:
-            break
-    return bytes(changed)
 
 
 def mutated(source, rng):

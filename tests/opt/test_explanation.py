@@ -14,7 +14,6 @@ from dynamap_opt.errors import DynamapError
 from dynamap_opt.explanation import explain_plan, mapper_of
 from dynamap_opt.mapping import map_network
 from dynamap_opt.plan import PlanError
-from dynamap_opt.selection import Choice
 from dynamap_opt.study import truncate
 from dynamap_solvers import FORBIDDEN, Status, solve
 
@@ -69,7 +68,6 @@ def test_each_alternative_is_the_optimum_with_that_choice_fixed(network, cost, s
                 else (algorithm.name, dataflow.value, layout.label)
             )
             assert found[key] == forced(decision, stage, index, "ilp-cbc" if index % 8 else "ilp-highs")
-            assert decision.choice_index(stage, Choice(algorithm, dataflow, layout)) == index
 
 
 @pytest.mark.parametrize("cost", ["overlay", "paper"])
