@@ -19,6 +19,7 @@ from dynamap_solvers import FORBIDDEN
 from .board import Board
 from .errors import DynamapError
 from .exploration import ArrayShapes, explore_shapes
+from .layouts import NHWC
 from .lowering import lower
 from .mapper import Mapper
 from .mapping import map_network
@@ -36,7 +37,9 @@ class SurveyRow:
 
     ``compute_bound`` and ``bandwidth_bound`` are lower bounds in cycles: the direct multiply-accumulates over the
     array's elements (which Winograd may beat), and the DRAM port cycles of the cheapest load or store of every stage.
-    ``shares`` are the parts of the array's direct multiply-accumulates that each family computes.
+    ``shares`` are the parts of the array's direct multiply-accumulates that each algorithm computes, ``layers`` how
+    many layers, ``bound_by`` how many of these are bound by load, compute or store (as ``kn2row: load``).
+    ``expanded_layouts`` counts the stages that store their output other than plainly.
     """
 
     model: str
@@ -48,6 +51,8 @@ class SurveyRow:
     bandwidth_bound: int
     shares: dict[str, float]
     layers: dict[str, int]
+    bound_by: dict[str, int]
+    expanded_layouts: int
     seconds: float
 
 
@@ -78,10 +83,12 @@ def survey(
             elapsed = time.perf_counter() - start
             macs: dict[str, int] = defaultdict(int)
             layers: dict[str, int] = defaultdict(int)
+            bound_by: dict[str, int] = defaultdict(int)
             for layer in plan.layers:
                 if layer.dataflow is not None:
                     macs[layer.algorithm] += layer.macs
                     layers[layer.algorithm] += 1
+                    bound_by[f"{layer.algorithm}: {layer.bound_by}"] += 1
             rows.append(
                 SurveyRow(
                     model=network.name,
@@ -93,6 +100,8 @@ def survey(
                     bandwidth_bound=bandwidth_bound(Mapper(network, board, cost=cost, allow_host=True)),
                     shares={name: count / max(1, sum(macs.values())) for name, count in sorted(macs.items())},
                     layers=dict(sorted(layers.items())),
+                    bound_by=dict(sorted(bound_by.items())),
+                    expanded_layouts=sum(layer.output_layout != NHWC.label for layer in plan.layers),
                     seconds=elapsed,
                 )
             )

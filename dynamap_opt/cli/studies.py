@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from dynamap_models.zoo import model_names
 from dynamap_opt import api
 from dynamap_opt.board import board_names, load_board
-from dynamap_opt.study import run_processes, survey, time_explorations
+from dynamap_opt.study import SurveyRow, run_processes, survey, time_explorations
 
 from .options import add_json, add_model, input_shapes, names
 from .output import Output, Progress, integer, percent, seconds, table
@@ -112,8 +113,24 @@ def _survey(options: argparse.Namespace) -> int:
             ],
         )
     )
+    if output.speaks:
+        _print_totals(output, rows)
     output.json("survey", {"rows": [asdict(row) for row in rows]})
     return 0
+
+
+def _print_totals(output: Output, rows: Sequence[SurveyRow]) -> None:
+    """What the algorithms' layers are bound by, over all plans, and how often a layout repeats elements."""
+    parts = ("load", "compute", "store")
+    names = sorted({name for row in rows for name in row.layers})
+    cells = []
+    for name in names:
+        counts = [sum(row.bound_by.get(f"{name}: {part}", 0) for row in rows) for part in parts]
+        cells.append([name, *map(integer, (sum(counts), *counts))])
+    sides = [("algorithm", "left"), ("layers", "right"), *((f"bound by {part}", "right") for part in parts)]
+    output.print(table(sides, cells, title="over all plans"))
+    expanded = sum(row.expanded_layouts for row in rows)
+    output.print(f"outputs stored in a layout that repeats elements (toeplitz, tiles): {integer(expanded)}")
 
 
 def _timing(options: argparse.Namespace) -> int:

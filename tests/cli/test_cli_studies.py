@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from dynamap_models.zoo import NetworkBuilder
@@ -47,8 +49,15 @@ def test_survey_maps_each_network_onto_each_board(run, small_board, good_model):
             "map", "squeezenet-1.1" if row["model"].startswith("squeeze") else good_model,
             "--board", small_board if row["board"] == "mine" else "ecp5-85k", "--json", "-",
         )  # fmt: skip
-        assert alone.document()["latency_cycles"] == row["latency_cycles"]
-    assert run(*arguments).code == 0
+        plan = alone.document()
+        assert plan["latency_cycles"] == row["latency_cycles"]
+        on_array = [layer for layer in plan["layers"] if layer["dataflow"]]
+        assert row["bound_by"] == Counter(f"{layer['algorithm']}: {layer['bound_by']}" for layer in on_array)
+        assert row["layers"] == Counter(layer["algorithm"] for layer in on_array)
+        assert row["expanded_layouts"] == sum(layer["output_layout"] != "nhwc" for layer in plan["layers"])
+    spoken = run(*arguments)
+    assert spoken.code == 0
+    assert "over all plans" in spoken.out
 
 
 def test_timing_measures_growth_with_stages_and_shapes(run, small_board):
