@@ -24,7 +24,7 @@ from dynamap_solvers.errors import (
     SolverError,
     UnknownMethodError,
 )
-from dynamap_solvers.iopddl import read_iopddl, write_iopddl
+from dynamap_solvers.formats import read_iopddl, write_iopddl
 from dynamap_solvers.problem import FORBIDDEN, SelectionProblem
 from dynamap_solvers.result import FLOAT_GAP, Solution, Status, StopReason
 from dynamap_solvers.series_parallel import Reduction, ReductionPlan, Rule, reduce_graph
