@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from dynamap_solvers import FORBIDDEN, SelectionProblem
 
 WORDS = st.text(st.characters(exclude_categories=()), max_size=6)
-ODD_WORDS = st.sampled_from(["", "%", "%41", "1", "-x", ".", "a b", "a\nb", "//", "#", '"', "\\", "<3", "é", "\ud800", "\0"])
+ODD_WORDS = st.sampled_from(
+    ["", "%", "%41", "1", "-x", ".", "a b", "a\nb", "//", "#", '"', "\\", "<3", "é", "\ud800", "\0"]
+)
 SMALL = st.integers(-20, 50)
 
 
@@ -60,7 +62,8 @@ def problems(
     if usage and count and draw(st.booleans()):
         rest["usage"] = [draw(st.lists(st.integers(0, 2**40), min_size=d, max_size=d)) for d in sizes]
         rest["intervals"] = [
-            tuple(sorted(pair)) for pair in draw(st.lists(st.tuples(*[st.integers(-5, 9)] * 2), min_size=count, max_size=count))
+            tuple(sorted(pair))
+            for pair in draw(st.lists(st.tuples(*[st.integers(-5, 9)] * 2), min_size=count, max_size=count))
         ]
         rest["usage_limit"] = draw(st.integers(0, 2**41))
     if structure:

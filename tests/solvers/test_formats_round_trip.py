@@ -110,13 +110,14 @@ def test_cfn_keeps_decimals_to_the_bit(problem):
 
 
 @SETTINGS
-@given(problem=problems(floats=True, values=st.floats(-1e5, 1e5), named=False))
+@given(problem=problems(floats=True, values=st.floats(-1e5, 1e5), least=1, named=False))
 def test_cfn_rounds_other_floats_at_the_last_decimal_it_has(problem):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         write_problem(problem, path, format="cfn")
         (decimals,) = re.findall(r'"mustbe": "<\d+\.(\d+)"', path.read_text("utf-8"))
         again = read_problem(path)
+    rounded = False
     for old, new in zip((*problem.unary, *problem.pair), (*again.unary, *again.pair), strict=True):
         allowed = np.isfinite(old)
         assert (allowed == (new < 2**60)).all()
@@ -124,11 +125,12 @@ def test_cfn_rounds_other_floats_at_the_last_decimal_it_has(problem):
             # In exact arithmetic: half a unit of the last decimal, then half a unit in the last place of the double.
             bound = Fraction(1, 2 * 10 ** len(decimals)) + Fraction(math.ulp(b)) / 2
             assert abs(Fraction(a) - Fraction(b)) <= bound
-    assert len(decimals) >= 8  # up to 9 tables of 1e5 leave 64 bits that many
+            rounded |= a != b
+    assert not rounded or len(decimals) >= 11  # up to 9 tables of 1e5 leave 64 bits that many
 
 
 @SETTINGS
-@given(problem=problems(floats=True, values=st.floats(-700, 700), named=False))
+@given(problem=problems(floats=True, values=st.floats(-700, 700), least=1, named=False))
 def test_uai_keeps_costs_to_its_stated_precision(problem):
     again, _ = round_trip(problem, "uai")
     assert again.edges == problem.edges
@@ -136,7 +138,7 @@ def test_uai_keeps_costs_to_its_stated_precision(problem):
     for old, new in zip((*problem.unary, *problem.pair), (*again.unary, *again.pair), strict=True):
         assert (np.isinf(old) == np.isinf(new)).all()
         finite = np.isfinite(old)
-        assert (np.abs(old - new)[finite] <= 2.0**-51 * (1 + np.abs(old[finite]))).all()
+        assert (np.abs(old[finite] - new[finite]) <= 2.0**-51 * (1 + np.abs(old[finite]))).all()
 
 
 @SETTINGS

@@ -10,6 +10,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from dynamap_solvers.errors import ProblemError
 
@@ -18,7 +19,9 @@ __all__ = ["MAX_BYTES", "load", "located", "save"]
 MAX_BYTES = 2**30
 """Longer texts are refused, before and after unpacking, so that a small file cannot fill the memory."""
 
+_PIECE_BYTES = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def load(path: str | os.PathLike[str]) -> bytes:
@@ -29,16 +32,26 @@ def load(path: str | os.PathLike[str]) -> bytes:
         OSError: if the file cannot be opened.
     """
     with Path(path).open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
+        data = _read(file)
     if data.startswith(_GZIP_MAGIC):
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as unpacked:
-                data = unpacked.read(MAX_BYTES + 1)
+                data = _read(unpacked)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ProblemError(f"the gzip data is damaged or cut off ({error}).") from error
-    if len(data) > MAX_BYTES:
-        raise ProblemError(f"the text is longer than {MAX_BYTES} bytes.")
-    return data
+    return data.removeprefix(_BYTE_ORDER_MARK)
+
+
+def _read(file: IO[bytes] | gzip.GzipFile) -> bytes:
+    """All of it, piece by piece: asked for all at once, a small file would take the memory of the largest."""
+    pieces = []
+    length = 0
+    while piece := file.read(_PIECE_BYTES):
+        pieces.append(piece)
+        length += len(piece)
+        if length > MAX_BYTES:
+            raise ProblemError(f"the text is longer than {MAX_BYTES} bytes.")
+    return b"".join(pieces)
 
 
 @contextlib.contextmanager

@@ -93,9 +93,7 @@ def integers(values: list[Any], where: Callable[[int], str]) -> NDArray[np.int64
     return np.array(values, np.int64)
 
 
-def pairs(
-    lists: list[Any], label: Callable[[int], str], counted: Callable[[int, int], str]
-) -> NDArray[np.int64]:
+def pairs(lists: list[Any], label: Callable[[int], str], counted: Callable[[int, int], str]) -> NDArray[np.int64]:
     """A list of pairs of integers as an array ``(m, 2)``; ``counted(k, length)`` says that the k-th is no pair."""
     sizes = lengths(lists, lambda k: f"the {label(k)}")
     wrong = np.flatnonzero(sizes != 2)

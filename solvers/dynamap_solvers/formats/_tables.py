@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from dynamap_solvers.errors import ProblemError
 from dynamap_solvers.problem import FINITE_LIMIT, FORBIDDEN, CostArray, SelectionProblem
 
-__all__ = ["Function", "check_cells", "check_sizes", "forbid_from", "from_functions", "plain", "short"]
+__all__ = ["Function", "check_cells", "check_sizes", "forbid_from", "from_functions", "plain", "short", "split"]
 
 _FREE_CELLS = 2**24
 _CELLS_PER_BYTE = 256
@@ -80,7 +81,11 @@ def from_functions(
     if constant:
         if not sizes:
             raise ProblemError(f"it has a constant cost of {constant} but no variable to carry it.")
-        if constant != (math.inf if floats else FORBIDDEN) and not -FINITE_LIMIT < constant < FINITE_LIMIT and not floats:
+        if (
+            constant != (math.inf if floats else FORBIDDEN)
+            and not -FINITE_LIMIT < constant < FINITE_LIMIT
+            and not floats
+        ):
             raise ProblemError(f"its constant costs add up to {constant}, 2**60 or more in size; scale the costs down.")
         own = unary[: starts[1]]
         own[:] = _add(own, np.array([constant], dtype), "variable 0")
@@ -106,7 +111,7 @@ def _add(left: NDArray[Any], right: NDArray[Any], label: str) -> NDArray[Any]:
     return np.asarray(total)
 
 
-def forbid_from(functions: Sequence[Function], top: int | float) -> None:
+def forbid_from(functions: Sequence[Function], top: float) -> None:
     """Forbid, in place, every cell that cannot be part of a total below ``top``.
 
     That is what a global upper bound says: a cell is out if it and the least of every other function add up to ``top``
@@ -116,7 +121,7 @@ def forbid_from(functions: Sequence[Function], top: int | float) -> None:
     floats = bool(functions) and functions[0].costs.dtype == np.float64
     endless = math.inf if floats else FORBIDDEN
 
-    def above(costs: CostArray, rest: int | float) -> NDArray[np.bool_]:
+    def above(costs: CostArray, rest: float) -> NDArray[np.bool_]:
         room = top - rest
         return np.asarray(costs >= (room if floats else max(min(room, 2**63 - 1), -(2**63))))
 
@@ -155,7 +160,8 @@ def plain(problem: SelectionProblem, kind: str, *, usage: bool = False) -> Selec
         raise ProblemError(f"{kind} holds one cost set; write instance(k) of the batch.")
     if problem.usage is not None and not usage:
         raise ProblemError(
-            f"{kind} has no usage limit; write json or iopddl, or lp or mps, or give the problem up to replace(usage=None)."
+            f"{kind} has no usage limit; write json or iopddl, or lp or mps, or give it up by replace(usage=None, "
+            "intervals=(), usage_limit=0)."
         )
     if not problem.fixed and not problem.ties:
         return problem
@@ -169,10 +175,16 @@ def plain(problem: SelectionProblem, kind: str, *, usage: bool = False) -> Selec
     for group in problem.ties:
         size = problem.domain_sizes[group[0]]
         equal = np.where(np.eye(size, dtype=np.bool_), 0, forbidden).astype(problem.dtype)
-        for left, right in zip(group, group[1:], strict=False):
+        for left, right in pairwise(group):
             edges.append((left, right))
             pair.append(equal)
     return problem.replace(unary=tuple(unary), edges=tuple(edges), pair=tuple(pair), fixed={}, ties=())
+
+
+def split(costs: CostArray, ends: NDArray[np.int64]) -> list[CostArray]:
+    """The tables that lie one after another, by where each ends."""
+    tables: list[Any] = np.split(costs, ends[:-1]) if len(ends) else []
+    return tables
 
 
 def short(token: bytes | str) -> str:

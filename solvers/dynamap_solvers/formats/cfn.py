@@ -27,7 +27,16 @@ from numpy.typing import NDArray
 
 from dynamap_solvers.errors import ProblemError
 from dynamap_solvers.formats._files import load, located, save
-from dynamap_solvers.formats._tables import Function, check_cells, check_sizes, forbid_from, from_functions, plain, short
+from dynamap_solvers.formats._tables import (
+    Function,
+    check_cells,
+    check_sizes,
+    forbid_from,
+    from_functions,
+    plain,
+    short,
+    split,
+)
 from dynamap_solvers.formats._words import as_integer, as_integers, escape, numbers, unescape
 from dynamap_solvers.formats.wcsp import COST_LIMIT
 from dynamap_solvers.problem import FINITE_LIMIT, CostArray, SelectionProblem
@@ -126,7 +135,7 @@ class _Reader:
             if token != name:
                 raise ProblemError(f'the key "{name.decode()}" should come where {short(token)} is.')
 
-    def list(self, what: str) -> list[bytes]:
+    def words_until_closed(self, what: str) -> list[bytes]:
         """The words up to the closing bracket, which is taken too; the opening one has been."""
         k = bisect.bisect_left(self.closing, self.at)
         if k == len(self.closing):
@@ -163,7 +172,7 @@ class _Reader:
                 token = self.next(f"the domain of variable {short(name)}")
             labels = None
             if token in _OPEN:
-                words = self.list(f"the domain of variable {short(name)}")
+                words = self.words_until_closed(f"the domain of variable {short(name)}")
                 labels = {word: k for k, word in enumerate(words)}
                 size = len(words)
                 if len(labels) < size:
@@ -171,7 +180,9 @@ class _Reader:
             else:
                 size_or_none = as_integer(token)
                 if size_or_none is None:
-                    raise ProblemError(f"the domain of variable {short(name)} is {short(token)}; give names or a count.")
+                    raise ProblemError(
+                        f"the domain of variable {short(name)} is {short(token)}; give names or a count."
+                    )
                 size = size_or_none
             if name in self.index:
                 raise ProblemError(f"two variables are called {short(name)}; names must differ.")
@@ -198,7 +209,7 @@ class _Reader:
     def function(self, name: bytes, label: str) -> None:
         self.tag(b"scope")
         self.open(f"the scope of {label}")
-        scope = tuple(self.variable(word, label) for word in self.list(f"the scope of {label}"))
+        scope = tuple(self.variable(word, label) for word in self.words_until_closed(f"the scope of {label}"))
         if len(scope) > 2:
             raise ProblemError(f"{label} has {len(scope)} variables; only functions of at most two can be read.")
         if len(scope) == 2 and scope[0] == scope[1]:
@@ -221,7 +232,7 @@ class _Reader:
                 raise ProblemError(f"{label} is given by {short(token)}; only tables can be read.")
             table.like = token
         else:
-            words = self.list(f"the costs of {label}")
+            words = self.words_until_closed(f"the costs of {label}")
             if default and scope:
                 table.at, table.words = self.tuples(words, scope, label)
                 table.words = table.words + default
@@ -238,9 +249,7 @@ class _Reader:
             raise ProblemError(f"{label} names variable {short(word)}, which does not exist.")
         return i
 
-    def tuples(
-        self, words: list[bytes], scope: tuple[int, ...], label: str
-    ) -> tuple[NDArray[np.int64], list[bytes]]:
+    def tuples(self, words: list[bytes], scope: tuple[int, ...], label: str) -> tuple[NDArray[np.int64], list[bytes]]:
         width = len(scope) + 1
         if len(words) % width:
             raise ProblemError(f"the tuples of {label} have {len(words)} words, not a multiple of {width}.")
@@ -261,15 +270,16 @@ class _Reader:
         stops = np.cumsum([len(table.words) for table in self.tables]) if self.tables else np.zeros(0, np.int64)
         labels = [f"function {short(table.name) if table.name else f}" for f, table in enumerate(self.tables)]
 
+        count = len(words)
+
         def where(k: int) -> str:
-            return labels[int(np.searchsorted(stops, k, side="right"))] if k < len(words) else "the bound"
+            return labels[int(np.searchsorted(stops, k, side="right"))] if k < count else "the bound"
 
         words.append(self.bound[1:])
         values = _exact(words, where)
         if self.bound.startswith(b">"):
             values = np.negative(values)
-        parts = np.split(values[:-1], stops[:-1]) if self.tables else []
-        functions = self.filled(parts, labels)
+        functions = self.filled(split(values[:-1], stops), labels)
         forbid_from(functions, values[-1].item())
         anonymous = not any(self.names)
         named = not self.sizes or any(labels is not None for labels in self.choices)
@@ -315,7 +325,7 @@ def _exact(words: list[bytes], where: Callable[[int], str]) -> CostArray:
     integers = as_integers(words)
     if integers is not None:
         try:
-            return np.array(integers, np.int64)
+            return np.maximum(np.array(integers, np.int64), 1 - 2**63)  # so that every sign can be turned
         except OverflowError:
             k = next(k for k, value in enumerate(integers) if abs(value) >= 2**63)
             raise ProblemError(f"a cost of {where(k)} is {short(words[k])}, beyond 64 bits; scale it down.") from None
@@ -347,8 +357,8 @@ def write_cfn(problem: SelectionProblem, path: str | os.PathLike[str]) -> None:
     decimals = 0 if problem.is_integer else _decimals(arrays, (3 * largest + 2))
     if (3 * largest + 2) * 10**decimals >= COST_LIMIT:
         raise ProblemError(
-            f"The largest costs add up to about {largest}; toulbar2 holds a sixth of {COST_LIMIT} at {decimals} decimals: "
-            "scale them down."
+            f"The largest costs add up to about {largest}; toulbar2 holds a third of {COST_LIMIT} less {decimals} "
+            "decimals: scale them down."
         )
     zeros = "." + "0" * decimals if decimals else ""
 

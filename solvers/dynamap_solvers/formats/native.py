@@ -1,8 +1,8 @@
 """Our own JSON format, ``dynamap/problem/1``: everything a selection problem has, exactly.
 
-The keys are the arguments of :class:`~dynamap_solvers.problem.SelectionProblem`; a forbidden cell is ``null``, ``dtype``
-says whether costs are exact integers, and a batch has ``unary_sets`` or ``pair_sets``, one entry per cost set, in place
-of ``unary`` or ``pair``. Unknown keys are refused. The JSON schema is ``docs/problem.schema.json``.
+The keys are the arguments of :class:`~dynamap_solvers.problem.SelectionProblem`; a forbidden cell is ``null``,
+``dtype`` says whether costs are exact integers, and a batch has ``unary_sets`` or ``pair_sets``, one entry per cost
+set, in place of ``unary`` or ``pair``. Unknown keys are refused. The JSON schema is ``docs/problem.schema.json``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from dynamap_solvers.errors import ProblemError
 from dynamap_solvers.formats._files import load, located, save
-from dynamap_solvers.formats._json import decode, flatten, integers, key, lengths, list_of, pairs
+from dynamap_solvers.formats._json import decode, flatten, integers, key, lengths, list_of, pairs, shortened
 from dynamap_solvers.formats._tables import short
 from dynamap_solvers.problem import FINITE_LIMIT, FORBIDDEN, CostArray, SelectionProblem
 
@@ -46,7 +45,7 @@ def read_json(path: str | os.PathLike[str]) -> SelectionProblem:
 
 
 def write_json(problem: SelectionProblem, path: str | os.PathLike[str]) -> None:
-    """Write a problem, a batch too, so that :func:`read_json` gives an equal one; gzipped where the path ends in ``.gz``.
+    """Write a problem, a batch too, so that :func:`read_json` gives an equal one; ``.gz`` at the end packs.
 
     Raises:
         OSError: if the file cannot be written; it appears whole or not at all.
@@ -55,8 +54,9 @@ def write_json(problem: SelectionProblem, path: str | os.PathLike[str]) -> None:
         "schema": SCHEMA,
         "name": problem.name,
         "dtype": "int64" if problem.is_integer else "float64",
-        "names": list(problem.names),
     }
+    if problem.structure.given_names:
+        document["names"] = list(problem.names)
     if problem.choice_names is not None:
         document["choice_names"] = [list(labels) for labels in problem.choice_names]
     document |= _costs("unary", problem.unary, 1, problem.batch_size)
@@ -85,7 +85,11 @@ def _costs(name: str, arrays: tuple[CostArray, ...], rank: int, batch: int) -> d
 def _cells(array: NDArray[Any]) -> list[Any]:
     limit = FINITE_LIMIT if array.dtype == np.int64 else math.inf
     forbidden = array >= limit
-    return array.tolist() if not forbidden.any() else np.where(forbidden, None, array.astype(object)).tolist()
+    if forbidden.any():
+        array = array.astype(object)
+        array[forbidden] = None
+    cells: list[Any] = array.tolist()
+    return cells
 
 
 def parse_document(document: Any) -> SelectionProblem:
@@ -158,15 +162,12 @@ def _unary(document: dict[str, Any], *, integer: bool) -> tuple[NDArray[np.int64
             sizes = found
         if len(found) != len(sizes) or (found != sizes).any():
             raise ProblemError('the cost sets of "unary_sets" differ in their counts of variables or choices.')
-        starts = np.cumsum(found)
-        rows.append(_numbers(flatten(one), lambda k: f"variable {_owner(starts, k)}", integer=integer))
+        rows.append(_numbers(flatten(one), "variable", np.cumsum(found), integer=integer))
     assert sizes is not None
-    return sizes, np.stack(rows) if batched else rows[0]
+    return sizes, _joined(rows, batched=batched)
 
 
-def _pair(
-    document: dict[str, Any], sizes: NDArray[np.int64], edges: NDArray[np.int64], *, integer: bool
-) -> CostArray:
+def _pair(document: dict[str, Any], sizes: NDArray[np.int64], edges: NDArray[np.int64], *, integer: bool) -> CostArray:
     sets, batched = _either(document, "pair")
     heights, widths = sizes[edges[:, 0]], sizes[edges[:, 1]]
     starts = np.cumsum(heights * widths)
@@ -178,7 +179,7 @@ def _pair(
         wrong = np.flatnonzero(found != heights)
         inner = flatten(one)
         edge_of_row = np.repeat(np.arange(len(found)), found)
-        columns = lengths(inner, lambda r: f"each row of the table of edge {edge_of_row[r]}")
+        columns = lengths(inner, lambda r, edge=edge_of_row: f"each row of the table of edge {edge[r]}")  # type: ignore[misc]
         uneven = edge_of_row[np.flatnonzero(columns != widths[edge_of_row])]
         bad = min([*wrong.tolist(), *uneven.tolist()], default=None)
         if bad is not None:
@@ -187,8 +188,13 @@ def _pair(
                 f"the table of edge {bad} must have {heights[bad]} rows of {widths[bad]} costs, "
                 f"by the choices of variables {i} and {j}."
             )
-        rows.append(_numbers(flatten(inner), lambda k: f"edge {_owner(starts, k)}", integer=integer))
-    return np.stack(rows) if batched else rows[0]
+        rows.append(_numbers(flatten(inner), "edge", starts, integer=integer))
+    return _joined(rows, batched=batched)
+
+
+def _joined(rows: list[CostArray], *, batched: bool) -> CostArray:
+    joined: CostArray = np.stack(rows) if batched else rows[0]  # type: ignore[assignment]  # all of one dtype
+    return joined
 
 
 def _owner(ends: NDArray[np.int64], k: int) -> int:
@@ -196,16 +202,21 @@ def _owner(ends: NDArray[np.int64], k: int) -> int:
     return int(np.searchsorted(ends, k, side="right"))
 
 
-def _numbers(values: list[Any], where: Callable[[int], str], *, integer: bool) -> CostArray:
+def _numbers(values: list[Any], what: str, ends: NDArray[np.int64], *, integer: bool) -> CostArray:
+    def where(k: int) -> str:
+        return f"{what} {_owner(ends, k)}"
+
     allowed = {int, type(None)} if integer else {int, float, type(None)}
     kinds = set(map(type, values))
     if kinds - allowed:
         k = next(k for k, value in enumerate(values) if type(value) not in allowed)
-        what = "an integer" if integer else "a number"
-        raise ProblemError(f"a cost of {where(k)} is {short(repr(values[k]))}; give {what}, or null to forbid.")
+        kind = "an integer" if integer else "a number"
+        raise ProblemError(f"a cost of {where(k)} is {shortened(values[k])}; give {kind}, or null to forbid.")
     if integer:
         out = np.fromiter((v is None for v in values), np.bool_, len(values)) if type(None) in kinds else None
-        array = integers([0 if v is None else v for v in values] if out is not None else values, lambda k: f"costs of {where(k)}")
+        array = integers(
+            [0 if v is None else v for v in values] if out is not None else values, lambda k: f"costs of {where(k)}"
+        )
         large = np.flatnonzero((array >= FINITE_LIMIT) | (array <= -FINITE_LIMIT))
         if large.size:
             raise ProblemError(f"a cost of {where(int(large[0]))} is 2**60 or more in size; scale it down.")

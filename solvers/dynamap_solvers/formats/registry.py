@@ -46,7 +46,9 @@ FORMATS: dict[str, Format] = {
     entry.name: entry
     for entry in (
         Format("json", "our own, everything, exactly", (".json",), native.write_json),
-        Format("iopddl", "IOPDDL contest JSON: costs and a usage limit", (".iopddl", ".iopddl.json"), iopddl.write_iopddl),
+        Format(
+            "iopddl", "IOPDDL contest JSON: costs and a usage limit", (".iopddl", ".iopddl.json"), iopddl.write_iopddl
+        ),
         Format("uai", "potentials exp(-cost), floats", (".uai",), uai.write_uai),
         Format("lg", "logarithms of potentials, exact", (".lg",), uai.write_lg),
         Format("wcsp", "toulbar2, integers of 0 or more", (".wcsp",), wcsp.write_wcsp),

@@ -14,7 +14,7 @@ import numpy as np
 
 from dynamap_solvers.errors import ProblemError
 from dynamap_solvers.formats._files import load, located, save
-from dynamap_solvers.formats._tables import Function, from_functions, plain
+from dynamap_solvers.formats._tables import Function, from_functions, plain, split
 from dynamap_solvers.formats._words import Words, as_integer, numbers
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 
@@ -72,7 +72,7 @@ def parse_scholz(data: bytes) -> SelectionProblem:
 
     flat = numbers(costs, where)
     functions = []
-    for scope, table in zip(scopes, np.split(flat, ends[:-1]) if scopes else [], strict=True):
+    for scope, table in zip(scopes, split(flat, ends), strict=True):
         if len(scope) == 2 and scope[0] == scope[1]:
             functions.append(Function(scope[:1], table[:: sizes[scope[0]] + 1]))
         else:

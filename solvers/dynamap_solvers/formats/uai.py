@@ -8,9 +8,9 @@ competitions; LG: toulbar2's reader.)
 
 What UAI holds: float costs. A cost comes back within ``2**-51 * (1 + |cost|)`` of itself where the table's costs lie
 in [-700, 700]; otherwise the table is written less its least cost, and the sum of those constants stands in functions
-of no variable, which the reader adds to the costs of variable 0: objectives agree within the same bound per cost, single
-costs only up to these constants. Tables that spread over more than 700 are refused, since ``exp(-700)`` is near the
-end of float64. Integers come back as floats.
+of no variable, which the reader adds to the costs of variable 0: objectives agree within the same bound per cost,
+single costs only up to these constants. Tables that spread over more than 700 are refused, since ``exp(-700)`` is near
+the end of float64. Integers come back as floats.
 
 What LG holds: costs exactly, integers as integers. Neither holds names or a usage limit.
 """
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from dynamap_solvers.errors import ProblemError
 from dynamap_solvers.formats._files import load, located, save
-from dynamap_solvers.formats._tables import Function, check_sizes, from_functions, plain
+from dynamap_solvers.formats._tables import Function, check_sizes, from_functions, plain, split
 from dynamap_solvers.formats._words import Words, numbers
 from dynamap_solvers.problem import FINITE_LIMIT, FORBIDDEN, CostArray, SelectionProblem
 
@@ -77,8 +77,7 @@ def parse_uai(data: bytes) -> SelectionProblem:
     words.end()
     ends = np.array(stops, np.int64)
     costs = _costs(entries, ends)
-    tables = np.split(costs, ends[:-1]) if scopes else []
-    functions = [Function(scope, table) for scope, table in zip(scopes, tables, strict=True)]
+    functions = [Function(scope, table) for scope, table in zip(scopes, split(costs, ends), strict=True)]
     return from_functions(sizes, functions, floats=costs.dtype == np.float64)
 
 
@@ -91,9 +90,7 @@ def _scopes(words: Words, count: int) -> list[tuple[int, ...]]:
         arity = words.integer(f"the number of variables of function {f}")
         if arity > 2:
             raise ProblemError(f"function {f} has {arity} variables; only functions of at most two can be read.")
-        scope = tuple(
-            words.integer(f"a variable of function {f}", high=max(count - 1, 0)) for _ in range(arity)
-        )
+        scope = tuple(words.integer(f"a variable of function {f}", high=max(count - 1, 0)) for _ in range(arity))
         if scope and not count:
             raise ProblemError(f"function {f} names variable {scope[0]}; there are none.")
         if arity == 2 and scope[0] == scope[1]:
@@ -138,7 +135,7 @@ def write_uai(problem: SelectionProblem, path: str | os.PathLike[str]) -> None:
     """Write one cost set as potentials ``exp(-cost)``; see the module for what comes back.
 
     Each variable has a function of its own, then each edge. Fixed choices are written by forbidding the others, ties
-    as functions that forbid all that is unequal. toulbar2's objective for the file is the problem's.
+    as functions that forbid all that is unequal. toulbar2 states its optimum less the least cost of each table.
 
     Raises:
         ProblemError: if the problem is a batch or has a usage limit, if the costs of one table spread over more than
@@ -179,7 +176,8 @@ def write_lg(problem: SelectionProblem, path: str | os.PathLike[str]) -> None:
     """Write one cost set as logarithms of potentials, exactly; the ending must be ``.LG`` for toulbar2 to know.
 
     A last function of no variable holds ``-0`` (a cost of 0), so that some entry has the minus sign that tells LG.
-    toulbar2 computes in float64 here: integers of 2**53 or more it rounds.
+    toulbar2 computes in float64 here, integers of 2**53 or more it rounds, and states its optimum less the negative
+    least costs of tables.
 
     Raises:
         ProblemError: if the problem is a batch or has a usage limit, or a float cost is 1e300 or more in size.
@@ -198,9 +196,7 @@ def write_lg(problem: SelectionProblem, path: str | os.PathLike[str]) -> None:
     _write(problem, 1, tables, path)
 
 
-def _write(
-    problem: SelectionProblem, constants: int, tables: list[list[str]], path: str | os.PathLike[str]
-) -> None:
+def _write(problem: SelectionProblem, constants: int, tables: list[list[str]], path: str | os.PathLike[str]) -> None:
     lines = [
         "MARKOV",
         str(problem.num_variables),

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 
 from dynamap_solvers.errors import ProblemError
 from dynamap_solvers.formats._files import load, located, save
-from dynamap_solvers.formats._tables import Function, check_cells, check_sizes, forbid_from, from_functions, plain, short
+from dynamap_solvers.formats._tables import (
+    Function,
+    check_cells,
+    check_sizes,
+    forbid_from,
+    from_functions,
+    plain,
+    short,
+)
 from dynamap_solvers.formats._words import Words, as_integer, as_integers, escape, unescape
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 
