@@ -355,11 +355,9 @@ def write_cfn(problem: SelectionProblem, path: str | os.PathLike[str]) -> None:
     largest += 0 if problem.is_integer else len(arrays)  # what rounding may add
     top, forbidden = largest + 1, 2 * largest + 2
     decimals = 0 if problem.is_integer else _decimals(arrays, (3 * largest + 2))
-    if (3 * largest + 2) * 10**decimals >= COST_LIMIT:
-        raise ProblemError(
-            f"The largest costs add up to about {largest}; toulbar2 holds a third of {COST_LIMIT} less {decimals} "
-            "decimals: scale them down."
-        )
+    room = (COST_LIMIT // 10**decimals - 2) // 3  # a forbidden cell beside the most negative total
+    if largest >= room:
+        raise ProblemError(f"The largest costs add up to about {largest}; toulbar2 holds less than {room}: scale down.")
     zeros = "." + "0" * decimals if decimals else ""
 
     def cells(array: CostArray) -> str:
