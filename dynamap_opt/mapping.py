@@ -173,9 +173,9 @@ def describe(layer: Layer) -> str:
 
 def _proof(decision: Decision, solution: Solution, exploration: Exploration) -> Proof:
     certificate = solution.certificate
-    reduced = isinstance(certificate, ReductionCertificate)
-    steps = certificate.plan.steps if reduced else ()
-    dropped = certificate.dropped if reduced else ()
+    reduced = certificate if isinstance(certificate, ReductionCertificate) else None
+    steps = reduced.plan.steps if reduced is not None else ()
+    dropped = reduced.dropped if reduced is not None else ()
     how = (
         "every shape solved exactly"
         if exploration.exact_everywhere
