@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def max_flow(
     tail, head = (np.ascontiguousarray(ends[:, k], np.int32) for k in (0, 1))
     capacities = [np.ascontiguousarray(array, np.int64) for array in (forward, backward, terminal)]
     flow, side = np.empty(arcs, np.int64), np.empty(count, np.uint8)
-    arrays = (tail, head, *capacities, flow, side)
+    arrays: list[NDArray[Any]] = [tail, head, *capacities, flow, side]
     failed = lib.dm_max_flow(
         ctypes.c_int64(count), ctypes.c_int64(arcs), *(ctypes.c_void_p(array.ctypes.data) for array in arrays)
     )

@@ -121,13 +121,12 @@ def _in_units(problem: ExactProblem, ends: tuple[Numbers, Numbers]) -> tuple[lis
                 raise CertificateError(f"Number {place} {name} of the dual is {number}; it must be finite.")
     finest = max((number.as_integer_ratio()[1] for numbers in lists for number in numbers), default=1)
     finer = max(finest // problem.scale, 1)
-    return [
-        [
-            int(Fraction(number) * problem.scale * finer) if finest > 1 else number * problem.scale * finer
-            for number in numbers
-        ]
+    times = problem.scale * finer
+    whole = [
+        [number * times if isinstance(number, int) else int(Fraction(number) * times) for number in numbers]
         for numbers in lists
-    ], finer
+    ]
+    return whole, finer
 
 
 def _charge_usage(problem: ExactProblem, rows: NDArray[np.int64], unary: list[list[int]], *, price: int) -> int:
@@ -167,7 +166,7 @@ def _least(
     if not allowed.any():
         return None
     from_row, from_column = [first[x] for x in rows], [second[y] for y in columns]
-    largest = max(unit, int(np.abs(cells[allowed]).max()) * unit, max(map(abs, from_row)), max(map(abs, from_column)))
+    largest = max(unit, int(np.abs(cells[allowed]).max()) * unit, *map(abs, from_row), *map(abs, from_column))
     # Three numbers below 2**61 in magnitude add up in int64; otherwise Python integers do.
     kind: Any = np.int64 if cells.dtype == np.int64 and largest < 2**61 else object
     taken = np.add.outer(np.array(from_row, kind), np.array(from_column, kind))

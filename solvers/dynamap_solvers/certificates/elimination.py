@@ -72,12 +72,12 @@ def check_elimination(problem: SelectionProblem, certificate: EliminationCertifi
         scope = tuple(sorted({i for own, _ in met for i in own} - {variable}))
         for i in scope:
             where[i] = {number for number in where[i] if number in functions} | {fresh}
-        costs = _sum(exact, (*scope, variable), met, left).min(axis=-1)
+        costs = _sum(exact, (*scope, variable), met, left).min(axis=-1, keepdims=True)
         if scope:
-            functions[fresh] = scope, costs
+            functions[fresh] = scope, costs[..., 0]
             fresh += 1
         else:
-            total = exact.plus(total, costs.reshape(1))
+            total = exact.plus(total, costs)
     optimum = int(total[0])
     compare(
         exact,

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamap_solvers.errors import ProblemError
-from dynamap_solvers.passes.base import Drop
+from dynamap_solvers.passes import Drop, Simplification, drop_forbidden, merge_parallel
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 
-__all__ = ["NEVER", "CutNetwork", "Unfitting", "cut_network"]
+__all__ = ["NEVER", "CutNetwork", "Unfitting", "consistent", "cut_network"]
 
 NEVER = 2**61
 """The capacity of an arc that may not be cut.
@@ -43,7 +43,8 @@ class CutNetwork:
     """The network. Label 0 is the source's side; an arc is cut, and paid, where it leads from label 0 to label 1.
 
     Attributes:
-        choices: per variable the choice labelled 0 and the one labelled 1, int64 ``(n, 2)``; the same where one is left.
+        choices: per variable the choice labelled 0 and the one labelled 1, int64 ``(n, 2)``; the same where one is
+            left.
         flipped: per variable whether its higher choice is the one labelled 0, ``(n,)``.
         ends: pairs ``i < j`` of variables with two choices left that share a table, ascending, int32 ``(p, 2)``.
         forward: capacity of the arc from i to j, int64 ``(p,)``, :data:`NEVER` where it may not be cut.
@@ -77,6 +78,15 @@ class CutNetwork:
     def assignment(self, side: NDArray[np.bool_]) -> tuple[int, ...]:
         """The choices that the sides of a cut stand for."""
         return tuple(self.choices[np.arange(len(side)), side.astype(np.int64)].tolist())
+
+
+def consistent(problem: SelectionProblem) -> Simplification:
+    """Strike out choices nobody can take, parallel tables taken together: alone, each may leave what both forbid."""
+    ends = np.sort(problem.edge_ends, axis=1)
+    if problem.has_forbidden and len(np.unique(ends, axis=0)) < len(ends):
+        merged = merge_parallel(problem)
+        return drop_forbidden(problem.replace(edges=tuple(merged), pair=tuple(merged.values())))
+    return drop_forbidden(problem)
 
 
 def cut_network(problem: SelectionProblem, dropped: tuple[Drop, ...] = ()) -> CutNetwork:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from dynamap_solvers._kernel.flow import max_flow
 from dynamap_solvers.certificates import CutCertificate
-from dynamap_solvers.methods._cut_network import CutNetwork, cut_network
+from dynamap_solvers.methods._cut_network import CutNetwork, consistent, cut_network
 from dynamap_solvers.options import Options
-from dynamap_solvers.passes import Simplification, drop_forbidden, merge_parallel
 from dynamap_solvers.problem import SelectionProblem
 from dynamap_solvers.result import Solution, StopReason, infeasible, price
 
@@ -35,7 +34,7 @@ def solve_min_cut(problem: SelectionProblem, options: Options) -> Solution:
             variable, or a cycle with an odd number of tables that favour different choices.
     """
     started = time.perf_counter()
-    smaller = _consistent(problem)
+    smaller = consistent(problem)
     simplified = time.perf_counter()
     if smaller.conflict:
         nothing = np.zeros(0, np.int64)
@@ -68,15 +67,6 @@ def solve_min_cut(problem: SelectionProblem, options: Options) -> Solution:
         ),
         seed=options.seed,
     )
-
-
-def _consistent(problem: SelectionProblem) -> Simplification:
-    """Strike out choices nobody can take, parallel tables taken together: alone, each may leave what both forbid."""
-    ends = np.sort(problem.edge_ends, axis=1)
-    if problem.has_forbidden and len(np.unique(ends, axis=0)) < len(ends):
-        merged = merge_parallel(problem)
-        return drop_forbidden(problem.replace(edges=tuple(merged), pair=tuple(merged.values())))
-    return drop_forbidden(problem)
 
 
 def _bound(problem: SelectionProblem, network: CutNetwork, side: NDArray[np.bool_]) -> int | float:
