@@ -9,6 +9,7 @@ from dynamap_solvers.errors import SolverError
 from dynamap_solvers.methods.auto import solve_auto
 from dynamap_solvers.methods.brute_force import solve_brute_force
 from dynamap_solvers.methods.ilp import solve_ilp_cbc, solve_ilp_highs
+from dynamap_solvers.methods.min_cut import solve_min_cut
 from dynamap_solvers.methods.series_parallel import solve_series_parallel
 from dynamap_solvers.methods.tree_decomposition import solve_tree_decomposition
 from dynamap_solvers.registry import Method
@@ -39,6 +40,15 @@ _REGISTERED = (
         takes_usage=False,
         any_graph=False,
         heeds_time_limit=True,
+    ),
+    Method(
+        name="min-cut",
+        run=solve_min_cut,
+        summary="maximum flow for two choices per variable and tables that favour equal labels, with the flow and cut",
+        takes_usage=False,
+        any_graph=True,
+        any_costs=False,
+        heeds_time_limit=False,
     ),
     Method(
         name="ilp",

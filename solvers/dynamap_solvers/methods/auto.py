@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dynamap_solvers.batch import solve_with_plan
-from dynamap_solvers.certificate import ReductionCertificate
+from dynamap_solvers.certificates import ReductionCertificate
 from dynamap_solvers.errors import NotSeriesParallelError
 from dynamap_solvers.methods.ilp import solve_ilp_highs
 from dynamap_solvers.methods.tree_decomposition import fits, simplified, solve_along
