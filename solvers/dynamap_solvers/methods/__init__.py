@@ -8,6 +8,7 @@ from types import MappingProxyType
 from dynamap_solvers.errors import SolverError
 from dynamap_solvers.methods.auto import solve_auto
 from dynamap_solvers.methods.brute_force import solve_brute_force
+from dynamap_solvers.methods.cvxpy import solve_cvxpy
 from dynamap_solvers.methods.highs import solve_highs
 from dynamap_solvers.methods.ilp_cbc import solve_ilp_cbc
 from dynamap_solvers.methods.ilp_highs import solve_ilp_highs
@@ -83,7 +84,7 @@ _REGISTERED = (
     ),
     Method(
         name="cvxpy",
-        run=solve_highs,
+        run=solve_cvxpy,
         summary="the relaxation through cvxpy with its dual values as certificate, and the integer program if needed",
         takes_usage=True,
         any_graph=True,

@@ -8,6 +8,8 @@ sentence is just less precise.
 
 from __future__ import annotations
 
+import importlib.util
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -16,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamap_solvers.methods._backend import Claim
-from dynamap_solvers.methods._local_polytope import LocalPolytope
+from dynamap_solvers.methods._local_polytope import LocalPolytope, local_polytope
+from dynamap_solvers.methods._reduced import ReducedCosts
 from dynamap_solvers.options import Options
 from dynamap_solvers.problem import SelectionProblem
 
@@ -26,10 +29,11 @@ _BUDGET_SECONDS = 2.0
 _NAMED = 6
 
 
-def explain(problem: SelectionProblem, program: LocalPolytope, claim: Claim, options: Options) -> Claim:
+def explain(problem: SelectionProblem, reduced: ReducedCosts, claim: Claim, options: Options) -> Claim:
     """The claim, with the reason filled in where it says that no assignment is allowed."""
-    if not claim.infeasible:
+    if not claim.infeasible or importlib.util.find_spec("highspy") is None:
         return claim
+    program = local_polytope(reduced, exact_below=math.inf)
     remaining = options.remaining()
     deadline = time.perf_counter() + min(_BUDGET_SECONDS, remaining if remaining is not None else _BUDGET_SECONDS)
     asking = _Asking(program, options, deadline)

@@ -85,4 +85,4 @@ def solve_with_pulp(
     clock.lap("build")
     claim = backend(model, options, Watch(options, method))
     clock.lap("search")
-    return conclude(problem, options, method, reduced, explain(problem, program, claim, options), clock)
+    return conclude(problem, options, method, reduced, explain(problem, reduced, claim, options), clock)

@@ -49,7 +49,7 @@ def solve_highs(problem: SelectionProblem, options: Options) -> Solution:
     clock.lap("build")
     claim = run_highs(highs, program, Watch(options, "highs"), options)
     clock.lap("search")
-    return conclude(problem, options, "highs", reduced, explain(problem, program, claim, options), clock)
+    return conclude(problem, options, "highs", reduced, explain(problem, reduced, claim, options), clock)
 
 
 def load(program: LocalPolytope) -> Any:

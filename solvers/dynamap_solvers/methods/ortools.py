@@ -12,6 +12,7 @@ from typing import Any
 
 from dynamap_solvers.methods._backend import Claim, Clock, conclude, ready
 from dynamap_solvers.methods._child import GRACE_SECONDS, Follower, ask
+from dynamap_solvers.methods._conflict import explain
 from dynamap_solvers.methods._integers import IntegerCosts, integer_costs
 from dynamap_solvers.methods._reduced import ReducedCosts
 from dynamap_solvers.options import Options
@@ -39,7 +40,7 @@ def solve_ortools(problem: SelectionProblem, options: Options) -> Solution:
     costs = integer_costs(reduced, top_below=_COUNTS_BELOW, backend="CP-SAT")
     document = _document(costs, options)
     claim = _claim(document, costs, options, clock)
-    return conclude(problem, options, "ortools", reduced, claim, clock)
+    return conclude(problem, options, "ortools", reduced, explain(problem, reduced, claim, options), clock)
 
 
 def _document(costs: IntegerCosts, options: Options) -> dict[str, Any]:

@@ -23,6 +23,7 @@ import numpy as np
 
 from dynamap_solvers.methods._backend import Claim, Clock, conclude, ready
 from dynamap_solvers.methods._child import Follower, ask
+from dynamap_solvers.methods._conflict import explain
 from dynamap_solvers.methods._integers import IntegerCosts, integer_costs
 from dynamap_solvers.methods._reduced import ReducedCosts
 from dynamap_solvers.options import Options
@@ -72,7 +73,7 @@ def solve_toulbar2(problem: SelectionProblem, options: Options, *, setting: str 
     document["options"] = dict(SETTINGS[setting or ("elimination" if _is_thin(reduced) else "default")])
     clock.lap("build")
     claim = _claim(document, costs, options, clock)
-    return conclude(problem, options, "toulbar2", reduced, claim, clock)
+    return conclude(problem, options, "toulbar2", reduced, explain(problem, reduced, claim, options), clock)
 
 
 def _document(costs: IntegerCosts, options: Options) -> dict[str, Any]:
