@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from dynamap_solvers.certificate import Certificate
 from dynamap_solvers.methods._reduced import ReducedCosts, reduce_costs
 from dynamap_solvers.options import Options
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
-from dynamap_solvers.result import Certificate, Solution, StopReason, infeasible, price
+from dynamap_solvers.result import Solution, StopReason, infeasible, price
 
 __all__ = ["Claim", "Clock", "Watch", "conclude", "ready", "watched"]
 
@@ -151,6 +152,11 @@ def ready(problem: SelectionProblem, options: Options, method: str, clock: Clock
         claim = Claim(picked=reduced.cheapest(), bound=reduced.offset, stopped=StopReason.PROVED)
         clock.lap("search")
         return conclude(problem, options, method, reduced, claim, clock)
+    if options.gap > 0 and options.warm_start is not None:
+        cost = problem.evaluate(options.warm_start)
+        if cost < problem.infeasible_value and options.reached(cost, reduced.offset):
+            claim = Claim(stopped=StopReason.GAP_LIMIT, reason="The warm start is within the gap asked for.")
+            return conclude(problem, options, method, reduced, claim, clock)
     return reduced
 
 
@@ -164,12 +170,12 @@ def conclude(
     cost = problem.evaluate(assignment) if assignment is not None else problem.infeasible_value
     bound = reduced.offset if claim.bound is None else max(claim.bound, reduced.offset)
     certificate = claim.certificate
-    if claim.stopped is StopReason.PROVED and assignment is not None and claim.slack is not None:
+    compared = claim.stopped is StopReason.PROVED and assignment is not None and claim.slack is not None
+    if compared and abs(cost - bound) > (claim.slack or 0.0) and not options.reached(cost, bound):
         # A backend that is done has an objective equal to its bound. Where the price of its assignment is another by
         # more than rounding, it did not solve this program, and no bound of its is worth anything.
-        if abs(cost - bound) > claim.slack and not options.reached(cost, bound):
-            reason = f"The backend claims the optimum {bound}, but its assignment costs {cost}."
-            bound, certificate = reduced.offset, None
+        reason = f"The backend claims the optimum {bound}, but its assignment costs {cost}."
+        bound, certificate = reduced.offset, None
     if assignment is not None and cost >= limit:
         reason = reason or "The assignment the backend returned takes a forbidden cell or exceeds the usage limit."
         assignment = None

@@ -1,9 +1,9 @@
 """Why a problem has no assignment, in a sentence a person can act on: asked only once a backend says so.
 
 Is it the limit? Then the least limit that would do is named. Is it the forbidden pairs? Then a set of them that cannot
-be kept together is narrowed down by leaving out half, a quarter, ... of them (the deletion filter of Chinneck & Dravnieks
-1991, in chunks). Each question is a small integer program; a budget keeps the answers cheap, and without them the
-sentence is just less precise.
+be kept together is narrowed down by leaving out half, a quarter, ... of them (the deletion filter of Chinneck &
+Dravnieks 1991, in chunks). Each question is a small integer program; a budget keeps the answers cheap, and without
+them the sentence is just less precise.
 """
 
 from __future__ import annotations

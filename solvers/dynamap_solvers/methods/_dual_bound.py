@@ -85,26 +85,29 @@ def dual_bound(
         load += np.repeat(held, np.diff(reduced.starts)) * sets.used
     most = program.largest + max(float(load.max(initial=0.0)), 2.0 * float(np.abs(rows).max(initial=0.0)), 1.0)
     most += 2.0 * float(np.abs(columns).max(initial=0.0))
+    moved: _Numbers = rows
+    others: _Numbers = columns
+    paid_per: _Numbers = prices
     if reduced.is_integer:
         bits = min(_MAX_BITS, room_bits - math.frexp(most)[1] - 1)
         if bits < 0:
             return None
         scale = 1 << bits
-        rows, columns = (np.rint(side * scale).astype(np.int64) for side in (rows, columns))
-        prices = np.floor(prices * scale).astype(np.int64)
+        moved, others = (np.rint(side * scale).astype(np.int64) for side in (rows, columns))
+        paid_per = np.floor(prices * scale).astype(np.int64)
         unary: _Numbers = reduced.unary // program.unit * scale
         cells: _Numbers = reduced.cells // program.unit * scale
     else:
         scale = 1
         unary, cells = reduced.unary / program.unit, reduced.cells / program.unit
-    np.add.at(unary, reduced.row_choice, rows)
-    np.add.at(unary, reduced.column_choice, columns)
+    np.add.at(unary, reduced.row_choice, moved)
+    np.add.at(unary, reduced.column_choice, others)
     paid: list[Any] = []
     if sets is not None:
-        held = _over_sets(np.concatenate([prices[:0], [0], np.cumsum(prices)]), sets.first, sets.last)
+        held = _over_sets(np.concatenate([paid_per[:0], [0], np.cumsum(paid_per)]), sets.first, sets.last)
         unary += (np.repeat(held, np.diff(reduced.starts)) * sets.used).astype(unary.dtype)
-        paid = [-price * room for price, room in zip(prices.tolist(), sets.room.tolist(), strict=True)]
-    cells = cells - rows[reduced.cell_row] - columns[reduced.cell_column]
+        paid = [-price * room for price, room in zip(paid_per.tolist(), sets.room.tolist(), strict=True)]
+    cells = cells - moved[reduced.cell_row] - others[reduced.cell_column]
     least: _Numbers = np.full(count, np.iinfo(np.int64).max if reduced.is_integer else np.inf, cells.dtype)
     np.minimum.at(least, cell_table, cells)
     terms = np.minimum.reduceat(unary, reduced.starts[:-1]).tolist() + least.tolist() + paid
@@ -114,7 +117,7 @@ def dual_bound(
     else:
         slack = _FLOAT_SLACK * (most * (reduced.num_variables + 2 * count) + math.fsum(map(abs, paid)))
         bound = reduced.offset + max(math.fsum(terms) - slack, 0.0) * program.unit
-    return DualBound(rows=rows, columns=columns, prices=prices, denominator=scale, bound=bound)
+    return DualBound(rows=moved, columns=others, prices=paid_per, denominator=scale, bound=bound)
 
 
 def _over_sets(running: _Numbers, first: NDArray[np.int64], last: NDArray[np.int64]) -> _Numbers:
@@ -167,8 +170,7 @@ def edge_shares(problem: SelectionProblem, program: LocalPolytope, proof: DualBo
     limit = FINITE_LIMIT if problem.is_integer else np.inf
     # Rows and columns of one table lie together, ascending.
     row_ends, column_ends = (
-        np.searchsorted(table, np.arange(len(reduced.ends) + 1))
-        for table in (reduced.row_table, reduced.column_table)
+        np.searchsorted(table, np.arange(len(reduced.ends) + 1)) for table in (reduced.row_table, reduced.column_table)
     )
     for e, (i, j) in enumerate(problem.edges):
         t = int(reduced.table_of_edge[e])
@@ -197,7 +199,9 @@ def edge_shares(problem: SelectionProblem, program: LocalPolytope, proof: DualBo
         whole = proof.prices * program.unit
         if reduced.is_integer and (whole % reduced.sets.divisor).any():
             return None
-        prices[reduced.sets.index] = whole // reduced.sets.divisor if reduced.is_integer else whole / reduced.sets.divisor
+        prices[reduced.sets.index] = (
+            whole // reduced.sets.divisor if reduced.is_integer else whole / reduced.sets.divisor
+        )
     empty: _Numbers = np.zeros(0, rows.dtype)
     return EdgeShares(
         at_first=np.concatenate([empty, *shares[0]]),

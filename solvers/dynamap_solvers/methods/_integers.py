@@ -69,6 +69,8 @@ def integer_costs(reduced: ReducedCosts, *, top_below: int, backend: str) -> Int
         ProblemError: if the costs of one assignment may add up to ``top_below`` or more.
     """
     unit: int | float
+    unary: Any
+    cells: Any
     if reduced.is_integer:
         unit, _ = reduced.scale(math.inf)
         unary, cells = reduced.unary // unit, reduced.cells // unit

@@ -100,6 +100,15 @@ class LocalPolytope:
             return offset + int(self.unit) * max(steps, 0)
         return offset + max(value, 0.0) * self.unit
 
+    def gaps(self, gap: float) -> tuple[float, float]:
+        """The relative and the absolute gap at which a backend that cannot be watched may stop.
+
+        Backends measure by the objective of the program, ours is ``offset + unit`` times that. Where the offset is
+        negative, a share of the program's objective may be more than that share of ours, so none is passed on.
+        """
+        offset = float(self.reduced.offset) / float(self.unit)
+        return (gap, gap * offset) if offset >= 0 else (0.0, 0.0)
+
     def cost(self, value: float) -> float:
         """An objective of the program as one of the problem, for reports: rounded."""
         return float(self.reduced.offset) + value * float(self.unit)
@@ -131,7 +140,7 @@ class LocalPolytope:
             assert sets is not None
             x = numbers[: self.choices]
             change = np.zeros(sets.count + 1)
-            inside = np.flatnonzero((sets.first <= sets.last))
+            inside = np.flatnonzero(sets.first <= sets.last)
             used = np.add.reduceat(x * sets.used, reduced.starts[:-1])[inside]
             np.add.at(change, sets.first[inside], used)
             np.subtract.at(change, sets.last[inside] + 1, used)

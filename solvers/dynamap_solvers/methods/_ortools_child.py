@@ -6,6 +6,7 @@ Arguments: the document, and where to write the answer.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sys
@@ -71,7 +72,7 @@ def _model(cp_model: Any, document: dict[str, Any]) -> tuple[Any, list[Any]]:
     unary, cells, starts = document["unary"], document["cells"], document["starts"]
     choices = [model.new_bool_var("") for _ in unary]
     pairs = [model.new_bool_var("") for _ in cells]
-    for a, b in zip(starts[:-1], starts[1:], strict=True):
+    for a, b in itertools.pairwise(starts):
         model.add_exactly_one(choices[a:b])
     for lines in document["lines"]:
         members: list[list[Any]] = [[] for _ in lines["choice"]]

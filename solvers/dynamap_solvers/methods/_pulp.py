@@ -50,9 +50,7 @@ class PulpModel:
         value = program.values[order].tolist()
         ends = np.cumsum(np.bincount(program.row_index, minlength=program.num_rows)).tolist()
         begin = 0
-        for r, (end, lower, upper) in enumerate(
-            zip(ends, program.lower.tolist(), program.upper.tolist(), strict=True)
-        ):
+        for r, (end, lower, upper) in enumerate(zip(ends, program.lower.tolist(), program.upper.tolist(), strict=True)):
             terms = [(self.columns[c], v) for c, v in zip(column[begin:end], value[begin:end], strict=True)]
             sense = pulp.LpConstraintEQ if lower == upper else pulp.LpConstraintLE
             self.problem.addConstraint(pulp.LpConstraint(pulp.LpAffineExpression(terms), sense, f"r{r}", upper))

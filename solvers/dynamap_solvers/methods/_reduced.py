@@ -277,7 +277,8 @@ def _layout(starts: _Ints, sizes: _Ints, ends: _Ints) -> tuple[_Ints, _Ints, _In
 def _ramps(begins: _Ints, lengths: _Ints) -> _Ints:
     """``begins[k], begins[k] + 1, ...``, ``lengths[k]`` of them, one after the other."""
     shift = begins - (np.cumsum(lengths) - lengths)
-    return np.arange(int(lengths.sum())) + np.repeat(shift, lengths)
+    ramps: _Ints = np.arange(int(lengths.sum())) + np.repeat(shift, lengths)
+    return ramps
 
 
 def _supported(alive: NDArray[np.bool_], starts: _Ints) -> NDArray[np.bool_]:

@@ -104,7 +104,7 @@ class _Model:
     """The program in cvxpy's terms: equalities, written-out live sets, and the rooms of a chain."""
 
     def __init__(self, program: LocalPolytope) -> None:
-        import scipy.sparse as sparse  # noqa: PLC0415  # comes with cvxpy; importing this package shall cost numpy only
+        from scipy import sparse  # noqa: PLC0415  # comes with cvxpy; importing this package shall cost numpy only
 
         self._program = program
         matrix = sparse.csc_array(
@@ -167,7 +167,7 @@ class _Model:
             proof = self._proof(constraints) if stopped is StopReason.PROVED else None
             return _Answer(stopped=stopped, reason=reason, picked=picked, proof=proof)
         value = None if info is None else float(info.mip_dual_bound)
-        if value is None or not math.isfinite(value):
+        if info is None or value is None or not math.isfinite(value):
             return _Answer(stopped=stopped, reason=reason, picked=picked)
         floor = program.largest * float(program.unit) * 1e-3
         return _Answer(
@@ -180,7 +180,7 @@ class _Model:
         )
 
     def _proof(self, constraints: list[Any]) -> DualBound | None:
-        """cvxpy's dual values are those of ``costs + A^T dual``: the other sign for equalities."""
+        """Cvxpy's dual values are those of ``costs + A^T dual``: the other sign for equalities."""
         program = self._program
         n, rows = program.reduced.num_variables, len(program.reduced.row_table)
         duals = [constraint.dual_value for constraint in constraints]

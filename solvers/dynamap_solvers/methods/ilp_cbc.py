@@ -93,9 +93,7 @@ def _read(model: PulpModel, headline: str, said: str, values: dict[str, float], 
     if proved and price_said and not within_gap:
         value = float(price_said[1])
         slack = 1e-6 * max(abs(value) * float(program.unit), program.largest * float(program.unit) * 1e-3)
-        return Claim(
-            picked=picked, bound=program.bound(value), stopped=StopReason.PROVED, nodes=nodes, slack=slack
-        )
+        return Claim(picked=picked, bound=program.bound(value), stopped=StopReason.PROVED, nodes=nodes, slack=slack)
     stopped = StopReason.TIME_LIMIT if late or "time" in headline else StopReason.INCONCLUSIVE
     reason = f"CBC stopped with: {headline.strip()}."
     return Claim(picked=picked, bound=_logged_bound(program, said), stopped=stopped, nodes=nodes, reason=reason)
@@ -104,11 +102,8 @@ def _read(model: PulpModel, headline: str, said: str, values: dict[str, float], 
 def _arguments(program: LocalPolytope, options: Options) -> list[str]:
     arguments = ["-randomSeed", str(options.seed + 1), "-randomCbcSeed", str(options.seed + 1)]
     arguments += ["-timeMode", "elapsed"]
-    # CBC measures gaps by the objective of the program, ours is offset + unit * that: where the offset is negative,
-    # CBC's share of it might be more than the share asked for, and no gap is passed on.
-    offset = float(program.reduced.offset) / float(program.unit)
-    gap = options.gap if offset >= 0 else 0.0
-    arguments += ["-ratio", repr(gap), "-allow", repr(gap * max(offset, 0.0))]
+    relative, absolute = program.gaps(options.gap)
+    arguments += ["-ratio", repr(relative), "-allow", repr(absolute)]
     if options.threads > 1:
         arguments += ["-threads", str(options.threads)]
     remaining = options.remaining()

@@ -29,7 +29,9 @@ def _run(model: PulpModel, options: Options, watch: Watch) -> Claim:
     import pulp  # noqa: PLC0415  # importing this package shall cost numpy only
 
     program = model.program
-    solver = pulp.SCIP_PY(msg=False, timeLimit=options.remaining(), gapRel=0.0, warmStart=options.warm_start is not None)
+    relative, absolute = program.gaps(options.gap)
+    warm = options.warm_start is not None
+    solver = pulp.SCIP_PY(msg=False, timeLimit=options.remaining(), gapRel=relative, warmStart=warm)
     lowered = None if options.warm_start is None else program.reduced.lower(options.warm_start)
     point = None if lowered is None else program.point(lowered)
     if point is not None:
@@ -38,7 +40,7 @@ def _run(model: PulpModel, options: Options, watch: Watch) -> Claim:
     solver.buildSolverModel(model.problem)
     scip: Any = model.problem.solverModel
     scip.setParam("randomization/randomseedshift", options.seed)
-    scip.setParam("limits/absgap", 0.99 if program.reduced.is_integer else 0.0)
+    scip.setParam("limits/absgap", max(absolute, 0.99 if program.reduced.is_integer else 0.0))
     # PuLP's callSolver would hold the interpreter for the whole search.
     watched(scip.optimizeNogil, watch, scip.interruptSolve)
     status = str(scip.getStatus())

@@ -13,6 +13,7 @@ in none of seven classes measured. So a greedy elimination is simulated first.
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -91,9 +92,9 @@ def _document(costs: IntegerCosts, options: Options) -> dict[str, Any]:
     full[table_starts[cell_table] + row * widths[cell_table] + column] = costs.cells
     document: dict[str, Any] = {
         "seed": options.seed + 1,  # 0 and less have a meaning of their own
-        "unary": [costs.unary[a:b].tolist() for a, b in zip(starts[:-1], starts[1:], strict=True)],
+        "unary": [costs.unary[a:b].tolist() for a, b in itertools.pairwise(starts)],
         "ends": reduced.ends.tolist(),
-        "tables": [full[a:b].tolist() for a, b in zip(table_starts[:-1], table_starts[1:], strict=True)],
+        "tables": [full[a:b].tolist() for a, b in itertools.pairwise(table_starts)],
         "knapsacks": _knapsacks(reduced),
         "top": costs.top,
     }
