@@ -5,9 +5,27 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
+from _pytest.mark import ParameterSet
 from hypothesis import strategies as st
 
-from dynamap_solvers import FORBIDDEN, SelectionProblem
+from dynamap_solvers import FORBIDDEN, METHODS, SelectionProblem
+
+BACKENDS = ("highs", "ilp-highs", "ilp-cbc", "ilp-scip", "cvxpy", "toulbar2", "ortools")
+"""The methods that call somebody else's solver; some need packages that are optional."""
+
+
+def methods(*names: str) -> list[ParameterSet]:
+    """Methods to test; those whose packages are missing are skipped, saying which."""
+    return [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                not METHODS[name].is_available, reason=f"needs {' and '.join(METHODS[name].missing)}, which is optional"
+            ),
+        )
+        for name in names
+    ]
 
 
 @st.composite

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dynamap_solvers import METHODS, SelectionProblem, solve
+from dynamap_solvers import METHODS, CertificateError, SelectionProblem, solve
+from dynamap_solvers.certificates import check_dual
 from dynamap_solvers.methods import _local_polytope
-from dynamap_solvers.methods._dual_bound import dual_bound, edge_shares
+from dynamap_solvers.methods._dual_bound import certificate_of, dual_bound
 from dynamap_solvers.methods._integers import integer_costs
 from dynamap_solvers.methods._local_polytope import local_polytope
 from dynamap_solvers.methods._reduced import reduce_costs
@@ -85,39 +84,6 @@ def test_both_forms_of_the_usage_limit_have_the_same_optimum(up_to, problem):
         _local_polytope._ROWS_UP_TO = usual
 
 
-def by_definition(problem: SelectionProblem, shares) -> Fraction | None:
-    """The bound of a reparametrisation over the edges of a problem, in fractions and plain loops."""
-    scale = shares.denominator
-    left = [[None if c >= 2**60 else Fraction(c) for c in costs.tolist()] for costs in problem.unary]
-    total = Fraction(0)
-    at = [0, 0]
-    for (i, j), table in zip(problem.edges, problem.pair, strict=True):
-        moved = []
-        for side, (end, flat) in enumerate(((i, shares.at_first), (j, shares.at_second))):
-            own = flat[at[side] : at[side] + problem.domain_sizes[end]].tolist()
-            at[side] += len(own)
-            moved.append([Fraction(d, scale) for d in own])
-            left[end] = [None if c is None else c + d for c, d in zip(left[end], moved[-1], strict=True)]
-        cells = [
-            Fraction(cost) - moved[0][a] - moved[1][b]
-            for a, row in enumerate(table.tolist())
-            for b, cost in enumerate(row)
-            if cost < 2**60
-        ]
-        if not cells:
-            return None
-        total += min(cells)
-    if problem.usage is not None:
-        for k, live in enumerate(problem.live_sets()):
-            price = Fraction(int(shares.prices[k]), scale)
-            assert price >= 0
-            total -= price * problem.usage_limit
-            for i in live:
-                used = problem.usage[i].tolist()
-                left[i] = [None if c is None else c + price * u for c, u in zip(left[i], used, strict=True)]
-    return total + sum(min(c for c in costs if c is not None) for costs in left)
-
-
 @given(problem=cyclic_problems(), seed=st.integers(0, 99), spread=st.sampled_from([0.0, 1.0, 300.0]))
 @QUICK
 def test_any_dual_values_prove_a_bound_that_holds_and_is_what_the_definition_says(problem, seed, spread):
@@ -131,14 +97,12 @@ def test_any_dual_values_prove_a_bound_that_holds_and_is_what_the_definition_say
     proof = dual_bound(program, rows, columns, prices)
     assume(proof is not None)
     assert optimum is None or proof.bound <= optimum
-    shares = edge_shares(problem, program, proof)
-    if shares is not None:
-        exact = by_definition(problem, shares)
-        # The claim rounds up to a possible objective, and is never below the offset.
-        assert exact is not None
-        assert proof.bound == max(
-            reduced.offset, reduced.offset - (reduced.offset - exact) // program.unit * program.unit
-        )
+    certificate = certificate_of(problem, program, proof)
+    if certificate is not None:
+        # The verifier has the definition, in fractions, and refuses a bound one higher.
+        check_dual(problem, certificate, bound=proof.plain)
+        with pytest.raises(CertificateError):
+            check_dual(problem, certificate, bound=proof.plain + 1)
 
 
 def test_dual_values_that_are_no_numbers_prove_nothing(make_problem):
@@ -154,8 +118,10 @@ def test_the_relaxation_of_a_tree_proves_its_optimum_by_its_dual_values(make_pro
     program, proof = relaxation_bound(problem, Options())
     optimum = solve(problem, method="series-parallel").objective
     assert proof.bound == optimum
-    shares = edge_shares(problem, program, proof)
-    assert -(-by_definition(problem, shares) // 1) == optimum
+    check_dual(problem, certificate_of(problem, program, proof), bound=optimum)
+    solution = solve(problem, method="cvxpy")
+    assert (solution.objective, solution.nodes) == (optimum, 0)
+    check_dual(problem, solution.certificate, bound=solution.bound)
 
 
 def test_parallel_edges_of_both_directions_add_up_and_zero_tables_go():

@@ -13,6 +13,7 @@ from dynamap_solvers.methods.highs import solve_highs
 from dynamap_solvers.methods.ilp_cbc import solve_ilp_cbc
 from dynamap_solvers.methods.ilp_highs import solve_ilp_highs
 from dynamap_solvers.methods.ilp_scip import solve_ilp_scip
+from dynamap_solvers.methods.min_cut import solve_min_cut
 from dynamap_solvers.methods.ortools import solve_ortools
 from dynamap_solvers.methods.series_parallel import solve_series_parallel
 from dynamap_solvers.methods.toulbar2 import solve_toulbar2
@@ -35,6 +36,15 @@ _REGISTERED = (
         summary="R0, RI and RII reductions to a point (Scholz & Eckstein 2002), with the sequence as certificate",
         takes_usage=False,
         any_graph=False,
+        heeds_time_limit=False,
+    ),
+    Method(
+        name="min-cut",
+        run=solve_min_cut,
+        summary="maximum flow for two choices per variable and tables that favour equal labels, with the flow and cut",
+        takes_usage=False,
+        any_graph=True,
+        any_costs=False,
         heeds_time_limit=False,
     ),
     Method(

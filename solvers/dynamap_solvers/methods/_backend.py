@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from dynamap_solvers.certificate import Certificate
+from dynamap_solvers.certificates import Certificate
 from dynamap_solvers.methods._reduced import ReducedCosts, reduce_costs
 from dynamap_solvers.options import Options
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_solvers.certificates import DualCertificate
 from dynamap_solvers.methods._local_polytope import LocalPolytope
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 
-__all__ = ["DualBound", "EdgeShares", "dual_bound", "edge_shares"]
+__all__ = ["DualBound", "certificate_of", "dual_bound"]
 
 _MAX_BITS = 30
 _ROOM_BITS = 60
@@ -40,6 +41,7 @@ class DualBound:
         prices: ``(sets,)`` per live set, not negative, per unit of its ``used``.
         denominator: a power of two; 1 for float problems.
         bound: of the problem.
+        plain: what is proved without rounding up to a multiple of the common divisor or to the trivial bound.
     """
 
     rows: _Numbers
@@ -47,6 +49,7 @@ class DualBound:
     prices: _Numbers
     denominator: int
     bound: int | float
+    plain: int | float
 
 
 def dual_bound(
@@ -112,12 +115,15 @@ def dual_bound(
     np.minimum.at(least, cell_table, cells)
     terms = np.minimum.reduceat(unary, reduced.starts[:-1]).tolist() + least.tolist() + paid
     bound: int | float
+    plain: int | float
     if reduced.is_integer:
+        plain = reduced.offset - (-sum(terms) * int(program.unit) // scale)
         bound = reduced.offset + int(program.unit) * max(-(-sum(terms) // scale), 0)
     else:
         slack = _FLOAT_SLACK * (most * (reduced.num_variables + 2 * count) + math.fsum(map(abs, paid)))
-        bound = reduced.offset + max(math.fsum(terms) - slack, 0.0) * program.unit
-    return DualBound(rows=moved, columns=others, prices=paid_per, denominator=scale, bound=bound)
+        plain = reduced.offset + (math.fsum(terms) - slack) * program.unit
+        bound = max(plain, reduced.offset)
+    return DualBound(rows=moved, columns=others, prices=paid_per, denominator=scale, bound=bound, plain=plain)
 
 
 def _over_sets(running: _Numbers, first: NDArray[np.int64], last: NDArray[np.int64]) -> _Numbers:
@@ -127,30 +133,17 @@ def _over_sets(running: _Numbers, first: NDArray[np.int64], last: NDArray[np.int
     return np.where(inside, held, 0)
 
 
-@dataclass(frozen=True, eq=False)
-class EdgeShares:
-    """The same reparametrisation in terms of the problem as posed; everything over ``denominator``.
+def certificate_of(problem: SelectionProblem, program: LocalPolytope, proof: DualBound) -> DualCertificate | None:
+    """Carry a bound back to the edges of the problem, as a proof of its own.
 
-    Attributes:
-        at_first: what moves from each edge's table to each choice of its first end, edge after edge.
-        at_second: likewise to each choice of its second end.
-        prices: per live set of the problem, per unit of usage.
-        denominator: a power of two.
-    """
-
-    at_first: _Numbers
-    at_second: _Numbers
-    prices: _Numbers
-    denominator: int
-
-
-def edge_shares(problem: SelectionProblem, program: LocalPolytope, proof: DualBound) -> EdgeShares | None:
-    """Carry a bound back to the edges of the problem; the program must be of costs reduced with ``keep_all``.
-
-    None for problems with parallel edges, whose tables do not share a reparametrisation of their sum, and where the
+    The program must be of costs reduced with ``keep_all``. None where the certificate could not prove the whole bound:
+    with parallel edges, whose tables do not share a reparametrisation of their sum; where the bound was rounded up to a
+    multiple of the costs' common divisor; where usages were divided or float problems have a limit; and where the
     numbers would leave int64.
     """
     reduced = program.reduced
+    if proof.plain < proof.bound or (reduced.sets is not None and not reduced.is_integer):
+        return None
     if len(np.unique(reduced.table_of_edge)) < len(reduced.table_of_edge):
         return None
     largest = max(
@@ -193,20 +186,18 @@ def edge_shares(problem: SelectionProblem, program: LocalPolytope, proof: DualBo
             _fill(problem, e, limit, proof.denominator, first, known_first, second, known_second)
         shares[0].append(first)
         shares[1].append(second)
-    prices: _Numbers = np.zeros(sum(1 for _ in problem.live_sets()) if problem.usage is not None else 0, rows.dtype)
+    prices = np.zeros(sum(1 for _ in problem.live_sets()) if problem.usage is not None else 0, np.int64)
     if reduced.sets is not None:
         # Usages were divided by their divisor; a price per original unit need not be a multiple of 1 / denominator.
         whole = proof.prices * program.unit
-        if reduced.is_integer and (whole % reduced.sets.divisor).any():
+        if (whole % reduced.sets.divisor).any():
             return None
-        prices[reduced.sets.index] = (
-            whole // reduced.sets.divisor if reduced.is_integer else whole / reduced.sets.divisor
-        )
+        prices[reduced.sets.index] = whole // reduced.sets.divisor
     empty: _Numbers = np.zeros(0, rows.dtype)
-    return EdgeShares(
+    return DualCertificate(
         at_first=np.concatenate([empty, *shares[0]]),
         at_second=np.concatenate([empty, *shares[1]]),
-        prices=prices,
+        rows=prices,
         denominator=proof.denominator,
     )
 

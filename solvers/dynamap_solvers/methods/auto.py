@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from dynamap_solvers.batch import solve_with_plan
-from dynamap_solvers.certificate import ReductionCertificate
+from dynamap_solvers.certificates import ReductionCertificate
 from dynamap_solvers.errors import NotSeriesParallelError
 from dynamap_solvers.methods.ilp_highs import solve_ilp_highs
 from dynamap_solvers.options import Options

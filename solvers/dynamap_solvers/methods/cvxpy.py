@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dynamap_solvers.methods._backend import Claim, Clock, Watch, conclude, ready, watched
 from dynamap_solvers.methods._conflict import explain
-from dynamap_solvers.methods._dual_bound import DualBound, dual_bound
+from dynamap_solvers.methods._dual_bound import DualBound, certificate_of, dual_bound
 from dynamap_solvers.methods._local_polytope import LocalPolytope, local_polytope
 from dynamap_solvers.methods._reduced import ReducedCosts, reduce_costs
 from dynamap_solvers.methods.highs import EXACT_BELOW
@@ -50,6 +50,7 @@ def solve_cvxpy(problem: SelectionProblem, options: Options) -> Solution:
     watch = Watch(options, "cvxpy")
     relaxed = model.solve(options, watch, integer=False)
     proof = relaxed.proof
+    certificate = None if proof is None else certificate_of(problem, program, proof)
     claim = Claim(
         picked=relaxed.picked,
         bound=None if proof is None else proof.bound,
@@ -57,6 +58,7 @@ def solve_cvxpy(problem: SelectionProblem, options: Options) -> Solution:
         infeasible=relaxed.infeasible,
         nodes=0,
         reason=relaxed.reason,
+        certificate=certificate,
     )
     clock.lap("search")
     if not relaxed.infeasible and relaxed.stopped is StopReason.PROVED:
@@ -76,8 +78,10 @@ def solve_cvxpy(problem: SelectionProblem, options: Options) -> Solution:
             reason=searched.reason,
             slack=searched.slack,
         )
+        if proof is not None and claim.bound == proof.bound:
+            claim = replace(claim, certificate=certificate)
         if claim.picked is None:
-            claim = Claim(**{**claim.__dict__, "picked": relaxed.picked, "slack": None})
+            claim = replace(claim, picked=relaxed.picked, slack=None)
     return conclude(problem, options, "cvxpy", reduced, explain(problem, reduced, claim, options), clock)
 
 
