@@ -28,6 +28,7 @@ from dynamap_solvers import (
     solve,
     solve_batch,
 )
+from selection_problems import methods
 
 COSTS = st.integers(-40, 60).map(lambda cell: FORBIDDEN if cell > 50 else cell)
 QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -102,8 +103,12 @@ def assert_solves(problem: SelectionProblem, method: str) -> None:
         check(problem, solution)
 
 
+# Methods in a process of their own have fewer examples, below and in test_backends.py.
+APART = {"ilp-cbc", "toulbar2", "ortools"}
+
+
 @pytest.mark.parametrize(
-    "method", [name for name, it in METHODS.items() if it.any_graph and it.any_costs and name != "ilp-cbc"]
+    "method", methods(*(name for name, it in METHODS.items() if it.any_graph and it.any_costs and name not in APART))
 )
 @given(problem=problems())
 @QUICK
