@@ -185,7 +185,7 @@ class SelectionProblem:
         return problem
 
     def replace(self, **changes: Any) -> SelectionProblem:
-        """The problem with some of the constructor's arguments changed."""
+        """The problem with some of the constructor's arguments changed; ``usage=None`` also takes the limit out."""
         present: dict[str, Any] = {
             "unary": self.unary,
             "edges": self.edge_ends,
@@ -202,6 +202,8 @@ class SelectionProblem:
         unknown = set(changes) - set(present)
         if unknown:
             raise ProblemError(f"A problem has no {min(unknown)!r}; it has {', '.join(present)}.")
+        if changes.get("usage", self.usage) is None:
+            present |= {"intervals": (), "usage_limit": 0}
         return SelectionProblem(**{**present, **changes})
 
     def _fill(self, structure: Structure, unary: CostArray, pair: CostArray) -> None:

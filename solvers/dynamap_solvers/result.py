@@ -128,6 +128,16 @@ class Solution:
             raise SolverError(f"There is no objective: the status is {self.status}. {self.reason}".rstrip())
         return self.objective
 
+    def assignment_value(self) -> tuple[int, ...]:
+        """The assignment, for callers who cannot go on without one.
+
+        Raises:
+            SolverError: if none was found.
+        """
+        if self.assignment is None:
+            raise SolverError(f"There is no assignment: the status is {self.status}. {self.reason}".rstrip())
+        return self.assignment
+
 
 def _number(value: float) -> str:
     """For people: integers whole, floats to six digits."""

@@ -104,6 +104,18 @@ def test_usage_over_time_adds_up_whoever_is_alive_and_is_empty_without_a_resourc
         problem.usage_over_time((0, 3))
 
 
+def test_the_limit_goes_with_the_usage():
+    problem = SelectionProblem(
+        unary=TWO, usage=(np.array([5, 1]), np.array([2, 7, 0])), intervals=((0, 4), (1, 6)), usage_limit=3
+    )
+    free = problem.replace(usage=None)
+    assert (free.usage, free.intervals, free.usage_limit) == (None, (), 0)
+    assert (problem.evaluate((0, 0)), free.evaluate((0, 0))) == (FORBIDDEN, 4)
+    assert problem.replace(usage_limit=8).evaluate((0, 0)) == 4
+    with pytest.raises(ProblemError):
+        problem.replace(usage=None, intervals=((0, 4), (1, 6)))
+
+
 def test_an_assignment_in_words():
     named = SelectionProblem(
         unary=TWO, names=("conv", "pool"), choice_names=(("nchw", "nhwc"), ("max", "mean", "none"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dynamap_solvers import SelectionProblem, StopReason, infeasible, price
+from dynamap_solvers import SelectionProblem, SolverError, StopReason, infeasible, price
 
 INTEGER = SelectionProblem(unary=(np.array([4_000, 3_000]),))
 FLOAT = SelectionProblem(unary=(np.array([4.0, 2 / 3]),))
@@ -32,3 +32,10 @@ def outcome(problem=INTEGER, **changes):
 )
 def test_a_solution_prints_as_one_line(solution, text):
     assert str(solution) == text
+
+
+def test_values_that_are_not_there_are_not_given():
+    assert (outcome().objective_value(), outcome().assignment_value()) == (4_000, (0,))
+    nothing = outcome(assignment=None, reason="Too wide.")
+    with pytest.raises(SolverError, match="There is no assignment: the status is unknown"):
+        nothing.assignment_value()
