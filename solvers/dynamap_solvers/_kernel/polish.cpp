@@ -152,11 +152,10 @@ Net Search::extract(const std::vector<int>& chosen) const {
 }
 
 void Search::polish_step() {
-    const int patience = only_root_ ? 1 << 30 : 200;
-    const auto began = Clock::now();
+    // Where branching is hopeless, it is better to go on here.
+    const int patience = std::max(200, pool_.n > 3000 ? 2 * pool_.n : 0);
     if (!found_ || pool_.n < 2 || fruitless_ >= patience) {
-        phase_ = only_root_ && pool_.n >= 2 && found_ ? Phase::polish : Phase::tighten;
-        if (only_root_ && !(found_ && pool_.n >= 2)) rounds_ = 1 << 20;
+        phase_ = Phase::tighten;
         return;
     }
     look_up_incumbent();
@@ -167,11 +166,10 @@ void Search::polish_step() {
     tree.current = compact(extract(neighbourhood(forest)), cut_, true);
     tree.busy = !tree.current.infeasible && tree.current.constant <= cut_;
     const i64 limit = 150;
-    while ((tree.busy || !tree.open.empty()) && tree.nodes < limit && Clock::now() < deadline_) branch_step(tree, true);
+    while ((tree.busy || !tree.open.empty()) && tree.nodes < limit && Clock::now() < last_moment_) branch_step(tree, true);
     const bool whole = !tree.busy && tree.open.empty();
     if (!forest) reach_ = whole ? std::min(reach_ * 1.05 + 0.1, 1.0 * pool_.n) : std::max(reach_ * 0.9, 6.0);
     fruitless_ = best_value_ < before ? 0 : fruitless_ + 1;
-    polish_seconds_ += std::chrono::duration<double>(Clock::now() - began).count();
 }
 
 }  // namespace dm::net

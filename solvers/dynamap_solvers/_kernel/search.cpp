@@ -117,10 +117,10 @@ std::vector<int> Search::lift(const Net& net, const std::vector<int>& label, boo
 void Search::improve(std::vector<int> x, bool deep) {
     if (posed_.has_rows() && !repair(posed_, x)) return;
     if (posed_.evaluate(x) >= BIG / 2) {
-        if (deep) descend(posed_, x, deadline_);
+        if (deep) descend(posed_, x, last_moment_);
     } else {
         offer(x);
-        descend(posed_, x, deadline_);
+        descend(posed_, x, last_moment_);
     }
     offer(x);
 }
@@ -158,6 +158,16 @@ void Search::note_dead() {
     for (int i = 0; i < root_.n; ++i)
         for (int x = root_.start[i]; x < root_.start[i + 1]; ++x)
             if (root_.dead[x]) alive_[posed_.start[root_.var[i]] + root_.value[x]] = 0;
+}
+
+// The price of the costliest choice stays far below what forbids.
+static void limit_multipliers(const Net& net, std::vector<i64>& lambda) {
+    double total = 0, most = 1;
+    for (const i64 price : lambda) total += static_cast<double>(price);
+    for (const i64 u : net.usage) most = std::max(most, static_cast<double>(u));
+    const double ceiling = static_cast<double>(BIG >> 5) * (1 << kPrice) / most;
+    if (total > ceiling)
+        for (i64& price : lambda) price = static_cast<i64>(static_cast<double>(price) * (ceiling / total));
 }
 
 // One step in the multipliers along an averaged subgradient (volume algorithm, Barahona & Anbil 2000), towards a target
@@ -212,13 +222,7 @@ void Search::move_multipliers() {
         const double next = static_cast<double>(lambda[r]) + step * direction_[r];
         lambda[r] = next <= 0 ? 0 : static_cast<i64>(std::min(next, 1e15));
     }
-    // The price of the costliest choice stays far below what forbids.
-    double total_lambda = 0, most = 1;
-    for (const i64 price : lambda) total_lambda += static_cast<double>(price);
-    for (const i64 u : net.usage) most = std::max(most, static_cast<double>(u));
-    const double ceiling = static_cast<double>(BIG >> 5) * (1 << kPrice) / most;
-    if (total_lambda > ceiling)
-        for (i64& price : lambda) price = static_cast<i64>(static_cast<double>(price) * (ceiling / total_lambda));
+    limit_multipliers(net, lambda);
     set_multipliers(net, lambda);
 }
 
@@ -259,9 +263,13 @@ void Search::finish() {
     pool_ = Net();
 }
 
-bool Search::run(double seconds) {
-    deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-    while (phase_ != Phase::done) {
+bool Search::run(double seconds, double remaining) {
+    const auto after = [](double span) {
+        return Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::min(span, 1e8)));
+    };
+    last_moment_ = after(remaining);
+    deadline_ = std::min(after(seconds), last_moment_);
+    while (phase_ != Phase::done && !rested_) {
         if (phase_ == Phase::ascent || phase_ == Phase::prune) {
             const bool over = ascent_step();
             if (over) {
@@ -302,7 +310,7 @@ bool Search::run(double seconds) {
         }
         if (Clock::now() >= deadline_) break;
     }
-    return phase_ == Phase::done;
+    return phase_ == Phase::done || rested_;
 }
 
 void Search::tighten_step() {
@@ -314,13 +322,74 @@ void Search::tighten_step() {
         phase_ = Phase::prune;
         return;
     }
-    if (only_root_ && root_.n > 0) {  // what is left to do is to look for better assignments
-        phase_ = Phase::polish;
+    if (only_root_ && root_.n > 0) {
+        rested_ = true;
         return;
     }
     tree_.current = root_;
     tree_.busy = true;
     phase_ = Phase::branch;
+}
+
+// Moves the multipliers of a node to where its own bound is highest, as far as so many steps get; false: pruned.
+bool Search::reprice(Net& net, int steps) {
+    const std::size_t rows = net.capacity.size();
+    Net best = net;
+    std::vector<double> direction(rows, 0.0);
+    std::vector<int> label(net.n);
+    double ambition = 0.3 * static_cast<double>(cut_ - net.constant);
+    int failed = 0;
+    for (int step = 0; step < steps && failed < 6; ++step) {
+        sweep(net, true, cut_, label.data(), nullptr);
+        if (net.infeasible || net.constant > cut_) return false;
+        if (net.constant > best.constant) {
+            best.constant = net.constant;
+            best.U = net.U, best.M = net.M, best.T = net.T, best.Q = net.Q, best.lambda = net.lambda;
+            failed = 0;
+        } else {
+            ++failed;
+            ambition *= 0.6;
+        }
+        best.dead = net.dead;
+        std::vector<i64> used(rows + 1, 0);
+        for (int i = 0; i < net.n; ++i) {
+            if (net.row_lo[i] >= net.row_hi[i]) continue;
+            const i64 u = net.usage[net.start[i] + label[i]];
+            used[net.row_lo[i]] += u;
+            used[net.row_hi[i]] -= u;
+        }
+        double norm = 0;
+        i64 total = 0;
+        for (std::size_t r = 0; r < rows; ++r) {
+            total += used[r];
+            const double g = static_cast<double>(total - net.capacity[r]);
+            direction[r] = step == 0 ? g : 0.7 * direction[r] + 0.3 * g;
+            if (direction[r] > 0 || best.lambda[r] > 0) norm += direction[r] * direction[r];
+        }
+        if (norm == 0) break;
+        std::vector<i64> lambda = best.lambda;
+        const double length = ambition / norm * (1 << kPrice);
+        for (std::size_t r = 0; r < rows; ++r) {
+            const double next = static_cast<double>(lambda[r]) + length * direction[r];
+            lambda[r] = next <= 0 ? 0 : static_cast<i64>(std::min(next, 1e15));
+        }
+        limit_multipliers(net, lambda);
+        set_multipliers(net, lambda);
+        if (net.constant > cut_) return false;
+        sweep(net, false, cut_, nullptr, nullptr);
+        if (net.infeasible || net.constant > cut_) return false;
+        if (net.constant > best.constant) {
+            best.constant = net.constant;
+            best.U = net.U, best.M = net.M, best.T = net.T, best.Q = net.Q, best.lambda = net.lambda;
+            best.dead = net.dead;
+            failed = 0;
+        }
+    }
+    best.dead = net.dead;
+    for (std::size_t x = 0; x < best.U.size(); ++x)
+        if (best.dead[x]) best.U[x] = BIG;
+    net = std::move(best);
+    return true;
 }
 
 // One node. An inner tree searches a neighbourhood of the incumbent: what its nets do not hold is as in the incumbent.
@@ -356,6 +425,18 @@ void Search::branch_step(Tree& tree, bool inner) {
                 return;
             }
             if (static_cast<double>(net.constant - before) < 0.03 * static_cast<double>(cut_ - net.constant)) break;
+        }
+        if (first && net.has_rows() && found_) {
+            if (!reprice(net, inner ? 3 : tree.nodes < 5 ? 200 : 12)) {
+                tree.busy = false;
+                return;
+            }
+            sweep(net, true, cut_, nullptr, nullptr);
+            if (!net.infeasible) sweep(net, false, cut_, nullptr, marginal_.data());
+            if (net.infeasible || net.constant > cut_) {
+                tree.busy = false;
+                return;
+            }
         }
         if (first && rounding) improve(lift(net, label_, inner), false);
         first = false;

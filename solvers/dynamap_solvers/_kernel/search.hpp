@@ -62,8 +62,9 @@ struct Settings {
 class Search {
   public:
     Search(Posed posed, Settings settings);
-    // Works for about so many seconds; true when finished.
-    bool run(double seconds);
+    // Works for about so many seconds, of at most so many that are left in all; true when finished. What is done does
+    // not depend on how the time is sliced.
+    bool run(double seconds, double remaining);
     bool offer(const std::vector<int>& x);  // an assignment from anywhere; true if it is the best so far
 
     const Posed& posed() const { return posed_; }
@@ -98,7 +99,7 @@ class Search {
     Random random_;
     Phase phase_ = Phase::ascent;
     Net root_;
-    bool found_ = false, only_root_ = false;
+    bool found_ = false, only_root_ = false, rested_ = false;
     i64 best_value_ = BIG;
     std::vector<int> best_;
     i64 cut_ = BIG / 4;
@@ -118,7 +119,7 @@ class Search {
     i64 best_constant_ = 0, milestone_ = 0;
     double ambition_ = 0;
     int since_best_ = 0, priced_ = 0;
-    Clock::time_point deadline_;
+    Clock::time_point deadline_, last_moment_;
     // search
     Tree tree_;
     // large neighbourhoods: what of the incumbent is left in pool_, how large a neighbourhood is worth it
@@ -127,8 +128,6 @@ class Search {
     i64 pool_value_ = BIG;
     double reach_ = 12;
     int fruitless_ = 0, polished_ = 0;
-    Clock::time_point began_;
-    double polish_seconds_ = 0, total_seconds_ = 0;
 
     void build_root();
     void capture_certificate();
@@ -136,6 +135,7 @@ class Search {
     bool ascent_step();
     void tighten_step();
     void branch_step(Tree& tree, bool inner);
+    bool reprice(Net& net, int steps);
     void polish_step();
     void look_up_incumbent();
     std::vector<int> neighbourhood(bool forest);

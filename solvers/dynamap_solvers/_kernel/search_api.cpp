@@ -93,9 +93,9 @@ DM_EXPORT void* dm_search_new(int64_t n, const int64_t* starts, const int64_t* u
 DM_EXPORT void dm_search_free(void* handle) { delete static_cast<Search*>(handle); }
 
 // 1: finished, 0: time is up, -1: out of memory (what was found and bounded so far holds).
-DM_EXPORT int32_t dm_search_run(void* handle, double seconds) {
+DM_EXPORT int32_t dm_search_run(void* handle, double seconds, double remaining) {
     try {
-        return static_cast<Search*>(handle)->run(seconds) ? 1 : 0;
+        return static_cast<Search*>(handle)->run(seconds, remaining) ? 1 : 0;
     } catch (...) {
         return kFailed;
     }

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from dynamap_solvers.errors import SolverError
 from dynamap_solvers.methods.auto import solve_auto
+from dynamap_solvers.methods.branch_and_bound import solve_branch_and_bound
 from dynamap_solvers.methods.brute_force import solve_brute_force
 from dynamap_solvers.methods.ilp import solve_ilp_cbc, solve_ilp_highs
 from dynamap_solvers.methods.series_parallel import solve_series_parallel
@@ -57,6 +58,14 @@ _REGISTERED = (
         any_graph=True,
         heeds_time_limit=True,
         requires=("pulp",),
+    ),
+    Method(
+        name="branch-and-bound",
+        run=solve_branch_and_bound,
+        summary="depth first on dual bounds by message passing, with pruning, triplets and neighbourhoods",
+        takes_usage=True,
+        any_graph=True,
+        heeds_time_limit=True,
     ),
     Method(
         name="brute-force",
