@@ -292,7 +292,7 @@ bool Search::run(double seconds, double remaining) {
                 }
                 root_bound_ = std::max(root_bound_, root_.constant);
                 // As long as it shrinks, ascend on what is left.
-                if (root_.n > 0 && root_.T.size() <= before / 10 * 9) {
+                if (root_.n > 0 && before > 0 && root_.T.size() <= before / 10 * 9) {
                     phase_ = Phase::prune;
                 } else {
                     if (root_.R.empty()) pool_ = root_, pool_value_ = BIG;

@@ -135,7 +135,7 @@ def _floats(problem: SelectionProblem, *, has_rows: bool) -> WorkUnits:
         pair=scaled[1],
         places=places,
         offset=math.ldexp(offset, -places),
-        rounded=math.ceil(rounded) + 1,
+        rounded=math.ceil(rounded * (1 + 1e-9)),  # the sum itself is rounded
         is_integer=False,
     )
 
