@@ -14,6 +14,17 @@ void Search::look_up_incumbent() {
         for (int x = pool_.start[i]; x < pool_.start[i + 1]; ++x)
             if (pool_.value[x] == best_[pool_.var[i]]) pool_label_[i] = x - pool_.start[i];
     pool_value_ = best_value_;
+    waste_.assign(pool_.n, 0.0);
+    for (int i = 0; i < pool_.n; ++i)
+        if (pool_label_[i] >= 0) waste_[i] = static_cast<double>(pool_.U[pool_.start[i] + pool_label_[i]]);
+    for (const Edge& e : pool_.E) {
+        const int x = pool_label_[e.a], y = pool_label_[e.b];
+        if (x < 0 || y < 0) continue;
+        const i64 cell = pool_.T[e.t + static_cast<std::size_t>(x) * pool_.size(e.b) + y] - pool_.M[e.ma + x] - pool_.M[e.mb + y];
+        waste_[e.a] += 0.5 * static_cast<double>(cell);
+        waste_[e.b] += 0.5 * static_cast<double>(cell);
+    }
+    for (int i = 1; i < pool_.n; ++i) waste_[i] += waste_[i - 1];
 }
 
 // Variables to set free: a connected piece grown at random, or (forest) many that span no cycle among themselves.
@@ -57,7 +68,12 @@ std::vector<int> Search::neighbourhood(bool forest) {
         int i = -1;
         if (border.empty() || (pool_.has_rows() && random_.below(8) == 0)) {
             for (int tries = 0; tries < 50 && i < 0; ++tries) {
-                const int candidate = random_.below(pool_.n);
+                int candidate = random_.below(pool_.n);
+                if (waste_.back() > 0 && random_.below(4) > 0) {  // mostly where something is to be gained
+                    const double at = waste_.back() * static_cast<double>(random_.next() >> 11) * 0x1p-53;
+                    candidate = static_cast<int>(std::upper_bound(waste_.begin(), waste_.end(), at) - waste_.begin());
+                    candidate = std::min(candidate, pool_.n - 1);
+                }
                 if (!in[candidate]) i = candidate;
             }
             if (i < 0) break;
@@ -153,8 +169,9 @@ Net Search::extract(const std::vector<int>& chosen) const {
 
 void Search::polish_step() {
     // Where branching is hopeless, it is better to go on here.
-    const int patience = std::max(200, pool_.n > 3000 ? 2 * pool_.n : 0);
+    const int patience = pool_.n > 3000 ? 2 * pool_.n : polished_once_ ? 20 : pool_.has_rows() ? 200 : std::min(200, 40 + pool_.n / 4);
     if (!found_ || pool_.n < 2 || fruitless_ >= patience) {
+        polished_once_ = true;
         phase_ = Phase::tighten;
         return;
     }

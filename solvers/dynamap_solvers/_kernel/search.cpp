@@ -8,8 +8,12 @@
 
 namespace dm::net {
 
+constexpr i64 kPricedCells = 2'500'000'000;  // work spent on the multipliers of the root
+constexpr int kLevels = 4;  // how often the tree is given up for a better root
+
 Search::Search(Posed posed, Settings settings)
     : posed_(std::move(posed)), settings_(settings), random_(settings.seed), root_bound_(-BIG), bound_(-BIG) {
+    stall_ = settings_.stall;
     build_root();
 }
 
@@ -197,6 +201,11 @@ void Search::move_multipliers() {
         best_lambda_ = net.lambda;
     }
     std::vector<i64> lambda = best_lambda_;
+    if (priced_ > kPricedCells / static_cast<i64>(net.T.size() + 1) + 300) {
+        pricing_ = false;
+        set_multipliers(net, lambda);
+        return;
+    }
     if (++since_best_ > 60) {
         ambition_ /= 2;
         since_best_ = 0;
@@ -249,7 +258,8 @@ bool Search::ascent_step() {
     if (root_bound_ > cut_) return true;
     if (pricing) return false;
     const double room = static_cast<double>((found_ ? best_value_ : net.constant + std::llabs(net.constant) / 20) - net.constant);
-    if (static_cast<double>(gained) <= settings_.stall * room)
+    if (iteration_ == 1) first_room_ = room;
+    if (static_cast<double>(gained) <= stall_ * std::max(room, 0.1 * first_room_))
         ++stalled_;
     else
         stalled_ = 0;
@@ -306,7 +316,18 @@ bool Search::run(double seconds, double remaining) {
             tighten_step();
         } else {
             branch_step(tree_, false);
-            if (!tree_.busy && tree_.open.empty()) finish();
+            if (!tree_.busy && tree_.open.empty()) {
+                finish();
+            } else if (level_ < kLevels && !posed_.has_rows() && settings_.max_cycle >= 3 && tree_.nodes > 150 << 2 * level_) {
+                // Not so easy: back to the root for a better bound; the incumbent stays.
+                ++level_;
+                stall_ /= 4;
+                rounds_ = 0;
+                tree_ = Tree();
+                iteration_ = stalled_ = last_rounding_ = 0;
+                last_ = root_.constant;
+                phase_ = Phase::prune;
+            }
         }
         if (Clock::now() >= deadline_) break;
     }
@@ -314,7 +335,7 @@ bool Search::run(double seconds, double remaining) {
 }
 
 void Search::tighten_step() {
-    const int added = only_root_ || root_.n == 0 || settings_.max_cycle < 3 || rounds_ >= 8
+    const int added = only_root_ || root_.n == 0 || settings_.max_cycle < 3 || rounds_ >= 3
                           ? 0
                           : add_triplets(root_, settings_.max_cycle, settings_.max_triplet_cells);
     if (added > 0) {
@@ -325,6 +346,19 @@ void Search::tighten_step() {
     if (only_root_ && root_.n > 0) {
         rested_ = true;
         return;
+    }
+    if (!root_.R.empty() && found_) {
+        // Chords of triplets keep variables from being eliminated: where they close little of the gap, the tree is
+        // better off without them.
+        const double gap = static_cast<double>(best_value_ - pool_.constant);
+        if (static_cast<double>(root_.constant - pool_.constant) < 0.5 * gap) {
+            settings_.max_cycle = 0;
+            root_ = compact(pool_, cut_, true);
+            if (root_.infeasible || root_.constant > cut_) {
+                finish();
+                return;
+            }
+        }
     }
     tree_.current = root_;
     tree_.busy = true;

@@ -112,6 +112,9 @@ class Search {
     // root ascent
     int iteration_ = 0, stalled_ = 0, rounds_ = 0, last_rounding_ = 0;
     i64 last_ = 0;
+    double first_room_ = 0, stall_ = 0;
+    int level_ = 0;
+    bool polished_once_ = false;
     // ascent in the multipliers of the rows
     bool pricing_ = false;
     std::vector<double> direction_;
@@ -126,6 +129,7 @@ class Search {
     Net pool_;
     std::vector<int> pool_label_;
     i64 pool_value_ = BIG;
+    std::vector<double> waste_;  // running sums of what the incumbent pays at each variable beyond the bound
     double reach_ = 12;
     int fruitless_ = 0, polished_ = 0;
 

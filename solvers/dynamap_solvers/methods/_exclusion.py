@@ -25,7 +25,8 @@ def explain(problem: SelectionProblem, options: Options) -> str:
     excluding itself is left out. Two seconds at most; then the sentence names more than it must.
     """
     remaining = options.remaining()
-    asking = _Asking(problem, time.perf_counter() + min(_BUDGET_SECONDS, remaining if remaining else _BUDGET_SECONDS))
+    budget = _BUDGET_SECONDS if remaining is None else min(_BUDGET_SECONDS, remaining)
+    asking = _Asking(problem, time.perf_counter() + budget)
     rows = rows_of(problem)
     everything = np.ones(problem.num_edges, np.bool_)
     needs_limit = rows is not None and not asking.excludes(everything, None)
