@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 from dynamap_models.ir import Conv, ConvTranspose, FullyConnected, Layer, Network, Pool
-from dynamap_solvers import Solution, Status, solve
+from dynamap_solvers import ReductionCertificate, Solution, Status, solve
 
 from .board import Board
 from .errors import DisagreementError, NoMappingError
@@ -172,7 +172,7 @@ def describe(layer: Layer) -> str:
 
 
 def _proof(decision: Decision, solution: Solution, exploration: Exploration) -> Proof:
-    certificate = solution.certificate
+    certificate = solution.certificate if isinstance(solution.certificate, ReductionCertificate) else None
     steps = () if certificate is None else certificate.plan.steps
     dropped = () if certificate is None else certificate.dropped
     how = (

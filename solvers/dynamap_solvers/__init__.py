@@ -15,7 +15,16 @@ the cheapest assignment together with a proof. Knows nothing of networks or hard
 from __future__ import annotations
 
 from dynamap_solvers.batch import BatchSolution
-from dynamap_solvers.certificate import ReductionCertificate, check_reduction
+from dynamap_solvers.certificates import (
+    Certificate,
+    CutCertificate,
+    DualCertificate,
+    EliminationCertificate,
+    ReductionCertificate,
+    check,
+    check_certificate,
+    check_reduction,
+)
 from dynamap_solvers.errors import (
     CertificateError,
     NotSeriesParallelError,
@@ -23,8 +32,8 @@ from dynamap_solvers.errors import (
     SolverError,
     UnknownMethodError,
 )
+from dynamap_solvers.formats import read_iopddl, read_problem, write_iopddl, write_problem
 from dynamap_solvers.graphs import from_graph
-from dynamap_solvers.iopddl import read_iopddl, write_iopddl
 from dynamap_solvers.methods import METHODS
 from dynamap_solvers.methods.brute_force import MAX_ASSIGNMENTS
 from dynamap_solvers.options import Options, Progress
@@ -67,11 +76,19 @@ __all__ = [
     "reduce_graph",
     "simplify",
     # certificates
+    "Certificate",
+    "CutCertificate",
+    "DualCertificate",
+    "EliminationCertificate",
     "ReductionCertificate",
+    "check",
+    "check_certificate",
     "check_reduction",
     # files
     "read_iopddl",
+    "read_problem",
     "write_iopddl",
+    "write_problem",
     # errors
     "CertificateError",
     "NotSeriesParallelError",

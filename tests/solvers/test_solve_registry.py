@@ -28,7 +28,8 @@ def test_a_wrong_method_lists_the_right_ones():
     with pytest.raises(UnknownMethodError) as caught:
         solve(ONE, method="simplex")
     assert str(caught.value) == (
-        "There is no method 'simplex'; the methods are auto, series-parallel, ilp, ilp-highs, ilp-cbc, brute-force."
+        "There is no method 'simplex'; the methods are auto, series-parallel, min-cut, ilp, ilp-highs, ilp-cbc, "
+        "brute-force."
     )
 
 

@@ -10,7 +10,9 @@ from dynamap_solvers.methods.auto import solve_auto
 from dynamap_solvers.methods.branch_and_bound import solve_branch_and_bound
 from dynamap_solvers.methods.brute_force import solve_brute_force
 from dynamap_solvers.methods.ilp import solve_ilp_cbc, solve_ilp_highs
+from dynamap_solvers.methods.min_cut import solve_min_cut
 from dynamap_solvers.methods.series_parallel import solve_series_parallel
+from dynamap_solvers.methods.tree_decomposition import solve_tree_decomposition
 from dynamap_solvers.registry import Method
 
 __all__ = ["METHODS"]
@@ -30,6 +32,23 @@ _REGISTERED = (
         summary="R0, RI and RII reductions to a point (Scholz & Eckstein 2002), with the sequence as certificate",
         takes_usage=False,
         any_graph=False,
+        heeds_time_limit=False,
+    ),
+    Method(
+        name="tree-decomposition",
+        run=solve_tree_decomposition,
+        summary="bucket elimination along the best order found; refuses where its tables would exceed 4 GiB",
+        takes_usage=False,
+        any_graph=False,
+        heeds_time_limit=True,
+    ),
+    Method(
+        name="min-cut",
+        run=solve_min_cut,
+        summary="maximum flow for two choices per variable and tables that favour equal labels, with the flow and cut",
+        takes_usage=False,
+        any_graph=True,
+        any_costs=False,
         heeds_time_limit=False,
     ),
     Method(
