@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dynamap_solvers import FORBIDDEN, Progress, SelectionProblem, Solution, SolverError, Status, StopReason, solve
 from dynamap_solvers._kernel import library
+from dynamap_solvers.certificates import check_certificate
 from dynamap_solvers.methods.branch_and_bound import bound_and_incumbent
 from dynamap_solvers.options import Options
 
@@ -100,6 +101,8 @@ def test_root_bound_and_pruning_are_sound(problem: SelectionProblem) -> None:
         return
     slack = 0 if problem.is_integer else 1e-9 * max(problem.magnitude, abs(judge.objective))
     assert root.bound <= judge.objective + slack
+    if root.certificate is not None:  # plain Python that shares no code with the kernel
+        check_certificate(problem, root.certificate, bound=root.certified)
     if root.objective is None:
         pytest.fail("an allowed assignment exists; the search ended without one")
     assert root.objective >= judge.objective - slack

@@ -135,6 +135,7 @@ void Search::capture_certificate() {
     Net& net = root_;
     certificate_ = net.M;
     multipliers_ = net.lambda;
+    certified_ = net.infeasible ? -BIG : net.constant;
     // What dead choices pushed out was boundless; give them what keeps every reduced cell >= 0 instead.
     for (const Edge& e : net.E) {
         const int da = net.size(e.a), db = net.size(e.b);

@@ -79,6 +79,7 @@ class Search {
     const std::vector<char>& alive() const { return alive_; }
     std::size_t open() const { return tree_.open.size(); }
     const std::vector<i64>& certificate() const { return certificate_; }
+    i64 certified() const { return certified_; }
     const std::vector<i64>& multipliers() const { return multipliers_; }
     void stop_at_root(bool only_root) { only_root_ = only_root; }
 
@@ -107,6 +108,7 @@ class Search {
     i64 nodes_ = 0;
     std::vector<char> alive_;
     std::vector<i64> certificate_, multipliers_;
+    i64 certified_ = -BIG;  // the bound that they prove
     std::vector<int> label_;
     std::vector<i64> marginal_;
     // root ascent

@@ -61,7 +61,7 @@ class Settings:
     max_cycle: int = 6
     max_triplet_cells: int = 30_000_000
     sweeps_at_node: int = 8
-    stall: float = 1e-4
+    stall: float = 1e-3
     only_root: bool = False
 
 
@@ -78,6 +78,7 @@ class SearchState:
         cells: of the tables left.
         triplets: added.
         root_bound: the bound before branching.
+        certified: what :meth:`KernelSearch.messages` prove; very low before there are any.
     """
 
     objective: int | None
@@ -88,6 +89,7 @@ class SearchState:
     cells: int
     triplets: int
     root_bound: int
+    certified: int
 
 
 class KernelSearch:
@@ -189,9 +191,9 @@ class KernelSearch:
 
     def state(self) -> SearchState:
         """Where it stands."""
-        out = np.zeros(10, np.int64)
+        out = np.zeros(11, np.int64)
         self._lib.dm_search_state(self._handle, address(out))
-        found, objective, bound, nodes, phase, _, variables, cells, triplets, root_bound = out.tolist()
+        found, objective, bound, nodes, phase, _, variables, cells, triplets, root_bound, certified = out.tolist()
         return SearchState(
             objective=objective if found else None,
             bound=bound,
@@ -201,6 +203,7 @@ class KernelSearch:
             cells=cells,
             triplets=triplets,
             root_bound=root_bound,
+            certified=certified,
         )
 
     def best(self) -> tuple[int, ...] | None:
@@ -219,9 +222,9 @@ class KernelSearch:
 
     def messages(self, rows: int) -> tuple[_Ints, _Ints] | None:
         """What the root ascent moved, by merged edge in ascending order of its ends, and the multipliers; or None."""
-        count = self._lib.dm_search_messages(self._handle, address(None), address(None))
-        if count == 0 and self.state().phase == "ascent":
+        if self.state().certified <= -FORBIDS:
             return None
+        count = self._lib.dm_search_messages(self._handle, address(None), address(None))
         moved, multipliers = np.zeros(count, np.int64), np.zeros(rows, np.int64)
         self._lib.dm_search_messages(self._handle, address(moved), address(multipliers))
         return moved, multipliers

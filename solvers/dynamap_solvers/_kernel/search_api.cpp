@@ -111,7 +111,8 @@ DM_EXPORT int32_t dm_search_offer(void* handle, const int32_t* x) {
     }
 }
 
-// found, objective, bound, nodes, phase, open nodes, variables left, cells left, triplets, root bound; work units.
+// found, objective, bound, nodes, phase, open nodes, variables left, cells left, triplets, root bound, bound
+// that the messages below prove; work units.
 DM_EXPORT void dm_search_state(const void* handle, int64_t* out) {
     const auto* search = static_cast<const Search*>(handle);
     out[0] = search->found();
@@ -124,6 +125,7 @@ DM_EXPORT void dm_search_state(const void* handle, int64_t* out) {
     out[7] = static_cast<int64_t>(search->root().T.size());
     out[8] = static_cast<int64_t>(search->root().R.size());
     out[9] = search->root_bound();
+    out[10] = search->certified();
 }
 
 DM_EXPORT void dm_search_best(const void* handle, int32_t* x) {

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamap_solvers._kernel.search import FORBIDS, KernelSearch, Settings
+from dynamap_solvers.certificates import DualCertificate
+from dynamap_solvers.methods._dual_messages import dual_certificate
 from dynamap_solvers.methods._exclusion import explain
 from dynamap_solvers.methods._work_units import WorkUnits, rows_of, work_units
 from dynamap_solvers.options import Options
@@ -43,6 +45,8 @@ class Root:
             assignment, ``assignment`` is optimal.
         proved: whether ``assignment`` is optimal, or None and nothing is allowed.
         stopped: why it stopped, where nothing is proved.
+        certificate: proves ``certified``; None before the ascent ended, or where edges are parallel.
+        certified: the part of ``bound`` that message passing alone proves.
         seconds: by phase.
     """
 
@@ -52,6 +56,8 @@ class Root:
     alive: NDArray[np.bool_]
     proved: bool
     stopped: StopReason
+    certificate: DualCertificate | None
+    certified: int | float | None
     seconds: dict[str, float]
 
 
@@ -73,6 +79,7 @@ def bound_and_incumbent(problem: SelectionProblem, options: Options) -> Root:
             bound: int | float = math.inf
         else:
             bound = units.bound(min(state.bound, FORBIDS))
+        certificate = dual_certificate(problem, units, search)
         return Root(
             bound=bound,
             objective=None if found is None else problem.evaluate(found),
@@ -80,6 +87,8 @@ def bound_and_incumbent(problem: SelectionProblem, options: Options) -> Root:
             alive=search.alive(),
             proved=proved,
             stopped=stopped,
+            certificate=certificate,
+            certified=None if certificate is None else units.bound(state.certified),
             seconds={"build": built - started, "search": time.perf_counter() - built},
         )
 
@@ -101,6 +110,10 @@ def solve_branch_and_bound(problem: SelectionProblem, options: Options) -> Solut
         stopped = _run(search, units, options)
         state = search.state()
         assignment = search.best()
+        bound = units.bound(state.bound) if state.bound < FORBIDS else None
+        # The messages of the root prove the bound where nothing but message passing raised it.
+        proves = bound is not None and state.certified > -FORBIDS and units.bound(state.certified) >= bound
+        certificate = dual_certificate(problem, units, search) if proves else None
     seconds = {"build": built - started, "search": time.perf_counter() - built}
     if stopped is StopReason.PROVED and assignment is None:
         reason = explain(problem, options)
@@ -115,10 +128,11 @@ def solve_branch_and_bound(problem: SelectionProblem, options: Options) -> Solut
     return price(
         problem,
         assignment=assignment,
-        bound=units.bound(state.bound) if state.bound < FORBIDS else None,
+        bound=bound,
         method=_NAME,
         stopped=stopped,
         seconds=seconds,
+        certificate=certificate,
         nodes=state.nodes,
         seed=options.seed,
         reason=reasons[stopped],
