@@ -9,6 +9,9 @@
 namespace dm::net {
 
 constexpr i64 kPricedCells = 2'500'000'000;  // work spent on the multipliers of the root
+constexpr i64 kTurn = 20;              // nodes between two jumps to the lowest bound
+constexpr std::size_t kMostOpen = 20'000;  // beyond so many open nodes only depth first
+constexpr std::size_t kMostOpenCells = 60'000'000;  // nor beyond so much memory (8 bytes each)
 constexpr int kLevels = 4;  // how often the tree is given up for a better root
 
 Search::Search(Posed posed, Settings settings)
@@ -432,6 +435,16 @@ void Search::branch_step(Tree& tree, bool inner) {
     if (!tree.busy) {
         while (!tree.open.empty() && tree.open.back().constant > cut_) tree.open.pop_back();
         if (tree.open.empty()) return;
+        // Depth first, but now and then from the lowest bound, which raises the bound of the whole.
+        std::size_t cells = 0;
+        if (!inner && tree.nodes >= tree.turn)
+            for (const Net& net : tree.open) cells += net.T.size() + net.Q.size();
+        if (!inner && tree.nodes >= tree.turn && tree.open.size() < kMostOpen && cells < kMostOpenCells) {
+            tree.turn = tree.nodes + kTurn;
+            const auto lowest = std::min_element(tree.open.begin(), tree.open.end(),
+                                                 [](const Net& p, const Net& q) { return p.constant < q.constant; });
+            std::swap(*lowest, tree.open.back());
+        }
         tree.current = std::move(tree.open.back());
         tree.open.pop_back();
         tree.busy = true;

@@ -92,7 +92,7 @@ class Search {
         std::vector<Net> open;
         Net current;
         bool busy = false;
-        i64 nodes = 0;
+        i64 nodes = 0, turn = 0;
     };
 
     Posed posed_;

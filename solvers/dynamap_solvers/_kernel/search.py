@@ -59,7 +59,7 @@ class Settings:
     quantum: int = 1
     seed: int = 0
     max_cycle: int = 6
-    max_triplet_cells: int = 30_000_000
+    max_triplet_cells: int = 10_000_000
     sweeps_at_node: int = 8
     stall: float = 1e-3
     only_root: bool = False
