@@ -29,7 +29,7 @@ def test_a_wrong_method_lists_the_right_ones():
         solve(ONE, method="simplex")
     assert str(caught.value) == (
         "There is no method 'simplex'; the methods are auto, series-parallel, min-cut, ilp, ilp-highs, ilp-cbc, "
-        "brute-force."
+        "branch-and-bound, brute-force."
     )
 
 

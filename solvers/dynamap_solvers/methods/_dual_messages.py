@@ -44,10 +44,11 @@ def dual_certificate(problem: SelectionProblem, units: WorkUnits, search: Kernel
         return None
     if max((int(np.abs(moved).max(initial=0))) << shift, int(multipliers.max(initial=0))) >= _MOST:
         return None
-    scale = 2**shift
+    first, second = at_first << shift, at_second << shift
     return DualCertificate(
-        at_first=at_first * scale if units.is_integer else at_first * float(scale),
-        at_second=at_second * scale if units.is_integer else at_second * float(scale),
+        # Powers of two times what fits into 53 bits: exact in float64 too.
+        at_first=first if units.is_integer else first.astype(np.float64),
+        at_second=second if units.is_integer else second.astype(np.float64),
         rows=multipliers,
         denominator=2 ** max(places, 0),
     )
@@ -57,4 +58,5 @@ def _ranges(begin: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.
     """``begin[k], begin[k] + 1, ...``, ``lengths[k]`` of them, for all k in a row."""
     total = int(lengths.sum())
     ahead = np.concatenate(([0], np.cumsum(lengths)[:-1])) if len(lengths) else np.zeros(0, np.int64)
-    return np.arange(total) - np.repeat(ahead, lengths) + np.repeat(begin, lengths)
+    within = np.arange(total, dtype=np.int64) - np.repeat(ahead, lengths)
+    return np.asarray(within + np.repeat(begin, lengths), np.int64)
