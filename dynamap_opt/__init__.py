@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .algorithms import ALGORITHMS as ALGORITHMS
     from .api import ModelSummary as ModelSummary
+    from .api import bench as bench
     from .api import boards as boards
     from .api import compare as compare
     from .api import explain as explain
@@ -66,6 +67,7 @@ _HOME = {
     "Solution": "dynamap_solvers",
     "SolverError": "dynamap_solvers",
     "solve": "dynamap_solvers",
+    "bench": "dynamap_opt.api",
     # errors
     "DynamapError": "dynamap_opt.errors",
 }

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dynamap_solvers.bench.contestants import Claim, Contestant, Settings
 from dynamap_solvers.bench.peers import CONTESTANTS
-from dynamap_solvers.bench.profile import draw_growth, draw_profile, performance_profile
+from dynamap_solvers.bench.profile import draw_growth, draw_profile, performance_profile, picture_ready
 from dynamap_solvers.bench.results import ResultFile, Row, disagreements
 from dynamap_solvers.bench.runner import Report, run_benchmark
 from dynamap_solvers.bench.suites import SUITES, Instance, from_folder, given, suite
+from dynamap_solvers.bench.summary import MethodSummary, summarise
 
 __all__ = [
     "CONTESTANTS",
@@ -21,6 +22,7 @@ __all__ = [
     "Claim",
     "Contestant",
     "Instance",
+    "MethodSummary",
     "Report",
     "ResultFile",
     "Row",
@@ -31,6 +33,8 @@ __all__ = [
     "from_folder",
     "given",
     "performance_profile",
+    "picture_ready",
     "run_benchmark",
     "suite",
+    "summarise",
 ]

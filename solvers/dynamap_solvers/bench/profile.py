@@ -11,7 +11,7 @@ from typing import Any
 from dynamap_solvers.bench.results import Row
 from dynamap_solvers.errors import ProblemError, SolverError
 
-__all__ = ["draw_growth", "draw_profile", "performance_profile"]
+__all__ = ["draw_growth", "draw_profile", "performance_profile", "picture_ready"]
 
 # Okabe & Ito (2008): eight colours that people with any colour vision tell apart; yellow is too faint for lines.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
@@ -44,6 +44,16 @@ def performance_profile(rows: Iterable[Row]) -> dict[str, tuple[tuple[float, flo
         ratios = sorted(seconds / best[instance] for instance, seconds in solved.items())
         profile[method] = tuple((ratio, (k + 1) / len(instances)) for k, ratio in enumerate(ratios))
     return profile
+
+
+def picture_ready(path: str | os.PathLike[str]) -> None:
+    """Find out before hours of work whether a picture could be drawn into a file.
+
+    Raises:
+        SolverError: if matplotlib is not installed, the ending names no format, or the folder does not exist.
+    """
+    figure, _ = _figure(1.0, 1.0)
+    _check_path(figure, path)
 
 
 def draw_profile(rows: Sequence[Row], path: str | os.PathLike[str], *, title: str = "") -> None:
@@ -155,12 +165,19 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _save(figure: Any, path: str | os.PathLike[str]) -> None:
-    ending = Path(path).suffix.removeprefix(".").lower()
-    known = figure.canvas.get_supported_filetypes()
-    if ending not in known:
-        raise ProblemError(f"A picture cannot be written as {str(path)!r}; end its name in .svg, .png or .pdf.")
+    ending = _check_path(figure, path)
     try:
         figure.savefig(path, dpi=150, metadata={"Date": None} if ending == "svg" else None)
     except OSError as error:
         reason = (error.strerror or "").lower()
         raise ProblemError(f"The picture {str(path)!r} cannot be written: {reason}.") from error
+
+
+def _check_path(figure: Any, path: str | os.PathLike[str]) -> str:
+    """The ending, once it names a format and the folder is there."""
+    ending = Path(path).suffix.removeprefix(".").lower()
+    if ending not in figure.canvas.get_supported_filetypes():
+        raise ProblemError(f"A picture cannot be written as {str(path)!r}; end its name in .svg, .png or .pdf.")
+    if not Path(path).parent.is_dir() or Path(path).is_dir():
+        raise ProblemError(f"The picture {str(path)!r} cannot be written: its folder does not exist, or it is one.")
+    return ending

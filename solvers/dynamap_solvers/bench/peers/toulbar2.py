@@ -1,4 +1,4 @@
-"""toulbar2 through pytoulbar2, its functions added by whole arrays, which is the fastest its interface offers."""
+"""toulbar2 through pytoulbar2, its functions added the fastest way its interface offers."""
 
 from __future__ import annotations
 
@@ -41,21 +41,10 @@ def build(options: Mapping[str, int], problem: SelectionProblem, settings: Setti
     network = pytoulbar2.CFN(ubinit=top, vac=options.get("vac", 0), seed=settings.seed + 1)
     for name, value in options.items():
         setattr(network.Option, name, value)
-    sizes = problem.sizes
-    borders = np.flatnonzero(np.diff(sizes, prepend=0, append=0))
-    for first, end in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True):
-        network.AddVariables(end - first, f"x{first}_", 0, int(sizes[first]) - 1)
-    for size in np.unique(sizes).tolist():
-        members = np.flatnonzero(sizes == size)
-        network.AddFunctions(members.astype(np.int32), _gathered(unary, problem.unary_starts, members, (size,)))
-    if len(problem.edge_ends):
-        rows, columns = sizes[problem.edge_ends].T
-        shape_of_edge = rows * (int(sizes.max()) + 1) + columns
-        for code in np.unique(shape_of_edge).tolist():
-            members = np.flatnonzero(shape_of_edge == code)
-            shape = (int(rows[members[0]]), int(columns[members[0]]))
-            scopes = np.ascontiguousarray(problem.edge_ends[members], np.int32)
-            network.AddFunctions(scopes, _gathered(pair, problem.pair_starts, members, shape))
+    if len(set(problem.sizes.tolist())) == 1:
+        _add_arrays(network, problem, unary, pair)
+    else:
+        _add_one_by_one(network.CFN.wcsp, problem, unary, pair)
     return problem, network, offset
 
 
@@ -106,10 +95,25 @@ def _shifted(problem: SelectionProblem) -> tuple[NDArray[Any], NDArray[Any], flo
     return unary, pair, float(offset), float(top)
 
 
-def _gathered(
-    costs: NDArray[Any], starts: NDArray[np.int64], members: NDArray[np.int64], shape: tuple[int, ...]
-) -> NDArray[np.float64]:
-    """The tables of some variables or edges, all of one shape, as one array; a view where they are all there are."""
-    if len(members) == len(starts) - 1:
-        return costs.reshape(-1, *shape).astype(np.float64)
-    return costs[starts[members, None] + np.arange(math.prod(shape))].reshape(-1, *shape).astype(np.float64)
+def _add_arrays(network: Any, problem: SelectionProblem, unary: NDArray[Any], pair: NDArray[Any]) -> None:
+    """All at once, where all variables have as many choices: about twice as fast as one by one."""
+    n, d = problem.num_variables, int(problem.sizes[0])
+    network.AddVariables(n, "x", 0, d - 1)
+    network.AddFunctions(np.arange(n, dtype=np.int32), unary.reshape(n, d).astype(np.float64))
+    if problem.num_edges:
+        scopes = np.ascontiguousarray(problem.edge_ends, np.int32)
+        network.AddFunctions(scopes, pair.reshape(-1, d, d).astype(np.float64))
+
+
+def _add_one_by_one(wcsp: Any, problem: SelectionProblem, unary: NDArray[Any], pair: NDArray[Any]) -> None:
+    """What pytoulbar2 does for a function, without its checks of every value."""
+    starts = problem.unary_starts.tolist()
+    costs = unary.tolist()
+    for i in range(problem.num_variables):
+        wcsp.makeEnumeratedVariable(f"x{i}", 0, starts[i + 1] - starts[i] - 1)
+    for i in range(problem.num_variables):
+        wcsp.postUnaryConstraint(i, costs[starts[i] : starts[i + 1]], False)
+    starts = problem.pair_starts.tolist()
+    costs = pair.tolist()
+    for e, (i, j) in enumerate(problem.edge_ends.tolist()):
+        wcsp.postBinaryConstraint(i, j, costs[starts[e] : starts[e + 1]], False)
