@@ -20,7 +20,17 @@ from .plan import Plan, load_plan
 from .verification import Verification, verify_plan
 
 __all__ = [
-    "ModelSummary", "bench", "boards", "compare", "explain", "export_model", "load_model", "map", "models", "verify"]
+    "ModelSummary",
+    "bench",
+    "boards",
+    "compare",
+    "explain",
+    "export_model",
+    "load_model",
+    "map",
+    "models",
+    "verify",
+]
 
 ModelLike = str | os.PathLike[str] | Network
 BoardLike = str | os.PathLike[str] | Board

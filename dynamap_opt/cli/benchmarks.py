@@ -40,7 +40,9 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=non_negative, default=0, metavar="N", help="for methods that randomise")
     parser.add_argument("--threads", type=positive, default=1, metavar="N", help="threads of a method (default 1)")
-    parser.add_argument("--memory-gib", type=positive, metavar="N", help="memory of a run (default 3/4 of all there is)")
+    parser.add_argument(
+        "--memory-gib", type=positive, metavar="N", help="memory of a run (default 3/4 of all there is)"
+    )
     parser.add_argument("--folder", metavar="DIR", help="IOPDDL files, for the suites iopddl and all")
     parser.add_argument(
         "--results", metavar="FILE.jsonl", help="keeps every result as it comes; what is there is not run again"
@@ -162,7 +164,18 @@ def _print_runs(output: Output, rows: Sequence[Row], title: str) -> None:
 
 
 def _print_methods(output: Output, rows: Sequence[Row]) -> None:
-    columns = ("method", "proved", "fastest", "build", "solve", "over the fastest", "worst", "peak memory", "import", "first call")
+    columns = (
+        "method",
+        "proved",
+        "fastest",
+        "build",
+        "solve",
+        "over the fastest",
+        "worst",
+        "peak memory",
+        "import",
+        "first call",
+    )
     lines = [
         (
             s.method,

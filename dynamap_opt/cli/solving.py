@@ -35,7 +35,10 @@ def add_commands(commands: Any) -> None:
     parser = commands.add_parser("solve", help="solve a selection problem from a file, with proof")
     parser.add_argument("file", metavar="FILE", help="a problem; its format is told by its content")
     parser.add_argument(
-        "--method", default="auto", metavar="M", help=f"{', '.join(method_names())} (default auto; see 'dynamap methods')"
+        "--method",
+        default="auto",
+        metavar="M",
+        help=f"{', '.join(method_names())} (default auto; see 'dynamap methods')",
     )
     add_solving(parser)
     parser.add_argument("--check", action="store_true", help="check the certificate by the separate verifier")

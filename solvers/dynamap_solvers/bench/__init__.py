@@ -1,9 +1,9 @@
 """The solver benchmark: seeded instances, every method and its peers in processes of their own, results that resume.
 
-    >>> from dynamap_solvers.bench import Settings, run_benchmark, suite
-    >>> report = run_benchmark(suite("smoke")[:1], ["auto"], settings=Settings(time_limit=10, repeat=1))
-    >>> [(row.method, row.status) for row in report.rows], report.disagreements
-    ([('memory-pass', 'reference'), ('auto', 'optimal')], ())
+>>> from dynamap_solvers.bench import Settings, run_benchmark, suite
+>>> report = run_benchmark(suite("smoke")[:1], ["auto"], settings=Settings(time_limit=10, repeat=1))
+>>> [(row.method, row.status) for row in report.rows], report.disagreements
+([('memory-pass', 'reference'), ('auto', 'optimal')], ())
 """
 
 from __future__ import annotations

@@ -114,7 +114,10 @@ def _warm_up(contestant: Contestant, settings: Settings) -> None:
     """One small solve, so that what happens once per process is timed apart."""
     shape = (2,) if contestant.takes_batch else ()
     problem = SelectionProblem.from_flat(
-        domain_sizes=[2, 2], unary=np.ones((*shape, 4), np.int64), edges=[(0, 1)], pair=np.eye(2, dtype=np.int64).ravel()
+        domain_sizes=[2, 2],
+        unary=np.ones((*shape, 4), np.int64),
+        edges=[(0, 1)],
+        pair=np.eye(2, dtype=np.int64).ravel(),
     )
     contestant.solve(contestant.build(problem, settings), settings)
 

@@ -160,9 +160,7 @@ def judge(problem: SelectionProblem, said: Any, *, method: str) -> Solution:
 
 
 def _solve(name: str, problem: SelectionProblem, settings: Settings) -> Solution:
-    return solve(
-        problem, method=name, time_limit=settings.time_limit, seed=settings.seed, threads=settings.threads
-    )
+    return solve(problem, method=name, time_limit=settings.time_limit, seed=settings.seed, threads=settings.threads)
 
 
 def _solve_batch(problem: SelectionProblem, settings: Settings) -> BatchSolution:

@@ -145,9 +145,7 @@ def _resident(pid: int) -> int:
         return 0
 
 
-def _row(
-    job: Job, ready: dict[str, Any], warm: dict[str, Any], runs: list[dict[str, Any]], end: dict[str, Any]
-) -> Row:
+def _row(job: Job, ready: dict[str, Any], warm: dict[str, Any], runs: list[dict[str, Any]], end: dict[str, Any]) -> Row:
     facts: dict[str, Any] = {key: value for key, value in ready.items() if key != "seconds"} | warm
     facts |= {"instance": job.instance.name, "family": job.instance.family, "method": job.contestant.name}
     if runs:

@@ -124,7 +124,9 @@ def draw_growth(rows: Sequence[Row], path: str | os.PathLike[str], *, title: str
         )
         for m, name in enumerate(methods)
     ]
-    keys.append(("ended without proof", {"color": "#555555", "marker": "o", "markerfacecolor": "white", "linestyle": ""}))
+    keys.append(
+        ("ended without proof", {"color": "#555555", "marker": "o", "markerfacecolor": "white", "linestyle": ""})
+    )
     handles = [axes.plot([], [], label=name, **look)[0] for name, look in keys]
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=3.2)
     _save(figure, path)

@@ -120,7 +120,9 @@ class ResultFile:
         except FileNotFoundError:
             data = b""
         except OSError as error:
-            raise ProblemError(f"The results {str(path)!r} cannot be read: {(error.strerror or '').lower()}.") from error
+            raise ProblemError(
+                f"The results {str(path)!r} cannot be read: {(error.strerror or '').lower()}."
+            ) from error
         lines = data.split(b"\n")
         self._ends_in_a_line = not lines[-1]
         for number, line in enumerate(lines, 1):

@@ -123,9 +123,7 @@ def pick(problem: SelectionProblem, numbers: NDArray[np.float64]) -> tuple[int, 
     return tuple((order[starts[:-1]] - starts[:-1]).tolist())
 
 
-def _shifted(
-    costs: NDArray[Any], starts: NDArray[np.int64], limit: float
-) -> tuple[NDArray[np.float64], float]:
+def _shifted(costs: NDArray[Any], starts: NDArray[np.int64], limit: float) -> tuple[NDArray[np.float64], float]:
     """Costs less the least of their table, and what was taken in all; forbidden ones become 0."""
     if not costs.size:
         return np.zeros(0), 0.0

@@ -34,7 +34,7 @@ def loaded(program: Program) -> Any:
     kinds = [highspy.HighsVarType.kInteger] * program.num_choices
     lp.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * (len(program.costs) - program.num_choices)
     solver = highspy.Highs()
-    solver.setOptionValue("output_flag", False)  # noqa: FBT003 - the backend's interface
+    solver.setOptionValue("output_flag", False)
     solver.passModel(lp)
     return solver
 
