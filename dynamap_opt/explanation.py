@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -130,7 +130,7 @@ def _totals(decision: Decision, variable: int) -> list[int | None]:
     np.fill_diagonal(fixed, own)
     unary = list(problem.unary)
     unary[variable] = fixed
-    batch = replace(problem, unary=tuple(unary))
+    batch = problem.replace(unary=tuple(unary))
     try:
         objectives = [int(value) for value in solve_batch(batch).objectives]
     except NotSeriesParallelError:

@@ -15,7 +15,6 @@ the cheapest assignment together with a proof. Knows nothing of networks or hard
 from __future__ import annotations
 
 from dynamap_solvers.batch import BatchSolution
-from dynamap_solvers.brute_force import MAX_ASSIGNMENTS
 from dynamap_solvers.certificate import ReductionCertificate, check_reduction
 from dynamap_solvers.errors import (
     CertificateError,
@@ -24,42 +23,59 @@ from dynamap_solvers.errors import (
     SolverError,
     UnknownMethodError,
 )
+from dynamap_solvers.graphs import from_graph
 from dynamap_solvers.iopddl import read_iopddl, write_iopddl
+from dynamap_solvers.methods import METHODS
+from dynamap_solvers.methods.brute_force import MAX_ASSIGNMENTS
+from dynamap_solvers.options import Options, Progress
+from dynamap_solvers.passes import Simplification, canonical, drop_fixed, drop_forbidden, simplify
 from dynamap_solvers.problem import FORBIDDEN, SelectionProblem
-from dynamap_solvers.result import FLOAT_GAP, Solution, Status, StopReason
+from dynamap_solvers.registry import Method
+from dynamap_solvers.result import FLOAT_GAP, Solution, Status, StopReason, infeasible, price
 from dynamap_solvers.series_parallel import Reduction, ReductionPlan, Rule, reduce_graph
-from dynamap_solvers.simplify import Simplification, drop_fixed, drop_forbidden, simplify
-from dynamap_solvers.solve import METHODS, Method, method_names, solve, solve_batch
+from dynamap_solvers.solve import method_names, solve, solve_batch
 
 __all__ = [
+    # the problem and its solution
     "FLOAT_GAP",
     "FORBIDDEN",
-    "MAX_ASSIGNMENTS",
-    "METHODS",
     "BatchSolution",
-    "CertificateError",
-    "Method",
-    "NotSeriesParallelError",
-    "ProblemError",
-    "Reduction",
-    "ReductionCertificate",
-    "ReductionPlan",
-    "Rule",
+    "Progress",
     "SelectionProblem",
-    "Simplification",
     "Solution",
-    "SolverError",
     "Status",
     "StopReason",
-    "UnknownMethodError",
-    "check_reduction",
-    "drop_fixed",
-    "drop_forbidden",
-    "method_names",
-    "read_iopddl",
-    "reduce_graph",
-    "simplify",
+    "from_graph",
     "solve",
     "solve_batch",
+    # methods, for those who write one
+    "MAX_ASSIGNMENTS",
+    "METHODS",
+    "Method",
+    "Options",
+    "infeasible",
+    "method_names",
+    "price",
+    # simplifications and reductions
+    "Reduction",
+    "ReductionPlan",
+    "Rule",
+    "Simplification",
+    "canonical",
+    "drop_fixed",
+    "drop_forbidden",
+    "reduce_graph",
+    "simplify",
+    # certificates
+    "ReductionCertificate",
+    "check_reduction",
+    # files
+    "read_iopddl",
     "write_iopddl",
+    # errors
+    "CertificateError",
+    "NotSeriesParallelError",
+    "ProblemError",
+    "SolverError",
+    "UnknownMethodError",
 ]

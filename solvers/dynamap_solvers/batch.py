@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,34 +54,34 @@ class BatchSolution:
             raise SolverError(f"Cost set {k} has no allowed assignment.")
         return found
 
-    def assignments(self) -> NDArray[np.intp]:
+    def assignments(self) -> NDArray[Any]:
         """Optimal assignments of all cost sets, shape ``(batch, n)``; rows of -1 where none is allowed."""
-        _, choices = self.plan.assign(self.problem.unary, self.problem.pair, threads=self.threads)
+        _, choices = self.plan.solve(self.problem, threads=self.threads)
+        assert choices is not None
         choices[~self.feasible] = -1
         return choices
 
     def solution(self, k: int) -> Solution:
         """Cost set ``k`` as :func:`dynamap_solvers.solve` would return it, certificate included."""
-        return solve_with_plan(self.problem.instance(k), self.plan, seconds=self.seconds, seed=0)
+        return solve_with_plan(self.problem.instance(k), self.plan, seed=0).with_seconds(**self.seconds)
 
 
-def solve_with_plan(
-    problem: SelectionProblem, plan: ReductionPlan, *, seconds: Mapping[str, float], seed: int
-) -> Solution:
-    """Price a plan for one cost set and back-substitute."""
-    objectives, choices = plan.assign(problem.unary, problem.pair)
+def solve_with_plan(problem: SelectionProblem, plan: ReductionPlan, *, seed: int) -> Solution:
+    """Price a plan for one cost set and back-substitute; the caller puts in the timings."""
+    objectives, choices = plan.solve(problem)
+    assert choices is not None
     certificate = ReductionCertificate(plan)
     bound = objectives[0].item()
     if bound >= problem.infeasible_value:
         reason = "The reductions end with forbidden cells only: every assignment takes one."
-        return infeasible(method="series-parallel", reason=reason, seconds=seconds, certificate=certificate, seed=seed)
+        return infeasible(method="series-parallel", reason=reason, seconds={}, certificate=certificate, seed=seed)
     return price(
         problem,
         assignment=tuple(choices[0].tolist()),
         bound=bound,
         method="series-parallel",
         stopped=StopReason.PROVED,
-        seconds=seconds,
+        seconds={},
         certificate=certificate,
         seed=seed,
     )

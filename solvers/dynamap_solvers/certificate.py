@@ -16,7 +16,7 @@ from dynamap_solvers.errors import CertificateError, ProblemError
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 from dynamap_solvers.series_parallel import ReductionPlan
 
-__all__ = ["ReductionCertificate", "check_reduction"]
+__all__ = ["Certificate", "ReductionCertificate", "check_reduction"]
 
 _Exact = int | Fraction | None  # None is a forbidden cell
 _FLOAT_TOLERANCE = Fraction(1, 10**9)
@@ -35,6 +35,9 @@ class ReductionCertificate:
 
     plan: ReductionPlan
     dropped: tuple[tuple[int, int], ...] = ()
+
+
+Certificate = ReductionCertificate
 
 
 def check_reduction(

@@ -8,14 +8,17 @@ the resource this is PBQP (Scholz & Eckstein 2002), with it the problem of the I
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_solvers._costs import CostArray, as_costs, check_values, join, largest_finite
+from dynamap_solvers._structure import FINITE_LIMIT, FORBIDDEN, Structure, as_index, make_structure
 from dynamap_solvers.errors import ProblemError
 
 if TYPE_CHECKING:
@@ -23,26 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["FINITE_LIMIT", "FORBIDDEN", "CostArray", "SelectionProblem"]
 
-FORBIDDEN = 2**61
-"""The cost of a forbidden cell in an integer problem (``inf`` in a float one)."""
 
-FINITE_LIMIT = 2**60
-"""Every sum of finite integer costs stays strictly below this in magnitude.
-
-A sum with a forbidden cell in it is above ``FORBIDDEN - FINITE_LIMIT = FINITE_LIMIT``, a sum without one is below, so
-the two never mix; and three saturated terms add up to less than ``2**63``, so nothing wraps before it is clamped.
-"""
-
-CostArray = NDArray[np.int64] | NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
 class SelectionProblem:
-    """One selection problem, or a batch of them on one graph.
+    """One selection problem, or a batch of them on one graph. Immutable.
 
-    The arrays are kept as read-only views, not copied: do not change them behind the problem's back.
+    Costs are kept flat, one table after another; :attr:`unary` and :attr:`pair` are views made when asked for. Arrays
+    given in that form are not copied (see :meth:`from_flat`): do not change them behind the problem's back.
 
-    Attributes:
+    Args:
         unary: per variable the cost of each choice, shape ``(d_i,)`` or ``(batch, d_i)``, ``d_i >= 1``.
         edges: pairs ``(i, j)`` of variables, ``i != j``; parallel edges are allowed and add up.
         pair: per edge ``(i, j)`` the cost of each pair of choices, shape ``(d_i, d_j)`` or ``(batch, d_i, d_j)``.
@@ -52,6 +43,8 @@ class SelectionProblem:
         usage: per variable what each choice uses of the resource, int64 of shape ``(d_i,)``, not negative; or None.
         intervals: per variable the half-open interval ``(start, end)`` in which it uses it; with ``usage`` only.
         usage_limit: what may be in use at any one time; with ``usage`` only.
+        fixed: choices that are given: variable index to choice index.
+        ties: groups of variables, equally many choices each, that must take the same choice index (repeated layers).
         name: what the problem is called in files and reports.
 
     Raises:
@@ -69,51 +62,295 @@ class SelectionProblem:
         (4, True)
     """
 
-    unary: tuple[CostArray, ...]
-    edges: tuple[tuple[int, int], ...] = ()
-    pair: tuple[CostArray, ...] = ()
-    names: tuple[str, ...] = ()
-    choice_names: tuple[tuple[str, ...], ...] | None = None
-    usage: tuple[NDArray[np.int64], ...] | None = None
-    intervals: tuple[tuple[int, int], ...] = ()
-    usage_limit: int = 0
-    name: str = ""
+    _structure: Structure
+    unary_costs: CostArray
+    pair_costs: CostArray
 
-    def __post_init__(self) -> None:
-        store = object.__setattr__  # the one way to normalise a frozen dataclass
-        names = tuple(self.names) or tuple(f"x{i}" for i in range(len(self.unary)))
-        _check_names(names, len(self.unary))
-        store(self, "names", names)
-        raw_unary = [_as_costs(array, f"variable {name!r}") for name, array in zip(names, self.unary, strict=True)]
-        store(self, "edges", tuple(_as_edge(e, edge, len(names)) for e, edge in enumerate(self.edges)))
-        if len(self.pair) != len(self.edges):
-            raise ProblemError(
-                f"There are {len(self.edges)} edges but {len(self.pair)} pair tables; give one per edge."
-            )
-        raw_pair = [_as_costs(array, self.edge_label(e)) for e, array in enumerate(self.pair)]
+    def __init__(
+        self,
+        *,
+        unary: Sequence[Any],
+        edges: Sequence[tuple[int, int]] | NDArray[Any] = (),
+        pair: Sequence[Any] = (),
+        names: Sequence[str] = (),
+        choice_names: Sequence[Sequence[str]] | None = None,
+        usage: Sequence[Any] | None = None,
+        intervals: Sequence[tuple[int, int]] = (),
+        usage_limit: int = 0,
+        fixed: Mapping[int, int] = MappingProxyType({}),
+        ties: Sequence[Sequence[int]] = (),
+        name: str = "",
+    ) -> None:
+        def variable(i: int) -> str:
+            return f"variable {names[i]!r}" if i < len(names) else f"variable {f'x{i}'!r}"
+
+        raw_unary = [as_costs(array, variable(i)) for i, array in enumerate(unary)]
+        for i, array in enumerate(raw_unary):
+            if array.ndim not in {1, 2}:
+                raise ProblemError(
+                    f"The costs of {variable(i)} have shape {array.shape}; give (choices,) or (batch, choices)."
+                )
+        structure = make_structure(
+            np.array([array.shape[-1] for array in raw_unary], np.int64),
+            edges,
+            names=names,
+            choice_names=choice_names,
+            usage=usage,
+            intervals=intervals,
+            usage_limit=usage_limit,
+            fixed=fixed,
+            ties=ties,
+            name=name,
+        )
+        if len(pair) != len(edges):
+            raise ProblemError(f"There are {len(edges)} edges but {len(pair)} pair tables; give one per edge.")
+        raw_pair = [as_costs(array, structure.edge_label(e)) for e, array in enumerate(pair)]
+        batch = _checked_shapes(structure, raw_unary, raw_pair)
         dtype = _common_dtype([*raw_unary, *raw_pair])
-        store(self, "unary", tuple(_read_only(array, dtype) for array in raw_unary))
-        store(self, "pair", tuple(_read_only(array, dtype) for array in raw_pair))
-        self._check_shapes()
-        self._check_values()
-        if self.choice_names is not None:
-            self._check_choice_names(self.choice_names)
-        self._check_usage()
+        self._fill(structure, join(raw_unary, 1, batch, dtype), join(raw_pair, 2, batch, dtype))
+
+    @classmethod
+    def from_flat(
+        cls,
+        *,
+        domain_sizes: Sequence[int] | NDArray[Any],
+        unary: Any,
+        edges: Any = (),
+        pair: Any = (),
+        names: Sequence[str] = (),
+        choice_names: Sequence[Sequence[str]] | None = None,
+        usage: NDArray[np.int64] | Sequence[Any] | None = None,
+        intervals: Sequence[tuple[int, int]] = (),
+        usage_limit: int = 0,
+        fixed: Mapping[int, int] = MappingProxyType({}),
+        ties: Sequence[Sequence[int]] = (),
+        name: str = "",
+    ) -> Self:
+        """The same from flat arrays, which are not copied: no work in Python per variable or edge.
+
+        Args:
+            domain_sizes: choices per variable, shape ``(n,)``.
+            unary: costs of all choices, variable after variable, ``(sum d_i,)`` or ``(batch, sum d_i)``.
+            edges: ``(m, 2)`` indices.
+            pair: all tables row by row, edge after edge, ``(sum d_i d_j,)`` or ``(batch, sum d_i d_j)``.
+            names: as in the constructor, like the other arguments; ``usage`` may be flat as well.
+            choice_names: see ``names``.
+            usage: see ``names``.
+            intervals: see ``names``.
+            usage_limit: see ``names``.
+            fixed: see ``names``.
+            ties: see ``names``.
+            name: see ``names``.
+
+        Raises:
+            ProblemError: as the constructor.
+
+        Example:
+            >>> SelectionProblem.from_flat(
+            ...     domain_sizes=[2, 2], unary=np.array([0, 3, 2, 0]), edges=[(0, 1)], pair=np.array([9, 9, 0, 1])
+            ... ).evaluate((1, 1))
+            4
+        """
+        raw_sizes = np.asarray(domain_sizes)
+        if raw_sizes.size == 0:
+            raw_sizes = raw_sizes.astype(np.int64)
+        if raw_sizes.ndim != 1 or raw_sizes.dtype.kind not in "iu":
+            raise ProblemError("The domain sizes must be one integer per variable.")
+        structure = make_structure(
+            raw_sizes.astype(np.int64, copy=False),
+            edges,
+            names=names,
+            choice_names=choice_names,
+            usage=usage,
+            intervals=intervals,
+            usage_limit=usage_limit,
+            fixed=fixed,
+            ties=ties,
+            name=name,
+        )
+        problem = cls.__new__(cls)
+        problem._fill(structure, *_checked_flat(structure, unary, pair))  # noqa: SLF001  # a constructor
+        return problem
+
+    def with_costs(self, *, unary: Any, pair: Any) -> Self:
+        """The same structure with other costs, flat as in :meth:`from_flat`; a batch axis may come or go.
+
+        Nothing but the costs is checked again, and what solvers have derived from the graph is kept.
+
+        Raises:
+            ProblemError: if the costs do not fit.
+        """
+        problem = type(self).__new__(type(self))
+        problem._fill(self._structure, *_checked_flat(self._structure, unary, pair))  # noqa: SLF001  # a constructor
+        return problem
+
+    def replace(self, **changes: Any) -> SelectionProblem:
+        """The problem with some of the constructor's arguments changed."""
+        present: dict[str, Any] = {
+            "unary": self.unary,
+            "edges": self.edge_ends,
+            "pair": self.pair,
+            "names": self._structure.given_names,
+            "choice_names": self.choice_names,
+            "usage": self.usage,
+            "intervals": self.intervals,
+            "usage_limit": self.usage_limit,
+            "fixed": self.fixed,
+            "ties": self.ties,
+            "name": self.name,
+        }
+        unknown = set(changes) - set(present)
+        if unknown:
+            raise ProblemError(f"A problem has no {min(unknown)!r}; it has {', '.join(present)}.")
+        return SelectionProblem(**{**present, **changes})
+
+    def _fill(self, structure: Structure, unary: CostArray, pair: CostArray) -> None:
+        of_unary, forbids = largest_finite(unary, structure.unary_starts)
+        of_pair, forbids_pairs = largest_finite(pair, structure.pair_starts)
+        largest = np.concatenate([of_unary, of_pair])
+        count = len(structure.sizes)
+        check_values(
+            largest,
+            lambda k: structure.edge_label(k - count) if k >= count else f"variable {structure.label(k)!r}",
+        )
+        for array in (unary, pair):
+            array.setflags(write=False)
+        self.__dict__.update(
+            _structure=structure,
+            unary_costs=unary,
+            pair_costs=pair,
+            magnitude=largest.max().item() if largest.size else 0,
+            has_forbidden=forbids or forbids_pairs,
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"A SelectionProblem does not change: {name!r} cannot be set; use replace or with_costs.")
+
+    def __repr__(self) -> str:
+        named = f" {self.name!r}" if self.name else ""
+        batch = f", batch of {self.batch_size}" if self.is_batched else ""
+        return f"<SelectionProblem{named}: {self.num_variables} variables, {self.num_edges} edges, {self.dtype}{batch}>"
+
+    magnitude: int | float
+    """The largest finite magnitude among all costs, 0 where there is none."""
+
+    has_forbidden: bool
+    """Whether any cell is forbidden, in any cost set."""
+
+    @property
+    def structure(self) -> Structure:
+        """Everything but the costs, shared by problems that differ in costs only."""
+        return self._structure
 
     @property
     def num_variables(self) -> int:
         """How many variables there are."""
-        return len(self.unary)
+        return len(self._structure.sizes)
 
     @property
+    def num_edges(self) -> int:
+        """How many edges there are, parallel ones counted each."""
+        return len(self._structure.edge_ends)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """How many choices each variable has, ``(n,)``."""
+        return self._structure.sizes
+
+    @property
+    def edge_ends(self) -> NDArray[np.int32]:
+        """The two variables of each edge, ``(m, 2)``."""
+        return self._structure.edge_ends
+
+    @property
+    def unary_starts(self) -> NDArray[np.int64]:
+        """Where each variable's costs begin in :attr:`unary_costs`, ``(n + 1,)``."""
+        return self._structure.unary_starts
+
+    @property
+    def pair_starts(self) -> NDArray[np.int64]:
+        """Where each edge's table begins in :attr:`pair_costs`, ``(m + 1,)``."""
+        return self._structure.pair_starts
+
+    @cached_property
     def domain_sizes(self) -> tuple[int, ...]:
         """How many choices each variable has."""
-        return tuple(array.shape[-1] for array in self.unary)
+        return tuple(self.sizes.tolist())
+
+    @cached_property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """The two variables of each edge."""
+        return tuple((i, j) for i, j in self.edge_ends.tolist())
+
+    @cached_property
+    def unary(self) -> tuple[CostArray, ...]:
+        """Per variable its costs, ``(d_i,)`` or ``(batch, d_i)``; views."""
+        starts = self.unary_starts.tolist()
+        return tuple(self.unary_costs[..., a:b] for a, b in pairwise(starts))
+
+    @cached_property
+    def pair(self) -> tuple[CostArray, ...]:
+        """Per edge its table, ``(d_i, d_j)`` or ``(batch, d_i, d_j)``; views."""
+        sizes, starts = self.domain_sizes, self.pair_starts.tolist()
+        lead = self.pair_costs.shape[:-1]
+        return tuple(
+            self.pair_costs[..., a:b].reshape((*lead, sizes[i], sizes[j]))
+            for a, b, (i, j) in zip(starts, starts[1:], self.edges, strict=False)
+        )
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The variables' names."""
+        return self._structure.given_names or tuple(f"x{i}" for i in range(self.num_variables))
+
+    @property
+    def choice_names(self) -> tuple[tuple[str, ...], ...] | None:
+        """Per variable the names of its choices, or None."""
+        return self._structure.choice_names
+
+    @property
+    def usage_costs(self) -> NDArray[np.int64] | None:
+        """What every choice uses of the resource, flat like :attr:`unary_costs`; None where there is no resource."""
+        return self._structure.usage_costs
+
+    @cached_property
+    def usage(self) -> tuple[NDArray[np.int64], ...] | None:
+        """Per variable what each choice uses, or None."""
+        flat = self.usage_costs
+        if flat is None:
+            return None
+        starts = self.unary_starts.tolist()
+        return tuple(flat[a:b] for a, b in pairwise(starts))
+
+    @property
+    def intervals(self) -> tuple[tuple[int, int], ...]:
+        """Per variable when it uses the resource; empty where there is none."""
+        return self._structure.intervals
+
+    @property
+    def usage_limit(self) -> int:
+        """What may be in use at one time."""
+        return self._structure.usage_limit
+
+    @property
+    def fixed(self) -> Mapping[int, int]:
+        """Choices that are given."""
+        return MappingProxyType(dict(self._structure.fixed))
+
+    @property
+    def ties(self) -> tuple[tuple[int, ...], ...]:
+        """Groups of variables that choose alike."""
+        return self._structure.ties
+
+    @property
+    def name(self) -> str:
+        """What the problem is called."""
+        return self._structure.name
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """int64 or float64; int64 for a problem without variables."""
-        return self.unary[0].dtype if self.unary else np.dtype(np.int64)
+        return self.unary_costs.dtype
 
     @property
     def is_integer(self) -> bool:
@@ -122,18 +359,15 @@ class SelectionProblem:
 
     @property
     def is_batched(self) -> bool:
-        """Whether any array has a batch axis."""
-        return any(a.ndim == 2 for a in self.unary) or any(a.ndim == 3 for a in self.pair)
+        """Whether the costs have a batch axis."""
+        return self.unary_costs.ndim == 2 or self.pair_costs.ndim == 2
 
     @property
     def batch_size(self) -> int:
         """The number of cost sets: the length of the batch axis, 1 where there is none."""
-        for array in self.unary:
-            if array.ndim == 2:
-                return int(array.shape[0])
-        for array in self.pair:
-            if array.ndim == 3:
-                return int(array.shape[0])
+        for costs in (self.unary_costs, self.pair_costs):
+            if costs.ndim == 2:
+                return int(costs.shape[0])
         return 1
 
     @property
@@ -141,17 +375,11 @@ class SelectionProblem:
         """What :meth:`evaluate` returns for an assignment that is not allowed: ``FORBIDDEN`` or ``inf``."""
         return FORBIDDEN if self.is_integer else math.inf
 
-    @property
-    def magnitude(self) -> int | float:
-        """The largest finite magnitude among all costs, 0 where there is none."""
-        return max((_largest_finite(array) or 0 for array in (*self.unary, *self.pair)), default=0)
-
     def edge_label(self, edge: int) -> str:
         """How messages name an edge: by its index and the names of its ends."""
-        i, j = self.edges[edge]
-        return f"edge {edge} ({self.names[i]!r}-{self.names[j]!r})"
+        return self._structure.edge_label(edge)
 
-    def evaluate(self, assignment: Sequence[int]) -> int | float:
+    def evaluate(self, assignment: Sequence[int] | NDArray[Any]) -> int | float:
         """The cost of one assignment: this is the judge that prices what every method returns.
 
         Args:
@@ -159,7 +387,8 @@ class SelectionProblem:
 
         Returns:
             The exact Python integer, or for a float problem the correctly rounded sum (``math.fsum``); where a cell
-            is forbidden or the resource limit is exceeded, :attr:`infeasible_value`.
+            is forbidden, a fixed choice or a tie is not kept or the resource limit is exceeded,
+            :attr:`infeasible_value`.
 
         Raises:
             ProblemError: if the assignment has a wrong length or an index out of range, or the problem is a batch.
@@ -167,26 +396,38 @@ class SelectionProblem:
         if self.is_batched:
             raise ProblemError("The problem is a batch of cost sets; price one of them with instance(k).evaluate(...).")
         choice = self._check_assignment(assignment)
-        cells = [array[x].item() for array, x in zip(self.unary, choice, strict=True)]
-        cells += [table[choice[i], choice[j]].item() for (i, j), table in zip(self.edges, self.pair, strict=True)]
+        ends = self.edge_ends
+        cells = self.unary_costs[self.unary_starts[:-1] + choice]
+        pairs = self.pair_costs[
+            self.pair_starts[:-1] + choice[ends[:, 0]] * self.sizes[ends[:, 1]] + choice[ends[:, 1]]
+        ]
         limit = FINITE_LIMIT if self.is_integer else math.inf
-        if any(cell >= limit for cell in cells) or self.peak_usage(choice) > self.usage_limit:
+        if (
+            (cells >= limit).any()
+            or (pairs >= limit).any()
+            or any(choice[i] != x for i, x in self._structure.fixed.items())
+            or any((choice[list(group)] != choice[group[0]]).any() for group in self.ties)
+            or self.peak_usage(choice) > self.usage_limit
+        ):
             return self.infeasible_value
-        return sum(cells) if self.is_integer else math.fsum(cells)
+        if self.is_integer:  # exact: magnitudes add up to less than 2**60
+            return int(cells.sum()) + int(pairs.sum())
+        return math.fsum([*cells.tolist(), *pairs.tolist()])
 
-    def is_feasible(self, assignment: Sequence[int]) -> bool:
-        """Whether an assignment takes no forbidden cell and keeps the resource limit."""
+    def is_feasible(self, assignment: Sequence[int] | NDArray[Any]) -> bool:
+        """Whether an assignment takes no forbidden cell and keeps the fixed choices, the ties and the limit."""
         return self.evaluate(assignment) < (FINITE_LIMIT if self.is_integer else math.inf)
 
-    def peak_usage(self, assignment: Sequence[int]) -> int:
+    def peak_usage(self, assignment: Sequence[int] | NDArray[Any]) -> int:
         """The most of the resource in use at any one time; 0 where the problem has no resource."""
-        if self.usage is None:
+        if self.usage_costs is None or not self.intervals:
             return 0
+        used = self.usage_costs[self.unary_starts[:-1] + np.asarray(assignment, np.int64)].tolist()
         change: dict[int, int] = {}
-        for (start, end), used, x in zip(self.intervals, self.usage, assignment, strict=True):
+        for (start, end), amount in zip(self.intervals, used, strict=True):
             if start < end:
-                change[start] = change.get(start, 0) + int(used[x])
-                change[end] = change.get(end, 0) - int(used[x])
+                change[start] = change.get(start, 0) + amount
+                change[end] = change.get(end, 0) - amount
         total = peak = 0
         for time in sorted(change):
             total += change[time]
@@ -218,170 +459,101 @@ class SelectionProblem:
         """Cost set ``k`` of the batch as a problem of its own (``k`` from 0; without a batch axis only 0)."""
         if not 0 <= k < self.batch_size:
             raise ProblemError(f"Cost set {k} does not exist: the batch holds {self.batch_size}, counted from 0.")
-        return SelectionProblem(
-            unary=tuple(a[k] if a.ndim == 2 else a for a in self.unary),
-            edges=self.edges,
-            pair=tuple(a[k] if a.ndim == 3 else a for a in self.pair),
-            names=self.names,
-            choice_names=self.choice_names,
-            usage=self.usage,
-            intervals=self.intervals,
-            usage_limit=self.usage_limit,
-            name=self.name,
-        )
+        unary, pair = (costs[k] if costs.ndim == 2 else costs for costs in (self.unary_costs, self.pair_costs))
+        return self.with_costs(unary=unary, pair=pair)
+
+    @classmethod
+    def from_graph(cls, graph: nx.Graph, **options: Any) -> SelectionProblem:
+        """From a networkx graph whose nodes carry costs and whose edges carry tables.
+
+        See :func:`dynamap_solvers.from_graph` for the attributes and options.
+        """
+        from dynamap_solvers.graphs import from_graph  # noqa: PLC0415  # it needs this class
+
+        return from_graph(graph, **options)
 
     def graph(self) -> nx.Graph:
         """The graph of variables as a ``networkx.Graph``: node attributes ``name`` and ``choices``, edges once."""
-        import networkx as nx  # noqa: PLC0415  # importing this package shall cost numpy only
+        from dynamap_solvers.graphs import to_graph  # noqa: PLC0415  # it needs this class
 
-        graph = nx.Graph()
-        for i, size in enumerate(self.domain_sizes):
-            graph.add_node(i, name=self.names[i], choices=size)
-        graph.add_edges_from(self.edges)
-        return graph
+        return to_graph(self)
 
-    def _check_assignment(self, assignment: Sequence[int]) -> list[int]:
+    def _check_assignment(self, assignment: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
         if len(assignment) != self.num_variables:
             raise ProblemError(f"The assignment has {len(assignment)} entries for {self.num_variables} variables.")
-        choice = [_index(x, f"choice of variable {name!r}") for name, x in zip(self.names, assignment, strict=True)]
-        for name, x, size in zip(self.names, choice, self.domain_sizes, strict=True):
-            if not 0 <= x < size:
-                raise ProblemError(f"Variable {name!r} has no choice {x}: it has {size}, counted from 0.")
-        return choice
-
-    def _check_shapes(self) -> None:
-        batch: tuple[int, str] | None = None
-
-        def check_batch(array: CostArray, rank: int, label: str) -> None:
-            nonlocal batch
-            if array.ndim == rank:
-                return
-            if batch is None:
-                batch = array.shape[0], label
-            if array.shape[0] != batch[0]:
-                raise ProblemError(
-                    f"The batch axis of {label} has length {array.shape[0]}, not {batch[0]}, that of {batch[1]}."
-                )
-            if array.shape[0] == 0:
-                raise ProblemError(f"The batch axis of {label} is empty; give at least one cost set.")
-
-        for name, array in zip(self.names, self.unary, strict=True):
-            if array.ndim not in {1, 2}:
-                raise ProblemError(
-                    f"The costs of variable {name!r} have shape {array.shape}; give (choices,) or (batch, choices)."
-                )
-            if array.shape[-1] == 0:
-                raise ProblemError(f"Variable {name!r} has no choices; give it at least one.")
-            check_batch(array, 1, f"variable {name!r}")
-        sizes = self.domain_sizes
-        for e, ((i, j), table) in enumerate(zip(self.edges, self.pair, strict=True)):
-            if table.ndim not in {2, 3} or table.shape[-2:] != (sizes[i], sizes[j]):
-                raise ProblemError(
-                    f"The table of {self.edge_label(e)} has shape {table.shape}; by the choices of its ends "
-                    f"give ({sizes[i]}, {sizes[j]}), with or without a leading batch axis."
-                )
-            check_batch(table, 2, self.edge_label(e))
-
-    def _check_values(self) -> None:
-        total: int | float = 0
-        for k, array in enumerate((*self.unary, *self.pair)):
-            largest = _largest_finite(array)
-            if largest is None:
-                i = k - self.num_variables
-                label = self.edge_label(i) if i >= 0 else f"variable {self.names[k]!r}"
-                if self.is_integer:
-                    raise ProblemError(
-                        f"A cost of {label} is 2**60 or more in size and not FORBIDDEN (2**61); scale it down."
-                    )
-                raise ProblemError(f"A cost of {label} is NaN or negative infinity; be finite, or inf to forbid.")
-            total += largest
-        if self.is_integer and total >= FINITE_LIMIT:
-            raise ProblemError(
-                f"The largest costs of all variables and edges add up to {total}, which is 2**60 or more: sums might "
-                "not be exact in 64 bits; scale the costs down."
+        choice = np.asarray(assignment)
+        if choice.dtype.kind not in "iu" or choice.ndim != 1:
+            choice = np.array(
+                [as_index(x, f"choice of variable {self._structure.label(i)!r}") for i, x in enumerate(assignment)],
+                np.int64,
             )
-        if math.isinf(total):
-            raise ProblemError("The largest costs of all variables and edges add up to infinity; scale the costs down.")
+        wrong = np.flatnonzero((choice < 0) | (choice >= self.sizes))
+        if wrong.size:
+            i = int(wrong[0])
+            raise ProblemError(
+                f"Variable {self._structure.label(i)!r} has no choice {int(choice[i])}: it has {self.sizes[i]}, "
+                "counted from 0."
+            )
+        return choice.astype(np.int64, copy=False)
 
-    def _check_choice_names(self, choice_names: tuple[tuple[str, ...], ...]) -> None:
-        if len(choice_names) != self.num_variables:
-            raise ProblemError(f"choice_names has {len(choice_names)} entries for {self.num_variables} variables.")
-        for name, labels, size in zip(self.names, choice_names, self.domain_sizes, strict=True):
-            if len(labels) != size:
-                raise ProblemError(f"Variable {name!r} has {size} choices but {len(labels)} choice names.")
 
-    def _check_usage(self) -> None:
-        if self.usage is None:
-            if self.intervals or self.usage_limit:
-                raise ProblemError("Intervals or a usage limit are given without usages; give all three or none.")
+def _checked_shapes(structure: Structure, unary: list[NDArray[Any]], pair: list[NDArray[Any]]) -> int | None:
+    """The length of the batch axis, None where no array has it."""
+    batch: tuple[int, str] | None = None
+
+    def check_batch(array: NDArray[Any], rank: int, label: str) -> None:
+        nonlocal batch
+        if array.ndim == rank:
             return
-        if len(self.usage) != self.num_variables or len(self.intervals) != self.num_variables:
+        if batch is None:
+            batch = array.shape[0], label
+        if array.shape[0] != batch[0]:
             raise ProblemError(
-                f"There are {len(self.usage)} usages and {len(self.intervals)} intervals for {self.num_variables} "
-                "variables; give one of each per variable."
+                f"The batch axis of {label} has length {array.shape[0]}, not {batch[0]}, that of {batch[1]}."
             )
-        usages = []
-        for name, used, size in zip(self.names, self.usage, self.domain_sizes, strict=True):
-            array = np.asarray(used)
-            if array.shape != (size,) or not np.can_cast(array.dtype, np.int64, "safe"):
-                raise ProblemError(f"The usages of variable {name!r} must be {size} integers, one per choice.")
-            usages.append(_read_only(array, np.dtype(np.int64)))
-            if int(usages[-1].min()) < 0:
-                raise ProblemError(f"A usage of variable {name!r} is negative; usages count what is taken.")
-        if sum(int(used.max()) for used in usages) >= FINITE_LIMIT:
-            raise ProblemError("The largest usages add up to 2**60 or more; scale usages and limit down.")
-        intervals = []
-        for name, (raw_start, raw_end) in zip(self.names, self.intervals, strict=True):
-            start, end = (_index(time, f"interval of variable {name!r}") for time in (raw_start, raw_end))
-            intervals.append((start, end))
-            if start > end:
-                raise ProblemError(f"The interval of variable {name!r} is reversed: ({start}, {end}).")
-        object.__setattr__(self, "usage_limit", _index(self.usage_limit, "usage limit"))
-        if self.usage_limit < 0:
-            raise ProblemError(f"The usage limit is {self.usage_limit}; it must not be negative.")
-        object.__setattr__(self, "usage", tuple(usages))
-        object.__setattr__(self, "intervals", tuple(intervals))
+        if array.shape[0] == 0:
+            raise ProblemError(f"The batch axis of {label} is empty; give at least one cost set.")
+
+    for i, array in enumerate(unary):
+        if array.ndim == 2:
+            check_batch(array, 1, f"variable {structure.label(i)!r}")
+    sizes = structure.sizes.tolist()
+    for e, ((i, j), table) in enumerate(zip(structure.edge_ends.tolist(), pair, strict=True)):
+        if table.ndim not in {2, 3} or table.shape[-2:] != (sizes[i], sizes[j]):
+            raise ProblemError(
+                f"The table of {structure.edge_label(e)} has shape {table.shape}; by the choices of its ends "
+                f"give ({sizes[i]}, {sizes[j]}), with or without a leading batch axis."
+            )
+        if table.ndim == 3:
+            check_batch(table, 2, structure.edge_label(e))
+    return None if batch is None else batch[0]
 
 
-def _check_names(names: tuple[str, ...], count: int) -> None:
-    if len(names) != count:
-        raise ProblemError(f"There are {len(names)} names for {count} variables; give one per variable.")
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ProblemError(f"Two variables are called {name!r}; names must differ.")
-        seen.add(name)
-
-
-def _as_edge(index: int, edge: Sequence[int], count: int) -> tuple[int, int]:
-    if len(edge) != 2:
-        raise ProblemError(f"Edge {index} is {tuple(edge)}; give the two variables it joins.")
-    i, j = (_index(end, f"end of edge {index}") for end in edge)
-    for end in (i, j):
-        if not 0 <= end < count:
-            raise ProblemError(f"Edge {index} names variable {end}; there are {count}, counted from 0.")
-    if i == j:
-        raise ProblemError(f"Edge {index} joins variable {i} to itself; add its diagonal to the variable's own costs.")
-    return i, j
-
-
-def _index(value: Any, label: str) -> int:
-    try:
-        return operator.index(value)
-    except TypeError as error:
-        raise ProblemError(f"The {label} is {value!r}; give an integer.") from error
-
-
-def _as_costs(array: Any, label: str) -> NDArray[Any]:
-    try:
-        costs = np.asarray(array)
-    except (ValueError, OverflowError) as error:  # ragged lists, integers beyond 64 bits
-        raise ProblemError(f"The costs of {label} are not an array of numbers: {error}.") from error
-    if costs.dtype.kind not in "iuf" or not np.can_cast(
-        costs.dtype, np.float64 if costs.dtype.kind == "f" else np.int64, "safe"
+def _checked_flat(structure: Structure, unary: Any, pair: Any) -> tuple[CostArray, CostArray]:
+    arrays: list[NDArray[Any]] = []
+    for raw, starts, what in (
+        (unary, structure.unary_starts, "choices"),
+        (pair, structure.pair_starts, "pairs of choices"),
     ):
-        raise ProblemError(f"The costs of {label} have dtype {costs.dtype}; give int64 or float64.")
-    return costs
+        total = int(starts[-1])
+        array = np.asarray(raw)
+        if array.size == 0 and total == 0 and array.ndim == 1:
+            array = np.zeros(0, np.int64 if not arrays else arrays[0].dtype)
+        array = as_costs(array, f"all {what}")
+        if array.ndim not in {1, 2} or array.shape[-1] != total:
+            raise ProblemError(
+                f"The costs of all {what} have shape {array.shape}; there are {total}: give ({total},) or "
+                f"(batch, {total})."
+            )
+        arrays.append(array)
+    batches = {array.shape[0] for array in arrays if array.ndim == 2}
+    if 0 in batches or len(batches) > 1:
+        raise ProblemError(f"The batch axes have the lengths {sorted(batches)}; give both the same, at least 1.")
+    if arrays[0].size == 0 and arrays[1].size == 0:
+        arrays = [array.astype(np.int64) for array in arrays]
+    dtype = _common_dtype([array for array in arrays if array.size])
+    first, second = (np.ascontiguousarray(array, dtype).view() for array in arrays)
+    return first, second
 
 
 def _common_dtype(arrays: Sequence[NDArray[Any]]) -> np.dtype[Any]:
@@ -389,25 +561,3 @@ def _common_dtype(arrays: Sequence[NDArray[Any]]) -> np.dtype[Any]:
     if len(kinds) > 1:
         raise ProblemError("Some costs are integers and some are floats; give int64 throughout or float64 throughout.")
     return np.dtype(np.float64 if kinds == {True} else np.int64)
-
-
-def _read_only(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    view = array.astype(dtype, copy=False).view()
-    view.setflags(write=False)
-    return view
-
-
-def _largest_finite(array: CostArray) -> int | float | None:
-    """The largest finite magnitude; 0 if there is none, None where a value is not allowed at all."""
-    low, high = array.min().item(), array.max().item()
-    if array.dtype == np.int64:
-        if high >= FINITE_LIMIT:
-            high = int(np.max(array, initial=-FINITE_LIMIT, where=array != FORBIDDEN))
-        if high >= FINITE_LIMIT or low <= -FINITE_LIMIT:
-            return None
-        return max(-low, high, 0) if low < FINITE_LIMIT else 0
-    if math.isnan(low) or low == -math.inf:
-        return None
-    if math.isinf(high):
-        high = float(np.max(array, initial=0.0, where=np.isfinite(array)))
-    return float(max(abs(high), abs(low) if math.isfinite(low) else 0.0))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from dynamap_solvers.certificate import ReductionCertificate
+from dynamap_solvers.certificate import Certificate
 from dynamap_solvers.errors import SolverError
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 
@@ -37,8 +37,19 @@ class StopReason(StrEnum):
     """There was nothing left to show: optimal or infeasible."""
     TIME_LIMIT = "time-limit"
     """The time limit came first."""
+    GAP_LIMIT = "gap-limit"
+    """The gap asked for was reached before the optimum was proved."""
+    CANCELLED = "cancelled"
+    """The progress callback said stop."""
+    MEMORY_LIMIT = "memory-limit"
+    """The method ran out of the memory it may use."""
     INCONCLUSIVE = "inconclusive"
     """The backend ended by itself, but its numbers do not prove its claim (tolerances, a failure)."""
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether there was nothing left to show."""
+        return self is StopReason.PROVED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +66,7 @@ class Solution:
             objective when optimal in an integer problem, within :data:`FLOAT_GAP` in a float one.
         assignment: one choice index per variable, or None.
         seconds: wall time by phase (``simplify``, ``build``, ``search``, ``lift``: those that apply).
-        certificate: a proof that :func:`dynamap_solvers.check_reduction` can check, where the method makes one.
+        certificate: a proof that :func:`dynamap_solvers.check` can check, where the method makes one.
         nodes: nodes of the search tree, None where the method has none.
         seed: the seed the method was given.
         reason: one sentence on why the problem is infeasible or nothing was proved; empty otherwise.
@@ -68,7 +79,7 @@ class Solution:
     bound: int | float | None = None
     assignment: tuple[int, ...] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
-    certificate: ReductionCertificate | None = None
+    certificate: Certificate | None = None
     nodes: int | None = None
     seed: int = 0
     reason: str = ""
@@ -89,6 +100,10 @@ class Solution:
             return 0.0
         return float(self.objective - self.bound) / abs(float(self.objective)) if self.objective else math.inf
 
+    def with_seconds(self, **seconds: float) -> Solution:
+        """The same with other timings."""
+        return replace(self, seconds=seconds)
+
     def objective_value(self) -> int | float:
         """The objective, for callers who cannot go on without one.
 
@@ -108,7 +123,7 @@ def price(
     method: str,
     stopped: StopReason,
     seconds: Mapping[str, float],
-    certificate: ReductionCertificate | None = None,
+    certificate: Certificate | None = None,
     nodes: int | None = None,
     seed: int = 0,
     reason: str = "",
@@ -167,7 +182,7 @@ def infeasible(
     method: str,
     reason: str,
     seconds: Mapping[str, float],
-    certificate: ReductionCertificate | None = None,
+    certificate: Certificate | None = None,
     nodes: int | None = None,
     seed: int = 0,
 ) -> Solution:

@@ -16,32 +16,50 @@ They reduce a graph to nothing exactly if its treewidth is at most 2 (after the 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_solvers._costs import CostArray
 from dynamap_solvers._evaluate import assign, minimise
-from dynamap_solvers._rules import Reduction, Rule
+from dynamap_solvers._kernel import reduce as kernel_reduce
+from dynamap_solvers._rules import RULES, Reduction, Rule, StepArrays
 from dynamap_solvers.errors import NotSeriesParallelError, ProblemError
-from dynamap_solvers.problem import CostArray
+from dynamap_solvers.problem import SelectionProblem
 
-__all__ = ["Reduction", "ReductionPlan", "Rule", "reduce_graph"]
+__all__ = ["Reduction", "ReductionPlan", "Rule", "plan_of", "reduce_graph"]
 
 
-@dataclass(frozen=True)
 class ReductionPlan:
-    """The sequence of reductions of one graph; the certificate of its being series-parallel.
+    """The sequence of reductions of one graph; the certificate of its being series-parallel. Immutable.
 
-    Attributes:
+    Args:
         num_variables: vertices of the graph.
         edges: its edges, as given.
         steps: the reductions in order, each vertex leaving once. Read backwards it is the order of back-substitution.
     """
 
-    num_variables: int
-    edges: tuple[tuple[int, int], ...]
-    steps: tuple[Reduction, ...]
+    def __init__(
+        self,
+        num_variables: int,
+        edges: Sequence[tuple[int, int]] | NDArray[np.int32],
+        steps: Sequence[Reduction] | StepArrays,
+    ) -> None:
+        self.num_variables = num_variables
+        self.edge_ends: NDArray[np.int32] = np.asarray(edges, np.int32).reshape(-1, 2)
+        self.arrays = steps if isinstance(steps, StepArrays) else StepArrays.of(steps)
+
+    @cached_property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """The edges of the graph, as given."""
+        return tuple((i, j) for i, j in self.edge_ends.tolist())
+
+    @cached_property
+    def steps(self) -> tuple[Reduction, ...]:
+        """The reductions one by one; made when asked for."""
+        return self.arrays.steps()
 
     def evaluate(self, unary: Sequence[CostArray], pair: Sequence[CostArray], *, threads: int = 1) -> CostArray:
         """The optimal objective of every cost set; nothing is kept for assignments.
@@ -79,18 +97,73 @@ class ReductionPlan:
         """
         return assign(self.num_variables, self.edges, self.steps, unary, pair, threads=threads)
 
+    def solve(
+        self, problem: SelectionProblem, *, assignments: bool = True, threads: int = 1
+    ) -> tuple[CostArray, NDArray[Any] | None]:
+        """Price the plan for a problem or batch on this graph, in the compiled kernel where there is one.
+
+        Takes ``O((n + m) d^3)`` per cost set.
+
+        Args:
+            problem: its edges are the plan's.
+            assignments: whether to back-substitute.
+            threads: parts of the batch worked on at a time.
+
+        Returns:
+            As :meth:`evaluate` and, if asked for, as :meth:`assign`, else None.
+
+        Raises:
+            ProblemError: if a variable the plan cuts out as fixed has several choices.
+        """
+        fixed = self.arrays.vertex[self.arrays.rule == RULES.index(Rule.FIXED)]
+        wide = fixed[problem.sizes[fixed] != 1]
+        if wide.size:
+            raise ProblemError(f"The plan holds variable {wide[0]} fixed, but it has {problem.sizes[wide[0]]} choices.")
+        priced = kernel_reduce.price(problem, self.arrays, assignments=assignments, threads=threads)
+        if priced is not None:
+            return priced
+        if assignments:
+            return self.assign(problem.unary, problem.pair, threads=threads)
+        return self.evaluate(problem.unary, problem.pair, threads=threads), None
+
+
+def plan_of(problem: SelectionProblem) -> ReductionPlan:
+    """The plan of a problem's graph, kept with its structure; variables with one choice are cut out first.
+
+    Raises:
+        NotSeriesParallelError: if a core remains; kept as well, so that asking again costs nothing.
+    """
+    memo = problem.structure.memo
+    plan = memo.get("reduction plan")
+    if plan is None:
+        try:
+            plan = reduce_graph(
+                problem.num_variables,
+                problem.edge_ends,
+                domain_sizes=problem.sizes,
+                fixed=np.flatnonzero(problem.sizes == 1).tolist(),
+            )
+        except NotSeriesParallelError as error:
+            plan = error
+        memo["reduction plan"] = plan
+    if isinstance(plan, NotSeriesParallelError):
+        raise plan.with_traceback(None)
+    assert isinstance(plan, ReductionPlan)
+    return plan
+
 
 def reduce_graph(
     num_variables: int,
-    edges: Iterable[tuple[int, int]],
+    edges: Iterable[tuple[int, int]] | NDArray[Any],
     *,
-    domain_sizes: Sequence[int] | None = None,
+    domain_sizes: Sequence[int] | NDArray[np.int64] | None = None,
     fixed: Collection[int] = (),
 ) -> ReductionPlan:
     """Find the reductions of a graph, or prove that there are none.
 
-    Linear time, ``O(n + m)``: adjacency dictionaries and a queue by bucket. Vertices of degree 0 and 1 go first; among
-    those of degree 2 the one whose elimination touches the fewest cells, by power of two.
+    Linear time, ``O(n + m)``. Vertices of degree 0 and 1 go first; among those of degree 2 the one whose elimination
+    touches the fewest cells, by power of two, and among these the one touched last, whose tables are still in cache.
+    The compiled kernel and the fallback in Python may find different sequences; each is the same every time.
 
     Args:
         num_variables: vertices, numbered from 0.
@@ -104,41 +177,58 @@ def reduce_graph(
 
     Example:
         >>> plan = reduce_graph(3, [(0, 1), (1, 2)])
-        >>> [f"{step.rule}({step.vertex})" for step in plan.steps]
-        ['RI(0)', 'RI(1)', 'R0(2)']
+        >>> [step.rule.value for step in plan.steps]
+        ['RI', 'RI', 'R0']
         >>> reduce_graph(4, [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)])
         Traceback (most recent call last):
         ...
         dynamap_solvers.errors.NotSeriesParallelError: The graph is not series-parallel: reductions leave a core of 4 \
 variables in which every degree is at least 3: 0, 1, 2, 3.
     """
-    reducer = _Reducer(num_variables, tuple((int(i), int(j)) for i, j in edges), domain_sizes)
-    for vertex in sorted(fixed):
-        reducer.cut(vertex)
-    reducer.run()
-    return ReductionPlan(num_variables, reducer.edges, tuple(reducer.steps))
+    given = edges if isinstance(edges, np.ndarray) else np.array(list(edges), np.int64)
+    given = given.reshape(-1, 2)
+    wrong = np.flatnonzero(
+        (given[:, 0] == given[:, 1]) | (given < 0).any(axis=1) | (given >= num_variables).any(axis=1)
+    )
+    if wrong.size:
+        i, j = given[wrong[0]].tolist()
+        raise ProblemError(f"Edge {wrong[0]} is ({i}, {j}); give two different vertices below {num_variables}.")
+    ends = np.ascontiguousarray(given, np.int32)
+    sizes = np.full(num_variables, 2, np.int64) if domain_sizes is None else np.asarray(domain_sizes, np.int64)
+    found = kernel_reduce.plan(num_variables, ends, sizes, sorted(fixed))
+    if found is None:
+        reducer = _Reducer(num_variables, tuple((i, j) for i, j in ends.tolist()), sizes.tolist())
+        for vertex in sorted(fixed):
+            reducer.cut(vertex)
+        reducer.run()
+        found = StepArrays.of(reducer.steps), *reducer.core()
+    steps, core, core_edges = found
+    if core:
+        shown = ", ".join(map(str, core[:10])) + (", ..." if len(core) > 10 else "")
+        raise NotSeriesParallelError(
+            f"The graph is not series-parallel: reductions leave a core of {len(core)} variables in which every "
+            f"degree is at least 3: {shown}.",
+            witness=core,
+            core_edges=core_edges,
+        )
+    return ReductionPlan(num_variables, ends, steps)
 
 
 class _Reducer:
-    """The graph as it shrinks: ``adjacent[i][j]`` is the one table between i and j."""
+    """The fallback in Python. The graph as it shrinks: ``adjacent[i][j]`` is the one table between i and j."""
 
-    def __init__(
-        self, num_variables: int, edges: tuple[tuple[int, int], ...], domain_sizes: Sequence[int] | None
-    ) -> None:
+    def __init__(self, num_variables: int, edges: tuple[tuple[int, int], ...], domain_sizes: Sequence[int]) -> None:
         self.edges = edges
         self.steps: list[Reduction] = []
         self.adjacent: list[dict[int, int]] = [{} for _ in range(num_variables)]
         self.gone = [False] * num_variables
         self.next_table = len(edges)
-        sizes = domain_sizes if domain_sizes is not None else [2] * num_variables
-        self.bits = [int(size).bit_length() for size in sizes]
+        self.bits = [size.bit_length() for size in domain_sizes]
         # Bucket 0 holds degrees 0 and 1, bucket b tables of about 2**b cells; entries may be out of date. A graph of
         # bounded domain sizes has a bounded number of buckets, which is what keeps the whole linear.
         self.buckets: list[list[int]] = [[] for _ in range(3 * max(self.bits, default=0) + 1)]
         self.lowest = 0
         for table, (i, j) in enumerate(edges):
-            if i == j or not (0 <= i < num_variables and 0 <= j < num_variables):
-                raise ProblemError(f"Edge {table} is ({i}, {j}); give two different vertices below {num_variables}.")
             self.join(i, j, table)
 
     def join(self, i: int, j: int, table: int) -> None:
@@ -187,15 +277,11 @@ class _Reducer:
             vertex = bucket.pop()
             if not self.gone[vertex]:
                 self.eliminate(vertex)
+
+    def core(self) -> tuple[list[int], list[tuple[int, int]]]:
+        """What is left: vertices ascending and edges once."""
         core = [vertex for vertex, gone in enumerate(self.gone) if not gone]
-        if core:
-            shown = ", ".join(map(str, core[:10])) + (", ..." if len(core) > 10 else "")
-            raise NotSeriesParallelError(
-                f"The graph is not series-parallel: reductions leave a core of {len(core)} variables in which every "
-                f"degree is at least 3: {shown}.",
-                witness=core,
-                core_edges=[(i, j) for i in core for j in sorted(self.adjacent[i]) if i < j],
-            )
+        return core, [(i, j) for i in core for j in sorted(self.adjacent[i]) if i < j]
 
     def eliminate(self, vertex: int) -> None:
         degree = len(self.adjacent[vertex])

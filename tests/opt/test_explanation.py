@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 import numpy as np
 import pytest
@@ -34,7 +32,7 @@ def forced(decision, stage, choice, method):
     only = np.full_like(unary[stage], FORBIDDEN)
     only[choice] = unary[stage][choice]
     unary[stage] = only
-    solution = solve(replace(decision.problem, unary=tuple(unary)), method=method)
+    solution = solve(decision.problem.replace(unary=tuple(unary)), method=method)
     if solution.status is Status.INFEASIBLE:
         return None
     assert solution.status is Status.OPTIMAL

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dynamap_solvers import ProblemError, SelectionProblem, Status, StopReason, ilp, solve
+from dynamap_solvers import ProblemError, SelectionProblem, Status, StopReason, solve
+from dynamap_solvers.methods import ilp
 
 BACKENDS = ["ilp-highs", "ilp-cbc"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import json
 import os
@@ -57,8 +56,7 @@ def test_the_parts_of_a_file_end_up_where_they_belong(tmp_path):
 def test_a_round_trip_loses_nothing_the_format_can_hold(suffix, floats, limited, make_problem, tmp_path):
     problem = make_problem([2, 3, 1], [(0, 1), (2, 1), (1, 0)], seed=4, forbidden=0.2, floats=floats)
     if limited:
-        problem = dataclasses.replace(
-            problem,
+        problem = problem.replace(
             usage=tuple(np.arange(size) + 1 for size in problem.domain_sizes),
             intervals=((0, 3), (1, 1), (2, 9)),
             usage_limit=7,

@@ -98,11 +98,12 @@ def test_random_graphs_reduce_exactly_if_networkx_leaves_no_core(seed):
         assert sorted(step.vertex for step in plan.steps if step.rule is not Rule.PARALLEL) == list(range(14))
 
 
-def test_variables_with_one_choice_cut_k4_for_auto_but_not_for_the_strict_method(make_problem):
+@pytest.mark.parametrize("method", ["auto", "series-parallel"])
+def test_variables_with_one_choice_cut_k4(method, make_problem):
     problem = make_problem([1, 3, 3, 3], K4, seed=3)
     with pytest.raises(NotSeriesParallelError):
-        solve(problem, method="series-parallel")
-    solution = solve(problem)
+        reduce_graph(4, K4)
+    solution = solve(problem, method=method)
     assert solution.method == "series-parallel"
     assert solution.objective == solve(problem, method="brute-force").objective
     check_reduction(problem, solution.certificate, bound=solution.bound)

@@ -15,6 +15,7 @@ from dynamap_solvers import (
     CertificateError,
     NotSeriesParallelError,
     ReductionCertificate,
+    ReductionPlan,
     SelectionProblem,
     Status,
     StopReason,
@@ -141,7 +142,7 @@ def test_cbc_keeps_usage_limits(problem):
 def test_simplified_problems_have_the_same_optimum_and_know_the_way_back(simplification, problem):
     expected = enumerate_in_plain_python(problem)
     smaller = simplification(problem)
-    if smaller.conflict or smaller.offset >= 2**60:
+    if smaller.impossible:
         assert expected is None
         return
     solution = solve(smaller.problem, method="brute-force")
@@ -199,7 +200,7 @@ def test_the_verifier_rejects_a_sequence_with_a_step_missing_doubled_or_altered(
             *plan.steps[at + 1 :],
         ),
     }[data.draw(st.sampled_from(["missing", "doubled", "altered"]))]
-    tampered = dataclasses.replace(solution.certificate, plan=dataclasses.replace(plan, steps=steps))
+    tampered = dataclasses.replace(solution.certificate, plan=ReductionPlan(plan.num_variables, plan.edges, steps))
     with pytest.raises(CertificateError):
         check_reduction(problem, tampered, bound=solution.bound)
 
@@ -208,9 +209,7 @@ def test_the_verifier_rejects_a_sequence_with_a_step_missing_doubled_or_altered(
 def test_float_problems_of_any_scale_are_solved_within_the_stated_gap(method, make_problem):
     for seed, scale in itertools.product(range(3), [1e-9, 1.0, 1e9]):
         raw = make_problem([3, 2, 3, 2], [(0, 1), (1, 2), (2, 3), (3, 0)], seed=seed, forbidden=0.1, floats=True)
-        problem = dataclasses.replace(
-            raw, unary=tuple(a * scale for a in raw.unary), pair=tuple(a * scale for a in raw.pair)
-        )
+        problem = raw.replace(unary=tuple(a * scale for a in raw.unary), pair=tuple(a * scale for a in raw.pair))
         expected = enumerate_in_plain_python(problem)
         solution = solve(problem, method=method)
         if expected is None:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamap_solvers.errors import ProblemError
+from dynamap_solvers.passes import merge_parallel
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
-from dynamap_solvers.simplify import merge_parallel
 
 __all__ = ["LocalPolytope", "PairTable", "UsageRow", "local_polytope"]
 

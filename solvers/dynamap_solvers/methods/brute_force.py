@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamap_solvers.errors import ProblemError
+from dynamap_solvers.options import Options
 from dynamap_solvers.problem import FINITE_LIMIT, FORBIDDEN, SelectionProblem
 from dynamap_solvers.result import Solution, StopReason, infeasible, price
 
@@ -21,7 +22,7 @@ MAX_ASSIGNMENTS = 2**22
 _BLOCK = 2**16
 
 
-def solve_brute_force(problem: SelectionProblem, *, time_limit: float | None = None, seed: int = 0) -> Solution:
+def solve_brute_force(problem: SelectionProblem, options: Options) -> Solution:
     """Price every assignment, in blocks; ties go to the first in lexicographic order.
 
     Raises:
@@ -38,8 +39,12 @@ def solve_brute_force(problem: SelectionProblem, *, time_limit: float | None = N
     best_cost: int | float = problem.infeasible_value
     best: tuple[int, ...] | None = None
     done = 0
+    cancelled = False
     while done < count:
-        if done and time_limit is not None and time.perf_counter() - started > time_limit:
+        if done and options.remaining() == 0:
+            break
+        if done and not options.report(method="brute-force", objective=None if best is None else best_cost, nodes=done):
+            cancelled = True
             break
         numbers = np.arange(done, min(done + _BLOCK, count))
         choices = _decode(numbers, problem.domain_sizes)
@@ -56,15 +61,15 @@ def solve_brute_force(problem: SelectionProblem, *, time_limit: float | None = N
             assignment=best,
             bound=None,
             method="brute-force",
-            stopped=StopReason.TIME_LIMIT,
+            stopped=StopReason.CANCELLED if cancelled else StopReason.TIME_LIMIT,
             seconds=seconds,
             nodes=done,
-            seed=seed,
-            reason=f"The time limit came after {done} of {count} assignments.",
+            seed=options.seed,
+            reason=f"Enumeration stopped after {done} of {count} assignments.",
         )
     if best is None:
         reason = f"All {count} assignments take a forbidden cell or exceed the usage limit."
-        return infeasible(method="brute-force", reason=reason, seconds=seconds, nodes=count, seed=seed)
+        return infeasible(method="brute-force", reason=reason, seconds=seconds, nodes=count, seed=options.seed)
     return price(
         problem,
         assignment=best,
@@ -73,7 +78,7 @@ def solve_brute_force(problem: SelectionProblem, *, time_limit: float | None = N
         stopped=StopReason.PROVED,
         seconds=seconds,
         nodes=count,
-        seed=seed,
+        seed=options.seed,
     )
 
 

@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from dynamap_solvers._ilp_model import LocalPolytope, local_polytope
 from dynamap_solvers.errors import ProblemError, SolverError
+from dynamap_solvers.methods._local_polytope import LocalPolytope, local_polytope
+from dynamap_solvers.options import Options
+from dynamap_solvers.passes import simplify
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 from dynamap_solvers.result import Solution, StopReason, infeasible, price
-from dynamap_solvers.simplify import simplify
 
 __all__ = ["solve_ilp_cbc", "solve_ilp_highs"]
 
@@ -59,24 +60,24 @@ class _Report:
 _Backend = Callable[["_PulpModel", float | None, int], _Report]
 
 
-def solve_ilp_highs(problem: SelectionProblem, *, time_limit: float | None = None, seed: int = 0) -> Solution:
+def solve_ilp_highs(problem: SelectionProblem, options: Options) -> Solution:
     """Solve by HiGHS. The time limit covers building; HiGHS checks it at its own pace and may overrun it a little.
 
     Raises:
         ProblemError: if the problem is a batch, or its integers spread over more than float64 can tell apart.
         SolverError: if highspy is not installed.
     """
-    return _solve(problem, "ilp-highs", _run_highs, _HIGHS_EXACT_BELOW, time_limit, seed)
+    return _solve(problem, "ilp-highs", _run_highs, _HIGHS_EXACT_BELOW, options.time_limit, options.seed)
 
 
-def solve_ilp_cbc(problem: SelectionProblem, *, time_limit: float | None = None, seed: int = 0) -> Solution:
+def solve_ilp_cbc(problem: SelectionProblem, options: Options) -> Solution:
     """Solve by CBC, in a process that is ended from outside where it overruns the time limit by a second.
 
     Raises:
         ProblemError: if the problem is a batch, or its integers spread over more digits than a model file holds.
         SolverError: if PuLP bundles no CBC for this platform and none is on the path.
     """
-    return _solve(problem, "ilp-cbc", _run_cbc, _CBC_EXACT_BELOW, time_limit, seed)
+    return _solve(problem, "ilp-cbc", _run_cbc, _CBC_EXACT_BELOW, options.time_limit, options.seed)
 
 
 def _solve(

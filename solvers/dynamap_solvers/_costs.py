@@ -1,0 +1,112 @@
+"""Flat cost arrays: one after another in memory, checked in one pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynamap_solvers import _kernel
+from dynamap_solvers._structure import FINITE_LIMIT, FORBIDDEN
+from dynamap_solvers.errors import ProblemError
+
+__all__ = ["CostArray", "Label", "as_costs", "check_values", "join", "largest_finite"]
+
+CostArray = NDArray[np.int64] | NDArray[np.float64]
+Label = Callable[[int], str]
+
+
+def as_costs(array: Any, label: str) -> NDArray[Any]:
+    """An array of signed integers or floats, of whatever width.
+
+    Raises:
+        ProblemError: for anything else.
+    """
+    try:
+        costs = np.asarray(array)
+    except (ValueError, OverflowError) as error:  # ragged lists, integers beyond 64 bits
+        raise ProblemError(f"The costs of {label} are not an array of numbers: {error}.") from error
+    if costs.dtype.kind not in "iuf" or not np.can_cast(
+        costs.dtype, np.float64 if costs.dtype.kind == "f" else np.int64, "safe"
+    ):
+        raise ProblemError(f"The costs of {label} have dtype {costs.dtype}; give int64 or float64.")
+    return costs
+
+
+def join(arrays: Sequence[NDArray[Any]], rank: int, batch: int | None, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """One array after another, flattened: ``(total,)``, or ``(batch, total)`` where any of them has a batch axis."""
+    if batch is None or all(array.ndim == rank for array in arrays):
+        parts = [array.reshape(-1) for array in arrays]
+        return np.concatenate(parts).astype(dtype, copy=False) if parts else np.zeros(0, dtype)
+    total = sum(math.prod(array.shape[array.ndim - rank :]) for array in arrays)
+    joined = np.empty((batch, total), dtype)
+    at = 0
+    for array in arrays:
+        width = math.prod(array.shape[array.ndim - rank :])
+        joined[:, at : at + width] = array.reshape((-1, width))
+        at += width
+    return joined
+
+
+def largest_finite(costs: NDArray[Any], starts: NDArray[np.int64]) -> tuple[NDArray[Any], bool]:
+    """Per segment the largest finite magnitude over all cost sets, and whether any cell is forbidden.
+
+    The magnitude is 0 where there is none and -1 where a value is bad.
+
+    Bad are NaN and negative infinity, and integers of magnitude 2**60 or more other than FORBIDDEN.
+    """
+    count = len(starts) - 1
+    if count == 0:
+        return np.zeros(0, costs.dtype), False
+    fast = _kernel.largest_finite(costs, starts)
+    if fast is not None:
+        return fast
+    if costs.dtype == np.int64:
+        bad = ((costs >= FINITE_LIMIT) & (costs != FORBIDDEN)) | (costs <= -FINITE_LIMIT)
+        forbidden = costs == FORBIDDEN
+        size = np.where(forbidden | bad, 0, np.abs(np.where(bad, 0, costs)))
+    else:
+        bad = np.isnan(costs) | (costs == -np.inf)
+        forbidden = costs == np.inf
+        size = np.where(np.isfinite(costs), np.abs(costs), 0.0)
+    if costs.ndim == 2:
+        bad, size = bad.any(axis=0), size.max(axis=0)
+    largest: NDArray[Any] = np.maximum.reduceat(size, starts[:-1])
+    largest[np.logical_or.reduceat(bad, starts[:-1])] = -1
+    return largest, bool(forbidden.any())
+
+
+def check_values(largest: NDArray[Any], label: Label) -> None:
+    """Check the costs of all variables and edges at once.
+
+    Args:
+        largest: what :func:`largest_finite` gave, of all variables and then of all edges.
+        label: how to name the k-th of them.
+
+    Raises:
+        ProblemError: if a value is bad, or integers are so large that sums of them might not be exact.
+    """
+    bad = np.flatnonzero(largest < 0)
+    if bad.size:
+        if largest.dtype == np.int64:
+            raise ProblemError(
+                f"A cost of {label(int(bad[0]))} is 2**60 or more in size and not FORBIDDEN (2**61); scale it down."
+            )
+        raise ProblemError(f"A cost of {label(int(bad[0]))} is NaN or negative infinity; be finite, or inf to forbid.")
+    if largest.dtype == np.int64:
+        # Halves of 30 bits, so that the sum itself cannot wrap.
+        total = (int((largest >> 30).sum()) << 30) + int((largest & (2**30 - 1)).sum())
+        if total >= FINITE_LIMIT:
+            raise ProblemError(
+                f"The largest costs of all variables and edges add up to {total}, which is 2**60 or more: sums might "
+                "not be exact in 64 bits; scale the costs down."
+            )
+    else:
+        with np.errstate(over="ignore"):
+            if not np.isfinite(largest.sum()):
+                raise ProblemError(
+                    "The largest costs of all variables and edges add up to infinity; scale the costs down."
+                )

@@ -1,0 +1,75 @@
+"""The methods, one file each, and their registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from dynamap_solvers.errors import SolverError
+from dynamap_solvers.methods.auto import solve_auto
+from dynamap_solvers.methods.brute_force import solve_brute_force
+from dynamap_solvers.methods.ilp import solve_ilp_cbc, solve_ilp_highs
+from dynamap_solvers.methods.series_parallel import solve_series_parallel
+from dynamap_solvers.registry import Method
+
+__all__ = ["METHODS"]
+
+_REGISTERED = (
+    Method(
+        name="auto",
+        run=solve_auto,
+        summary="simplifies, splits and gives what is left to the cheapest exact method",
+        takes_usage=True,
+        any_graph=True,
+        heeds_time_limit=True,
+    ),
+    Method(
+        name="series-parallel",
+        run=solve_series_parallel,
+        summary="R0, RI and RII reductions to a point (Scholz & Eckstein 2002), with the sequence as certificate",
+        takes_usage=False,
+        any_graph=False,
+        heeds_time_limit=False,
+    ),
+    Method(
+        name="ilp",
+        run=solve_ilp_highs,
+        summary="local-polytope integer program through PuLP, solved by HiGHS",
+        takes_usage=True,
+        any_graph=True,
+        heeds_time_limit=True,
+        requires=("pulp", "highspy"),
+    ),
+    Method(
+        name="ilp-highs",
+        run=solve_ilp_highs,
+        summary="the same as ilp",
+        takes_usage=True,
+        any_graph=True,
+        heeds_time_limit=True,
+        requires=("pulp", "highspy"),
+    ),
+    Method(
+        name="ilp-cbc",
+        run=solve_ilp_cbc,
+        summary="the same program solved by the CBC that PuLP bundles",
+        takes_usage=True,
+        any_graph=True,
+        heeds_time_limit=True,
+        requires=("pulp",),
+    ),
+    Method(
+        name="brute-force",
+        run=solve_brute_force,
+        summary="enumeration, up to 2**22 assignments",
+        takes_usage=True,
+        any_graph=True,
+        heeds_time_limit=True,
+    ),
+)
+
+METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _REGISTERED})
+"""Every method by name."""
+
+if len(METHODS) != len(_REGISTERED):
+    raise SolverError("Two methods are registered under one name.")
