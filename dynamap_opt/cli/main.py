@@ -17,10 +17,9 @@ from dynamap_rtl import OverlayError
 from dynamap_solvers.errors import SolverError
 
 from . import benchmarks, listing, mapping, plans, solving, studies
+from .interrupts import INTERRUPTED
 
 __all__ = ["main"]
-
-_INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -73,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("dynamap: interrupted\n")
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
         _mute()
         return 0

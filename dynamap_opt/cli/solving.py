@@ -24,6 +24,7 @@ from dynamap_solvers import (
 )
 from dynamap_solvers import Progress as SolveProgress
 
+from .interrupts import interruptible
 from .options import add_json, add_solving
 from .output import Output, integer, percent, seconds, table
 
@@ -67,14 +68,17 @@ def _solve(options: argparse.Namespace) -> int:
     reading = time.perf_counter() - started
     reporter = _Reporter()
     started = time.perf_counter()
-    solution = solve(
-        problem,
-        method=options.method,
-        time_limit=options.time_limit,
-        gap=options.gap,
-        seed=options.seed,
-        threads=options.threads,
-        progress=reporter,
+    solution = interruptible(
+        lambda: solve(
+            problem,
+            method=options.method,
+            time_limit=options.time_limit,
+            gap=options.gap,
+            seed=options.seed,
+            threads=options.threads,
+            progress=reporter,
+        ),
+        cancel=reporter.cancel,
     )
     took = time.perf_counter() - started
     reporter.close()
@@ -185,6 +189,11 @@ class _Reporter:
     def __init__(self) -> None:
         self._last = 0.0
         self._shown = False
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Let the solve stop at its next report."""
+        self._cancelled = True
 
     def __call__(self, at: SolveProgress) -> bool:
         terminal = sys.stderr.isatty()
@@ -197,7 +206,7 @@ class _Reporter:
             sys.stderr.write(f"\r{text}\x1b[K" if terminal else f"{text}\n")
             sys.stderr.flush()
             self._shown = terminal
-        return True
+        return not self._cancelled
 
     def close(self) -> None:
         """Clear the line."""

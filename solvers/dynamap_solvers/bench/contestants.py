@@ -19,9 +19,10 @@ import numpy as np
 
 from dynamap_solvers.batch import BatchSolution
 from dynamap_solvers.errors import ProblemError, SolverError, UnknownMethodError
+from dynamap_solvers.methods import METHODS
 from dynamap_solvers.problem import SelectionProblem
 from dynamap_solvers.result import Solution, StopReason, infeasible, price
-from dynamap_solvers.solve import METHODS, solve, solve_batch
+from dynamap_solvers.solve import solve, solve_batch
 
 __all__ = [
     "BATCH_SAMPLE",

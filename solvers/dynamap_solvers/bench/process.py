@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +27,7 @@ __all__ = ["run_job"]
 _START = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from dynamap_solvers.bench import _child; "
 _MAKING_SECONDS = 600.0
 _WARMING_SECONDS = 180.0
+_LATE_FACTOR, _LATE_SECONDS = 1.05, 1.0
 _LOOK_SECONDS = 0.05
 _RUN_FACTOR, _RUN_GRACE_SECONDS = 2.0, 15.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -163,4 +165,14 @@ def _row(job: Job, ready: dict[str, Any], warm: dict[str, Any], runs: list[dict[
         facts |= {"status": "refused", "stop_reason": "refused", "reason": end["reason"]}
     elif end["event"] == "failed" and not runs:
         facts |= {"status": "unknown", "stop_reason": end["kind"], "reason": end["reason"]}
-    return Row.from_dict(facts)
+    return _in_time(Row.from_dict(facts), job)
+
+
+def _in_time(row: Row, job: Job) -> Row:
+    """The row, without the proof where that came only after the time limit and a little: others were not given more."""
+    allowed = _LATE_FACTOR * job.settings.time_limit + _LATE_SECONDS
+    if not row.proved or row.cost_sets > 1 or row.solve_seconds is None or row.solve_seconds <= allowed:
+        return row
+    status = "unknown" if row.objective is None else "feasible"
+    reason = f"It proved its answer only after {row.solve_seconds:.1f} s."
+    return replace(row, status=status, stop_reason="time-limit", reason=reason)

@@ -106,6 +106,10 @@ def draw_growth(rows: Sequence[Row], path: str | os.PathLike[str], *, title: str
             axes.plot(*_axes_of(points), linestyle=_DASHES[m % len(_DASHES)], linewidth=1.6, **look)
             open_points = [(row.variables or 0, _shown(row)) for row in line if not row.proved]
             axes.plot(*_axes_of(open_points), linestyle="", markerfacecolor="white", zorder=3, **look)
+    guide = [min(row.variables or 1 for row in drawn), max(row.variables or 1 for row in drawn)]
+    lowest = 0.5 * min(map(_shown, drawn))
+    guide_look: dict[str, Any] = {"color": "#999999", "linestyle": (0, (1, 1.5)), "linewidth": 1.4}
+    axes.plot(guide, [lowest, lowest * guide[1] / guide[0]], zorder=1, **guide_look)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("variables")
@@ -127,6 +131,7 @@ def draw_growth(rows: Sequence[Row], path: str | os.PathLike[str], *, title: str
     keys.append(
         ("ended without proof", {"color": "#555555", "marker": "o", "markerfacecolor": "white", "linestyle": ""})
     )
+    keys.append(("proportional to size", guide_look))
     handles = [axes.plot([], [], label=name, **look)[0] for name, look in keys]
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=3.2)
     _save(figure, path)
@@ -154,7 +159,9 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - optional
         from matplotlib.figure import Figure  # noqa: PLC0415 - optional
     except ImportError as error:
-        raise SolverError("Pictures need matplotlib, which is not installed: pip install matplotlib.") from error
+        raise SolverError(
+            "Pictures need matplotlib, which is not installed: install dynamap-opt[bench], or leave out the picture."
+        ) from error
     # Not through pyplot: it keeps figures and a backend for the whole process.
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
