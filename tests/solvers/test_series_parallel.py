@@ -173,13 +173,20 @@ def test_batches_over_several_chunks_equal_their_instances(
     batch = solve_batch(problem, threads=threads)
     choices = batch.assignments()
     objectives, same = batch.plan.assign(problem.unary, problem.pair)
-    assert (objectives == batch.objectives).all()
-    assert (same[batch.feasible] == choices[batch.feasible]).all()
+    if floats:  # kernel and numpy add up in other orders
+        np.testing.assert_allclose(objectives, batch.objectives, atol=1e-12 * problem.magnitude)
+    else:
+        assert (objectives == batch.objectives).all()
+    both = batch.feasible & (same == choices).all(axis=1)
+    for k in np.flatnonzero(batch.feasible & ~both)[:50]:  # ties
+        assert problem.instance(k).evaluate(same[k]) == pytest.approx(
+            batch.objectives[k], abs=1e-12 * problem.magnitude
+        )
     for k in (0, 1, 4095, 4096, 4097, 8191, 8192, 8999):
         solution = solve(problem.instance(k), method="series-parallel")
         assert (solution.status, solution.objective) == (batch.solution(k).status, batch.solution(k).objective)
         if solution.assignment is not None:
-            assert solution.objective == pytest.approx(batch.objectives[k], rel=1e-12)
+            assert solution.objective == pytest.approx(batch.objectives[k], abs=1e-12 * problem.magnitude)
             assert problem.instance(k).evaluate(choices[k]) == solution.objective
 
 

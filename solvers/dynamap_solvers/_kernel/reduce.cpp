@@ -194,6 +194,78 @@ struct Planner {
         }
         drain();
         first.push_back(static_cast<int64_t>(own.size()));
+        schedule();
+    }
+
+    // Puts the steps in depth-first order of who uses what they make, the larger subtree first: what is made is used
+    // while it is still in cache, and few tables are alive at a time. Legal again, because every table that ever was at
+    // a vertex has been turned into those it leaves with, which makes those steps its descendants.
+    void schedule() {
+        const int64_t steps = static_cast<int64_t>(rule.size());
+        std::vector<int32_t> user(steps, -1), leaves(n, -1), maker(tables - m, -1), child(steps, -1), sibling(steps, -1);
+        std::vector<int32_t> weight(steps, 1), order;
+        for (int64_t s = 0; s < steps; ++s) {
+            if (vertex[s] >= 0) leaves[vertex[s]] = static_cast<int32_t>(s);
+            if (produced[s] >= 0) maker[produced[s] - m] = static_cast<int32_t>(s);
+            for (int64_t k = first[s]; k < first[s + 1]; ++k) {
+                if (own[k] >= m) user[maker[own[k] - m]] = static_cast<int32_t>(s);
+            }
+        }
+        for (int64_t s = 0; s < steps; ++s) {
+            if (rule[s] == kRI) user[s] = leaves[neighbours[first[s]]];
+        }
+        for (int64_t s = 0; s < steps; ++s) {
+            const int32_t u = user[s];
+            if (u < 0) continue;
+            weight[u] += weight[s];
+            int32_t& front = child[u];
+            if (front >= 0 && weight[front] >= weight[s]) {
+                sibling[s] = sibling[front];
+                sibling[front] = static_cast<int32_t>(s);
+            } else {
+                sibling[s] = front;
+                front = static_cast<int32_t>(s);
+            }
+        }
+        order.reserve(steps);
+        std::vector<int32_t> stack;
+        for (int64_t s = steps - 1; s >= 0; --s) {  // backwards, as the whole is turned round at the end
+            if (user[s] >= 0 || rule[s] == kFixed) continue;
+            stack.push_back(static_cast<int32_t>(s));
+            while (!stack.empty()) {
+                const int32_t at = stack.back();
+                stack.pop_back();
+                order.push_back(at);
+                for (int32_t c = child[at]; c >= 0; c = sibling[c]) stack.push_back(c);
+            }
+        }
+        for (int64_t s = steps - 1; s >= 0; --s) {
+            if (rule[s] == kFixed) order.push_back(static_cast<int32_t>(s));  // these come first
+        }
+        std::reverse(order.begin(), order.end());
+        std::vector<int32_t> renumbered(tables - m, -1);
+        Planner sorted(0, 0);
+        sorted.rule.reserve(steps);
+        sorted.vertex.reserve(steps);
+        sorted.produced.reserve(steps);
+        sorted.first.reserve(steps + 1);
+        sorted.neighbours.reserve(own.size());
+        sorted.own.reserve(own.size());
+        int32_t made = static_cast<int32_t>(m);
+        for (const int32_t s : order) {
+            sorted.step(static_cast<Rule>(rule[s]), vertex[s], produced[s] < 0 ? -1 : made);
+            if (produced[s] >= 0) renumbered[produced[s] - m] = made++;
+            for (int64_t k = first[s]; k < first[s + 1]; ++k) {
+                sorted.touch(neighbours[k], own[k] < m ? own[k] : renumbered[own[k] - m]);
+            }
+        }
+        sorted.first.push_back(static_cast<int64_t>(sorted.own.size()));
+        rule.swap(sorted.rule);
+        vertex.swap(sorted.vertex);
+        produced.swap(sorted.produced);
+        first.swap(sorted.first);
+        neighbours.swap(sorted.neighbours);
+        own.swap(sorted.own);
     }
 
     void drain() {
@@ -217,69 +289,66 @@ struct View {  // a table with the strides of its two axes
     int64_t row, column;
 };
 
-// out[y, z] = min_x (left[y, x] + right[x, z]), arg the first x that attains it; right has rows of width dz.
-template <typename T, int D, typename Index, bool WithArg>
+// Four costs side by side; compilers turn each operation into one or two vector instructions.
+constexpr int64_t kLanes = 4;
+template <typename T>
+using Lanes __attribute__((vector_size(kLanes * sizeof(T)), aligned(sizeof(T)))) = T;
+typedef int64_t Index4 __attribute__((vector_size(4 * sizeof(int64_t))));
+
+DM_INLINE int64_t padded(int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
+
+// out[y, z] = min_x (left[y, x] + right[x, z]) for V * 4 columns z, and arg the first x that attains it. Rows of right,
+// out and arg are `width` long, a multiple of 4; left has any strides.
+template <typename T, int V, typename Index, bool WithArg>
 DM_INLINE void min_plus(
-    const T* left, const T* right, int64_t dx, int64_t dy, int64_t dz_, T* out, Index* arg, T forbidden) {
-    const int64_t dz = D > 0 ? D : dz_;
+    const View<T>& left, const T* right, int64_t dx, int64_t dy, int64_t width, T* out, Index* arg) {
+    using Vec = Lanes<T>;
+    const Vec forbidden = Vec{} + dm::Cost<T>::forbidden;
     for (int64_t y = 0; y < dy; ++y) {
-        T* best = out + y * dz;
-        const T* a = left + y * dx;
-        if constexpr (D > 0) {
-            T value[D];
-            T index[D];  // as wide as the costs, so that one mask serves both
-            for (int z = 0; z < D; ++z) {
-                value[z] = a[0] + right[z];
-                index[z] = 0;
+        const T* a = left.cells + y * left.column;
+        Vec best[V];
+        Index4 index[V];
+        for (int v = 0; v < V; ++v) {
+            best[v] = *reinterpret_cast<const Vec*>(right + v * kLanes) + a[0];
+            index[v] = Index4{};
+        }
+        for (int64_t x = 1; x < dx; ++x) {
+            const T cell = a[x * left.row];
+            const T* row = right + x * width;
+            for (int v = 0; v < V; ++v) {
+                const Vec candidate = *reinterpret_cast<const Vec*>(row + v * kLanes) + cell;
+                if constexpr (WithArg) index[v] = candidate < best[v] ? Index4{} + x : index[v];
+                best[v] = candidate < best[v] ? candidate : best[v];
             }
-            for (int64_t x = 1; x < dx; ++x) {
-                const T* row = right + x * D;
-                for (int z = 0; z < D; ++z) {
-                    const T candidate = a[x] + row[z];
-                    if constexpr (WithArg) index[z] = candidate < value[z] ? static_cast<T>(x) : index[z];
-                    value[z] = candidate < value[z] ? candidate : value[z];
-                }
-            }
-            for (int z = 0; z < D; ++z) best[z] = value[z] < forbidden ? value[z] : forbidden;
+        }
+        for (int v = 0; v < V; ++v) {
+            *reinterpret_cast<Vec*>(out + y * width + v * kLanes) = best[v] < forbidden ? best[v] : forbidden;
             if constexpr (WithArg) {
-                for (int z = 0; z < D; ++z) arg[y * D + z] = static_cast<Index>(index[z]);
+                for (int k = 0; k < kLanes; ++k) arg[y * width + v * kLanes + k] = static_cast<Index>(index[v][k]);
             }
-        } else {
-            for (int64_t z = 0; z < dz; ++z) best[z] = a[0] + right[z];
-            if constexpr (WithArg) std::fill(arg + y * dz, arg + (y + 1) * dz, Index{0});
-            for (int64_t x = 1; x < dx; ++x) {
-                const T* row = right + x * dz;
-                for (int64_t z = 0; z < dz; ++z) {
-                    const T candidate = a[x] + row[z];
-                    if constexpr (WithArg) {
-                        if (candidate < best[z]) arg[y * dz + z] = static_cast<Index>(x);
-                    }
-                    best[z] = candidate < best[z] ? candidate : best[z];
-                }
-            }
-            for (int64_t z = 0; z < dz; ++z) best[z] = best[z] < forbidden ? best[z] : forbidden;
         }
     }
 }
 
 template <typename T, typename Index, bool WithArg>
-DM_INLINE void series(const T* left, const T* right, int64_t dx, int64_t dy, int64_t dz, T* out, Index* arg) {
-    constexpr T forbidden = dm::Cost<T>::forbidden;
-    switch (dz) {
-#define DM_CASE(D) \
-    case D: \
-        min_plus<T, D, Index, WithArg>(left, right, dx, dy, dz, out, arg, forbidden); \
-        return;
-        DM_CASE(2)
-        DM_CASE(3)
-        DM_CASE(4)
-        DM_CASE(6)
-        DM_CASE(8)
-        DM_CASE(12)
-        DM_CASE(16)
-#undef DM_CASE
-        default:
-            min_plus<T, 0, Index, WithArg>(left, right, dx, dy, dz, out, arg, forbidden);
+DM_INLINE void series(
+    const View<T>& left, const T* right, int64_t dx, int64_t dy, int64_t width, T* out, Index* arg) {
+    // Up to 16 columns at a time stay in registers.
+    for (int64_t z = 0; z < width; z += 4 * kLanes) {
+        Index* at = WithArg ? arg + z : nullptr;
+        switch ((width - z) / kLanes) {
+            case 1:
+                min_plus<T, 1, Index, WithArg>(left, right + z, dx, dy, width, out + z, at);
+                break;
+            case 2:
+                min_plus<T, 2, Index, WithArg>(left, right + z, dx, dy, width, out + z, at);
+                break;
+            case 3:
+                min_plus<T, 3, Index, WithArg>(left, right + z, dx, dy, width, out + z, at);
+                break;
+            default:
+                min_plus<T, 4, Index, WithArg>(left, right + z, dx, dy, width, out + z, at);
+        }
     }
 }
 
@@ -298,10 +367,10 @@ template <typename T, typename Index, bool WithArg>
 struct Pricer {
     Plan plan;
     int64_t widest = 1;
-    std::vector<T> unary, left, right;
+    std::vector<T> unary, right;
     std::vector<T*> made;             // table m + k
     std::vector<int32_t> made_first;  // the vertex of its rows
-    std::vector<int64_t> made_cells;
+    std::vector<int64_t> made_width, made_cells;
     std::vector<Index> args;
     std::vector<int64_t> arg_starts;
     dm::Pool<T> pool;
@@ -309,12 +378,12 @@ struct Pricer {
     explicit Pricer(const Plan& given) : plan(given) {
         for (int64_t i = 0; i < plan.n; ++i) widest = std::max(widest, plan.sizes[i]);
         unary.resize(plan.unary_starts[plan.n]);
-        left.resize(widest * widest);
-        right.resize(widest * widest);
+        right.resize(widest * padded(widest));
         int64_t count = 0;
         for (int64_t s = 0; s < plan.steps; ++s) count += plan.produced[s] >= 0;
         made.resize(count);
         made_first.resize(count);
+        made_width.resize(count);
         made_cells.resize(count);
         if constexpr (WithArg) {
             arg_starts.resize(plan.steps + 1);
@@ -323,7 +392,10 @@ struct Pricer {
                 arg_starts[s] = at;
                 if (plan.rule[s] > kRII) continue;
                 int64_t cells = 1;
-                for (int64_t k = plan.first[s]; k < plan.first[s + 1]; ++k) cells *= plan.sizes[plan.neighbours[k]];
+                for (int64_t k = plan.first[s]; k < plan.first[s + 1]; ++k) {
+                    const int64_t size = plan.sizes[plan.neighbours[k]];
+                    cells *= k + 1 < plan.first[s + 1] ? size : padded(size);
+                }
                 at += cells;
             }
             arg_starts[plan.steps] = at;
@@ -333,22 +405,15 @@ struct Pricer {
 
     inline __attribute__((always_inline)) View<T> view(const T* pair, int32_t table, int32_t first_axis) const {
         const Plan& p = plan;
-        const T* cells;
-        int32_t rows, columns;
         if (table < p.m) {
-            cells = pair + p.pair_starts[table];
-            rows = p.ends[2 * table];
-            columns = p.ends[2 * table + 1];
-        } else {
-            cells = made[table - p.m];
-            rows = made_first[table - p.m];
-            columns = -1;
+            const T* cells = pair + p.pair_starts[table];
+            const int64_t width = p.sizes[p.ends[2 * table + 1]];
+            if (p.ends[2 * table] == first_axis) return {cells, width, 1};
+            return {cells, 1, width};
         }
-        if (rows == first_axis) {
-            const int64_t width = columns >= 0 ? p.sizes[columns] : made_cells[table - p.m] / p.sizes[rows];
-            return {cells, width, 1};
-        }
-        return {cells, 1, p.sizes[first_axis]};
+        const int64_t k = table - p.m;
+        if (made_first[k] == first_axis) return {made[k], made_width[k], 1};
+        return {made[k], 1, made_width[k]};
     }
 
     void release(int32_t table) {
@@ -357,7 +422,8 @@ struct Pricer {
 
     T* make(int64_t step, int32_t rows, int32_t columns) {
         const int64_t k = plan.produced[step] - plan.m;
-        made_cells[k] = plan.sizes[rows] * plan.sizes[columns];
+        made_width[k] = padded(plan.sizes[columns]);
+        made_cells[k] = plan.sizes[rows] * made_width[k];
         made_first[k] = rows;
         made[k] = pool.take(made_cells[k]);
         return made[k];
@@ -375,12 +441,11 @@ DM_INLINE T price(Pricer<T, Index, WithArg>& p, const T* unary_costs, const T* p
     const Plan& plan = p.plan;
     std::memcpy(p.unary.data(), unary_costs, sizeof(T) * p.unary.size());
     T total = 0;
-    T* left = p.left.data();
     T* right = p.right.data();
     for (int64_t s = 0; s < plan.steps; ++s) {
         // Originals lie anywhere in memory: ask for those of a later step while this one is worked on.
-        if (s + 4 < plan.steps) {
-            for (int64_t k = plan.first[s + 4]; k < plan.first[s + 5] && k < plan.first[s + 4] + 2; ++k) {
+        if (s + 8 < plan.steps) {
+            for (int64_t k = plan.first[s + 8]; k < plan.first[s + 9] && k < plan.first[s + 8] + 2; ++k) {
                 const int32_t table = plan.own[k];
                 if (table < plan.m) {
                     const char* from = reinterpret_cast<const char*>(pair + plan.pair_starts[table]);
@@ -396,18 +461,20 @@ DM_INLINE T price(Pricer<T, Index, WithArg>& p, const T* unary_costs, const T* p
             const int64_t dx = plan.sizes[i], dy = plan.sizes[neighbours[0]], dz = plan.sizes[neighbours[1]];
             const T* costs = p.unary.data() + plan.unary_starts[i];
             const View<T> first = p.view(pair, own[0], i), second = p.view(pair, own[1], i);
-            for (int64_t y = 0; y < dy; ++y) {
-                for (int64_t x = 0; x < dx; ++x) left[y * dx + x] = costs[x] + first.cells[x * first.row + y * first.column];
-            }
-            const T* rows = second.cells;
-            if (second.column != 1) {
-                for (int64_t x = 0; x < dx; ++x) {
-                    for (int64_t z = 0; z < dz; ++z) right[x * dz + z] = second.cells[x + z * second.column];
+            const int64_t width = padded(dz);
+            // The vertex's own costs go into the rows that are added up.
+            for (int64_t x = 0; x < dx; ++x) {
+                const T* from = second.cells + x * second.row;
+                T* row = right + x * width;
+                if (second.column == 1) {
+                    for (int64_t z = 0; z < dz; ++z) row[z] = costs[x] + from[z];
+                } else {
+                    for (int64_t z = 0; z < dz; ++z) row[z] = costs[x] + from[z * second.column];
                 }
-                rows = right;
+                for (int64_t z = dz; z < width; ++z) row[z] = 0;
             }
             T* out = p.make(s, neighbours[0], neighbours[1]);
-            series<T, Index, WithArg>(left, rows, dx, dy, dz, out, WithArg ? p.args.data() + p.arg_starts[s] : nullptr);
+            series<T, Index, WithArg>(first, right, dx, dy, width, out, WithArg ? p.args.data() + p.arg_starts[s] : nullptr);
             p.release(own[0]);
             p.release(own[1]);
         } else if (plan.rule[s] == kParallel) {
@@ -418,7 +485,7 @@ DM_INLINE T price(Pricer<T, Index, WithArg>& p, const T* unary_costs, const T* p
                 for (int64_t z = 0; z < dz; ++z) {
                     const T sum = first.cells[y * first.row + z * first.column] +
                                   second.cells[y * second.row + z * second.column];
-                    out[y * dz + z] = sum < dm::Cost<T>::forbidden ? sum : dm::Cost<T>::forbidden;
+                    out[y * padded(dz) + z] = sum < dm::Cost<T>::forbidden ? sum : dm::Cost<T>::forbidden;
                 }
             }
             p.release(own[0]);
@@ -463,7 +530,8 @@ DM_INLINE T price(Pricer<T, Index, WithArg>& p, const T* unary_costs, const T* p
             if (plan.rule[s] > kRII) continue;
             int64_t at = 0;
             for (int64_t k = plan.first[s]; k < plan.first[s + 1]; ++k) {
-                at = at * plan.sizes[plan.neighbours[k]] + choices[plan.neighbours[k]];
+                const int64_t size = plan.sizes[plan.neighbours[k]];
+                at = at * (k + 1 < plan.first[s + 1] ? size : padded(size)) + choices[plan.neighbours[k]];
             }
             choices[plan.vertex[s]] = static_cast<int32_t>(p.args[p.arg_starts[s] + at]);
         }
