@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - every one is called alike
 """Contestants that misbehave, for tests of the benchmark: importable by name, as its processes need them."""
 
 from __future__ import annotations

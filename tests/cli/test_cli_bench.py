@@ -42,7 +42,7 @@ def folder(tmp_path):
     return place
 
 
-def test_a_folder_of_files_is_a_suite(run, folder, tmp_path):
+def test_a_folder_of_files_is_a_suite(run, folder):
     options = ("--suite", "iopddl", "--folder", folder, "--methods", "auto,brute-force", "--time-limit", "20")
     outcome = run("bench", *options, "--json", "-")
     assert outcome.code == 0

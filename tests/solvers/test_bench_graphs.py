@@ -129,7 +129,7 @@ def test_graphs_that_do_not_exist_are_refused(make, sentence):
 @given(st.integers(1, 25), st.floats(0, 1), SEEDS)
 @settings(max_examples=50, deadline=None)
 def test_the_width_is_that_of_an_elimination_order(count, share, seed):
-    """At least the degeneracy, and never far from networkx's heuristic of the same name (ties are broken differently)."""
+    """At least the degeneracy, and never far from the heuristic of the same name in networkx."""
     edges = graphs.random_graph(count, degree=share * (count - 1), seed=seed)
     width = min_degree_width(count, edges)
     graph = nx.Graph()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dynamap_solvers import FORBIDDEN, ProblemError, SelectionProblem, Status, solve
-from dynamap_solvers.bench import CONTESTANTS, Settings
+from dynamap_solvers.bench import CONTESTANTS, Instance, Settings, instances, run_benchmark
 from dynamap_solvers.bench.contestants import judge
 from dynamap_solvers.bench.peers._polytope import local_polytope, pick
 
@@ -63,6 +63,23 @@ def test_peers_agree_with_enumeration(name, usage):
         assert (found.status, found.objective) == (truth.status, truth.objective), seed
         seen.add(truth.status)
     assert seen == {Status.OPTIMAL, Status.INFEASIBLE}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_peer_that_runs_out_of_time_claims_no_proof(name):
+    """In a process of its own: toulbar2's options and limits are global to the process."""
+    if CONTESTANTS[name].missing:
+        pytest.skip(f"{', '.join(CONTESTANTS[name].missing)} is not installed")
+    hard = Instance(
+        name="hard",
+        family="hard",
+        make=instances.k_tree,
+        options={"variables": 100, "k": 6, "choices": 8, "costs": "hard"},
+    )
+    _, row = run_benchmark((hard,), [name], settings=Settings(time_limit=1.0, repeat=1)).rows
+    assert row.status in {"feasible", "unknown"}, row
+    assert row.stop_reason in {"time-limit", "inconclusive"}
+    assert row.objective is None or row.bound is None or row.bound < row.objective
 
 
 def test_the_polytope_of_an_assignment_costs_what_it_costs():

@@ -52,20 +52,12 @@ def solve(model: _Model, settings: Settings) -> Claim:
     """Run it and read what it proved: its limit counts whole seconds of processor time."""
     problem, network, offset = model
     answer = network.Solve(timeLimit=math.ceil(settings.time_limit))
-    bound = network.GetDDualBound()
-    limited = bool(network.Option.limited) if hasattr(network.Option, "limited") else False
-    if answer is None:
-        proved = not limited
-        return Claim(
-            assignment=None,
-            bound=None if proved else integer_bound(bound + offset, problem),
-            stopped=StopReason.PROVED if proved else StopReason.TIME_LIMIT,
-            infeasible=proved,
-        )
+    limited = bool(network.Option.limited)  # its own bound may stay behind after a search that was completed
     return Claim(
-        assignment=tuple(int(x) for x in answer[0]),
-        bound=integer_bound(bound + offset, problem),
-        stopped=StopReason.TIME_LIMIT,  # counts only where the bound stays below the price
+        assignment=None if answer is None else tuple(int(x) for x in answer[0]),
+        bound=integer_bound(network.GetDDualBound() + offset, problem) if limited else None,
+        stopped=StopReason.TIME_LIMIT if limited else StopReason.PROVED,
+        infeasible=answer is None and not limited,
     )
 
 
