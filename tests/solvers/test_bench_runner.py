@@ -159,6 +159,8 @@ def test_larger_instances_of_a_family_are_not_tried_after_a_failure():
     assert (rows["raises"].status, rows["raises"].variables) == ("skipped", 200)
     assert rows["auto"].status == "optimal"
     assert report.disagreements == ()
+    report, _ = run_one("raises", instances=(large, small))
+    assert [row.stop_reason for row in report.rows if row.method == "raises"] == ["crashed", "crashed"]
     _, rows = run_one("raises", instances=(small, large), give_up=False)
     assert rows["raises"].stop_reason == "crashed"
 

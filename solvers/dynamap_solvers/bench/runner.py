@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -24,6 +25,7 @@ __all__ = ["Progress", "Report", "run_benchmark"]
 Progress = Callable[[int, int, Row], None]
 """Called with (rows done, rows in all, the row just done)."""
 
+_MOST = sys.maxsize
 _FACTS = ("variables", "edges", "max_choices", "treewidth_upper_bound")
 
 
@@ -59,7 +61,7 @@ def run_benchmark(
     """Run every method on every instance, each pair in a process of its own.
 
     Args:
-        instances: what to solve; those of a family in ascending order of size.
+        instances: what to solve; best with those of a family in ascending order of size, see ``give_up``.
         methods: names in ``registry``, ``ours`` or ``peers``; None for ``auto`` and the installed peers.
         settings: the limits and repetitions, alike for all.
         registry: the contestants by name.
@@ -75,7 +77,7 @@ def run_benchmark(
     settings = settings or Settings()
     chosen = choose_contestants(methods, registry)
     _check_names(instances)
-    lost: set[tuple[str, str]] = set()
+    lost: dict[tuple[str, str], int] = {}  # the least size that was too much
     rows: list[Row] = []
     reused = 0
     total = len(instances) * (len(chosen) + 1)
@@ -87,7 +89,7 @@ def run_benchmark(
             # A skipped row is cheap to make again and depends on the others; it is never kept.
             if row is not None:
                 reused += 1
-            elif give_up and (instance.family, contestant.name) in lost:
+            elif give_up and lost.get((instance.family, contestant.name), _MOST) <= (facts.get("variables") or 0):
                 row = _skipped(instance, contestant)
             else:
                 row = run_job(Job(instance=instance, contestant=contestant, settings=settings))
@@ -97,7 +99,8 @@ def run_benchmark(
             if contestant.reference:
                 facts = {name: getattr(row, name) for name in _FACTS}
             if row.stop_reason in GAVE_UP and not row.proved:
-                lost.add((instance.family, contestant.name))
+                family = instance.family, contestant.name
+                lost[family] = min(lost.get(family, _MOST), row.variables or 0)
             rows.append(row)
             if progress is not None:
                 progress(len(rows), total, row)
