@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 from dynamap_models.ir import Conv, ConvTranspose, FullyConnected, Layer, Network, Pool
-from dynamap_solvers import Solution, Status, solve
+from dynamap_solvers import ReductionCertificate, Solution, Status, solve
 
 from .board import Board
 from .errors import DisagreementError, NoMappingError
@@ -173,8 +173,9 @@ def describe(layer: Layer) -> str:
 
 def _proof(decision: Decision, solution: Solution, exploration: Exploration) -> Proof:
     certificate = solution.certificate
-    steps = () if certificate is None else certificate.plan.steps
-    dropped = () if certificate is None else certificate.dropped
+    reduced = certificate if isinstance(certificate, ReductionCertificate) else None
+    steps = reduced.plan.steps if reduced is not None else ()
+    dropped = reduced.dropped if reduced is not None else ()
     how = (
         "every shape solved exactly"
         if exploration.exact_everywhere

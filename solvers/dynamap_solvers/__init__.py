@@ -23,8 +23,8 @@ from dynamap_solvers.errors import (
     SolverError,
     UnknownMethodError,
 )
+from dynamap_solvers.formats import read_iopddl, read_problem, write_iopddl, write_problem
 from dynamap_solvers.graphs import from_graph
-from dynamap_solvers.iopddl import read_iopddl, write_iopddl
 from dynamap_solvers.methods import METHODS
 from dynamap_solvers.methods.brute_force import MAX_ASSIGNMENTS
 from dynamap_solvers.options import Options, Progress
@@ -71,7 +71,9 @@ __all__ = [
     "check_reduction",
     # files
     "read_iopddl",
+    "read_problem",
     "write_iopddl",
+    "write_problem",
     # errors
     "CertificateError",
     "NotSeriesParallelError",

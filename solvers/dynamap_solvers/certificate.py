@@ -37,7 +37,15 @@ class ReductionCertificate:
     dropped: tuple[tuple[int, int], ...] = ()
 
 
-Certificate = ReductionCertificate
+@dataclass(frozen=True)
+class EliminationCertificate:
+    """Replaced on merge."""
+
+    order: tuple[int, ...]
+    dropped: tuple[tuple[int, int, int], ...] = ()
+
+
+Certificate = ReductionCertificate | EliminationCertificate
 
 
 def check_reduction(

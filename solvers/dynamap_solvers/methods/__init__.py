@@ -10,6 +10,7 @@ from dynamap_solvers.methods.auto import solve_auto
 from dynamap_solvers.methods.brute_force import solve_brute_force
 from dynamap_solvers.methods.ilp import solve_ilp_cbc, solve_ilp_highs
 from dynamap_solvers.methods.series_parallel import solve_series_parallel
+from dynamap_solvers.methods.tree_decomposition import solve_tree_decomposition
 from dynamap_solvers.registry import Method
 
 __all__ = ["METHODS"]
@@ -30,6 +31,14 @@ _REGISTERED = (
         takes_usage=False,
         any_graph=False,
         heeds_time_limit=False,
+    ),
+    Method(
+        name="tree-decomposition",
+        run=solve_tree_decomposition,
+        summary="bucket elimination along the best order found; refuses where its tables would exceed 4 GiB",
+        takes_usage=False,
+        any_graph=False,
+        heeds_time_limit=True,
     ),
     Method(
         name="ilp",

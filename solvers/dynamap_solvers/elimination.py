@@ -1,0 +1,239 @@
+"""Elimination orders (tree decompositions): found by heuristics, priced before anything is allocated, carried out.
+
+An elimination order of a graph is a tree decomposition of it: the bag of a vertex is itself and the neighbours it has
+when it leaves, and the largest bag less one is the width (Bodlaender & Koster 2010). Bucket elimination along the order
+(Dechter, *Bucket elimination*, Artif. Intell. 113, 1999) takes ``O(sum over bags of the product of domain sizes)``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynamap_solvers._kernel import eliminate as kernel
+from dynamap_solvers._kernel.eliminate import Stop
+from dynamap_solvers.problem import FINITE_LIMIT, FORBIDDEN, SelectionProblem
+
+__all__ = ["EliminationOrder", "Stop", "eliminate", "find_order", "order_of", "treewidth_upper_bound"]
+
+_TRY_WORK = 2e4  # cells per variable that could be worked through while another order is looked for
+
+
+@dataclass(frozen=True, eq=False)
+class EliminationOrder:
+    """An order in which variables leave, and what that takes.
+
+    Attributes:
+        order: the variables, int32 ``(n,)``.
+        width: the most neighbours any has when it leaves: an upper bound of the graph's treewidth.
+        work_cells: cells looked at: the sum over bags of the product of domain sizes.
+        kept_cells: cells of all tables that arise; their best choices are kept for the way back.
+        peak_cells: the most cells of cost tables alive at a time.
+        largest_cells: of the largest table.
+    """
+
+    order: NDArray[np.int32]
+    width: int
+    work_cells: float
+    kept_cells: float
+    peak_cells: float
+    largest_cells: float
+
+    def memory_bytes(self, problem: SelectionProblem) -> float:
+        """What elimination allocates at most: 8 bytes a cost cell, 1 a kept choice (4 beyond 256 choices)."""
+        wide = problem.num_variables > 0 and int(problem.sizes.max()) > 256
+        return 8 * self.peak_cells + (4 if wide else 1) * self.kept_cells
+
+
+def find_order(
+    ends: NDArray[np.int32],
+    sizes: NDArray[np.int64],
+    *,
+    seed: int = 0,
+    most_cells: float = math.inf,
+    tries: int = 8,
+) -> EliminationOrder | None:
+    """The best of several greedy orders: fewest cells, min-fill, then both again with ties broken at random.
+
+    Args:
+        ends: edges ``(m, 2)``; parallel ones count once.
+        sizes: choices per variable ``(n,)``.
+        seed: for the ties.
+        most_cells: orders whose tables have more cells altogether are given up on the way.
+        tries: how many orders at most; fewer where the best is cheap to follow.
+
+    Returns:
+        The order with the least work, or None where all of them were given up.
+    """
+    best: EliminationOrder | None = None
+    ends = np.ascontiguousarray(ends, np.int32)
+    sizes = np.ascontiguousarray(sizes, np.int64)
+    for attempt in range(max(tries, 1)):
+        limit = most_cells if best is None else min(most_cells, best.work_cells)
+        found = kernel.order(ends, sizes, by_fill=attempt % 2 == 1, seed=seed + attempt, most_cells=limit)
+        if found is None:
+            found = _order_in_python(ends, sizes, by_fill=attempt % 2 == 1, most_cells=limit)
+        if len(found) == len(sizes):
+            priced = _priced(ends, sizes, found)
+            if best is None or priced.work_cells < best.work_cells:
+                best = priced
+        if best is not None and best.work_cells < (attempt + 1) * _TRY_WORK * len(sizes):
+            break
+    return best
+
+
+def order_of(problem: SelectionProblem, *, seed: int = 0, most_cells: float = math.inf) -> EliminationOrder | None:
+    """:func:`find_order` of a problem's graph, kept with its structure."""
+    memo = problem.structure.memo
+    key = f"elimination order {seed} {most_cells}"
+    if key not in memo:
+        memo[key] = find_order(problem.edge_ends, problem.sizes, seed=seed, most_cells=most_cells)
+    found: EliminationOrder | None = memo[key]
+    return found
+
+
+def treewidth_upper_bound(problem: SelectionProblem) -> int:
+    """The width of the best order found, all variables counted alike: an upper bound of the graph's treewidth."""
+    sizes = np.full(problem.num_variables, 2, np.int64)
+    found = find_order(problem.edge_ends, sizes)
+    assert found is not None  # nothing was to be given up
+    return found.width
+
+
+def eliminate(
+    problem: SelectionProblem, order: NDArray[np.int32], *, stop: Stop
+) -> tuple[int | float, NDArray[np.int32]] | None:
+    """Eliminate the variables of one cost set in an order.
+
+    Returns:
+        The optimum (FORBIDDEN or inf where nothing is allowed) and an assignment that attains it; None when stopped.
+
+    Raises:
+        MemoryError: when the tables do not fit.
+    """
+    done = kernel.eliminate(problem, order, stop=stop)
+    if isinstance(done, str):
+        return None
+    if done is not None:
+        return done
+    return _eliminate_in_numpy(problem, order.tolist(), stop)
+
+
+def _priced(ends: NDArray[np.int32], sizes: NDArray[np.int64], order: NDArray[np.int32]) -> EliminationOrder:
+    cost = kernel.order_cost(ends, sizes, order)
+    if cost is None:
+        cost = _cost_in_python(ends, sizes.tolist(), order.tolist())
+    work, kept, peak, width, largest = cost
+    return EliminationOrder(order, int(width), work, kept, peak, largest)
+
+
+def _order_in_python(
+    ends: NDArray[np.int32], sizes: NDArray[np.int64], *, by_fill: bool, most_cells: float
+) -> NDArray[np.int32]:
+    """The same greedy rules without the kernel, and without random ties."""
+    bits = np.log2(sizes).tolist()
+    adjacent: list[set[int]] = [set() for _ in bits]
+    for i, j in ends.tolist():
+        adjacent[i].add(j)
+        adjacent[j].add(i)
+
+    def score(v: int) -> tuple[float, float]:
+        cells = bits[v] + sum(bits[u] for u in adjacent[v])
+        missing = sum(1 for u in adjacent[v] for w in adjacent[v] if u < w and w not in adjacent[u])
+        return (missing, cells) if by_fill else (cells, missing)
+
+    scores = {v: score(v) for v in range(len(bits))}
+    order: list[int] = []
+    total = 0.0
+    while scores:
+        v = min(scores, key=lambda u: (scores[u], u))
+        total += 2.0 ** (bits[v] + sum(bits[u] for u in adjacent[v]))
+        if total > most_cells:
+            return np.zeros(0, np.int32)
+        order.append(v)
+        del scores[v]
+        around = adjacent[v]
+        for u in around:
+            adjacent[u] |= around
+            adjacent[u] -= {u, v}
+        for near in around | {w for u in around for w in adjacent[u]}:
+            scores[near] = score(near)
+    return np.array(order, np.int32)
+
+
+def _scopes(ends: NDArray[np.int32], order: list[int]) -> list[tuple[int, list[int]]]:
+    """Per variable, in order, the neighbours it has when it leaves, by when they leave."""
+    position = {v: k for k, v in enumerate(order)}
+    later: list[set[int]] = [set() for _ in order]
+    for i, j in ends.tolist():
+        first, second = (i, j) if position[i] < position[j] else (j, i)
+        later[first].add(second)
+    scopes = []
+    for v in order:
+        around = sorted(later[v], key=position.__getitem__)
+        if around:
+            later[around[0]].update(around[1:])
+        scopes.append((v, around))
+    return scopes
+
+
+def _cost_in_python(ends: NDArray[np.int32], sizes: list[int], order: list[int]) -> list[float]:
+    position = {v: k for k, v in enumerate(order)}
+    held = [0.0] * len(sizes)
+    for i, j in ends.tolist():
+        held[min(i, j, key=position.__getitem__)] += float(sizes[i] * sizes[j])
+    alive = peak = sum(held)
+    work = kept = largest = 0.0
+    width = 0
+    for v, around in _scopes(ends, order):
+        cells = math.prod(float(sizes[u]) for u in around)
+        work, kept = work + cells * sizes[v], kept + cells
+        width, largest = max(width, len(around)), max(largest, cells)
+        alive += cells
+        peak = max(peak, alive)
+        alive -= held[v]
+        if around:
+            held[around[0]] += cells
+        else:
+            alive -= cells
+    return [work, kept, peak, float(width), largest]
+
+
+def _eliminate_in_numpy(
+    problem: SelectionProblem, order: list[int], stop: Stop
+) -> tuple[int | float, NDArray[np.int32]] | None:
+    """Bucket elimination with numpy broadcasting; axes of every table by elimination position."""
+    position = {v: k for k, v in enumerate(order)}
+    buckets: dict[int, list[tuple[list[int], NDArray[Any]]]] = {v: [] for v in order}
+    for (i, j), table in zip(problem.edges, problem.pair, strict=True):
+        scope, cells = ([i, j], table) if position[i] < position[j] else ([j, i], table.T)
+        buckets[scope[0]].append((scope, cells))
+    total: Any = problem.unary_costs.dtype.type(0)
+    back: list[tuple[int, list[int], NDArray[np.intp]]] = []
+    for v, around in _scopes(problem.edge_ends, order):
+        if stop.flag[0]:
+            return None
+        axes = [v, *around]
+        joined: NDArray[Any] = problem.unary[v].reshape([-1] + [1] * len(around))
+        for scope, cells in buckets.pop(v):
+            shape = [cells.shape[scope.index(u)] if u in scope else 1 for u in axes]
+            joined = _clamped(joined + cells.reshape(shape))  # axes keep their order, so that a reshape is enough
+        joined = np.broadcast_to(joined, [problem.domain_sizes[u] for u in axes])
+        back.append((v, around, joined.argmin(axis=0)))
+        if around:
+            buckets[around[0]].append((around, joined.min(axis=0)))
+        else:
+            total = _clamped(np.asarray(total + joined.min()))[()]
+    choices = np.zeros(problem.num_variables, np.int32)
+    for v, around, best in reversed(back):
+        choices[v] = best[tuple(choices[u] for u in around)]
+    value = total.item()
+    return (FORBIDDEN if problem.is_integer and value >= FINITE_LIMIT else value), choices
+
+
+def _clamped(costs: NDArray[Any]) -> NDArray[Any]:
+    return np.minimum(costs, FORBIDDEN) if costs.dtype == np.int64 else costs

@@ -1,0 +1,137 @@
+"""Method ``tree-decomposition``: bucket elimination along the best order found, its memory known beforehand."""
+
+from __future__ import annotations
+
+import time
+
+from dynamap_solvers.certificate import EliminationCertificate
+from dynamap_solvers.elimination import EliminationOrder, eliminate, order_of
+from dynamap_solvers.errors import NotSeriesParallelError, ProblemError
+from dynamap_solvers.methods._watch import watched
+from dynamap_solvers.options import Options
+from dynamap_solvers.passes import drop_dominated, drop_forbidden
+from dynamap_solvers.passes.base import Drop, Simplification
+from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
+from dynamap_solvers.result import FLOAT_GAP, Solution, StopReason, infeasible, price
+from dynamap_solvers.series_parallel import plan_of
+
+__all__ = ["MAX_BYTES", "fits", "solve_along", "solve_tree_decomposition"]
+
+MAX_BYTES = 2**32
+"""Elimination is refused where its tables would take more memory than this."""
+
+_MOST_CELLS = 1e18  # no order beyond this is of any use
+_METHOD = "tree-decomposition"
+
+
+def fits(problem: SelectionProblem, order: EliminationOrder) -> bool:
+    """Whether the tables of an elimination keep within :data:`MAX_BYTES`."""
+    return order.memory_bytes(problem) <= MAX_BYTES
+
+
+def solve_tree_decomposition(problem: SelectionProblem, options: Options) -> Solution:
+    """Strike out forbidden choices, and dominated ones where a core of treewidth 3 or more is left, then eliminate.
+
+    Takes the time and memory of the order found (:class:`~dynamap_solvers.EliminationOrder`).
+
+    Raises:
+        ProblemError: before anything is allocated, if the tables would take more than :data:`MAX_BYTES`.
+    """
+    started = time.perf_counter()
+    first = drop_forbidden(problem)
+    if first.conflict:
+        return infeasible(
+            method=_METHOD, reason=first.conflict, seconds={"simplify": options.elapsed}, seed=options.seed
+        )
+    smaller, order = simplified(first)
+    if smaller.conflict:
+        return infeasible(
+            method=_METHOD, reason=smaller.conflict, seconds={"simplify": options.elapsed}, seed=options.seed
+        )
+    if order is None or not fits(smaller.problem, order):
+        needs = (
+            "more than can be counted" if order is None else f"{order.memory_bytes(smaller.problem) / 2**30:,.1f} GiB"
+        )
+        raise ProblemError(
+            f"Eliminating this graph would take {needs}, and the limit is {MAX_BYTES / 2**30:.0f} GiB"
+            f"{'' if order is None else f' (width {order.width})'}; use method 'auto', 'branch-and-bound' or 'ilp'."
+        )
+    spent = time.perf_counter() - started
+    return solve_along(problem, smaller, order, options, {"simplify": spent})
+
+
+def simplified(first: Simplification) -> tuple[Simplification, EliminationOrder | None]:
+    """Dominated choices struck out, except where the graph is series-parallel and it would not pay; and the order."""
+    try:
+        plan_of(first.problem)
+    except NotSeriesParallelError:
+        second = drop_dominated(first.problem)
+        if second.modified or second.conflict:
+            first = composed(first, second)
+            if first.conflict:
+                return first, None
+    return first, order_of(first.problem, most_cells=_MOST_CELLS)
+
+
+def composed(first: Simplification, second: Simplification) -> Simplification:
+    """Two restrictions in a row, as one; both keep the variables."""
+    kept = (
+        first.kept[first.kept_starts[:-1].repeat(second.problem.sizes) + second.kept] if second.modified else first.kept
+    )
+    drops: list[Drop] = list(first.dropped)
+    starts = first.kept_starts
+    drops += [
+        (i, int(first.kept[starts[i] + x]), -1 if by < 0 else int(first.kept[starts[i] + by]))
+        for i, x, by in second.dropped
+    ]
+    return Simplification(
+        problem=second.problem,
+        kept=kept,
+        kept_starts=second.problem.unary_starts if second.modified else first.kept_starts,
+        position=first.position,
+        offset=first.offset,
+        dropped=tuple(drops),
+        conflict=second.conflict,
+    )
+
+
+def solve_along(
+    problem: SelectionProblem,
+    smaller: Simplification,
+    order: EliminationOrder,
+    options: Options,
+    seconds: dict[str, float],
+) -> Solution:
+    """Eliminate a simplified problem along an order and price the outcome for the original."""
+    started = time.perf_counter()
+    done, stopped = watched(lambda stop: eliminate(smaller.problem, order.order, stop=stop), options, method=_METHOD)
+    seconds = {**seconds, "search": time.perf_counter() - started}
+    if done is None:
+        reason = f"Elimination of {order.work_cells:.3g} cells was stopped."
+        return price(
+            problem,
+            assignment=None,
+            bound=None,
+            method=_METHOD,
+            stopped=stopped,
+            seconds=seconds,
+            seed=options.seed,
+            reason=reason,
+        )
+    value, choices = done
+    certificate = EliminationCertificate(order=tuple(order.order.tolist()), dropped=smaller.dropped)
+    if value >= (FINITE_LIMIT if problem.is_integer else float("inf")):
+        reason = "Elimination ends with forbidden cells only: every assignment takes one."
+        return infeasible(method=_METHOD, reason=reason, seconds=seconds, certificate=certificate, seed=options.seed)
+    # Dominance in floats is decided with rounding, so that the bound steps back by the stated tolerance.
+    slack = 0 if problem.is_integer else FLOAT_GAP / 2 * max(problem.magnitude, abs(value))
+    return price(
+        problem,
+        assignment=smaller.lift(choices),
+        bound=value - slack if smaller.dropped else value,
+        method=_METHOD,
+        stopped=StopReason.PROVED,
+        seconds=seconds,
+        certificate=certificate,
+        seed=options.seed,
+    )
