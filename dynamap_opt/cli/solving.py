@@ -18,9 +18,9 @@ from dynamap_solvers import (
     StopReason,
     check_reduction,
     method_names,
-    read_iopddl,
+    read_problem,
     solve,
-    write_iopddl,
+    write_problem,
 )
 from dynamap_solvers import Progress as SolveProgress
 
@@ -56,7 +56,7 @@ def add_commands(commands: Any) -> None:
 
 def _read(path: str) -> SelectionProblem:
     try:
-        return read_iopddl(path)
+        return read_problem(path)
     except OSError as error:
         raise DynamapError(f"cannot read {path!r}: {(error.strerror or str(error)).lower()}") from None
 
@@ -218,10 +218,11 @@ class _Reporter:
 def _convert(options: argparse.Namespace) -> int:
     problem = _read(options.file)
     try:
-        write_iopddl(problem, options.output)
+        offset = write_problem(problem, options.output)
     except OSError as error:
         raise DynamapError(f"cannot write {options.output!r}: {(error.strerror or str(error)).lower()}") from None
-    Output(None).print(f"wrote {options.output}")
+    note = f"; add {integer(offset)} to its objective to get the problem's" if offset else ""
+    Output(None).print(f"wrote {options.output}{note}")
     return 0
 
 

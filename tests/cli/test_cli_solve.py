@@ -180,6 +180,18 @@ def test_convert_writes_a_problem_that_solves_the_same(run, chain, tmp_path):
     assert run("solve", target, "--json", "-").document()["objective"] == BIG + 2
 
 
+@pytest.mark.parametrize("ending", ["json", "iopddl", "wcsp", "cfn", "lg", "in", "cfn.gz"])
+def test_convert_goes_by_the_ending_and_solve_by_the_content(run, chain, tmp_path, ending):
+    target = tmp_path / f"again.{ending}"
+    assert run("convert", chain, "-o", target).code == 0
+    renamed = target.rename(tmp_path / "anything")
+    assert run("solve", renamed, "--json", "-").document()["objective"] == BIG + 2
+
+
+def test_convert_refuses_endings_that_name_no_format(refused, chain, tmp_path):
+    refused("convert", chain, "-o", tmp_path / "x.docx", words=["names no format", ".wcsp"])
+
+
 def test_convert_needs_a_place(refused, chain, tmp_path):
     refused("convert", chain, "-o", tmp_path / "none" / "x.json", words=["cannot write", "no such file"])
 

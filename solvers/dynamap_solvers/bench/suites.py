@@ -13,7 +13,7 @@ import numpy as np
 
 from dynamap_solvers.bench import instances
 from dynamap_solvers.errors import ProblemError
-from dynamap_solvers.iopddl import read_iopddl
+from dynamap_solvers.formats import read_problem
 from dynamap_solvers.problem import SelectionProblem
 
 __all__ = ["SUITES", "Instance", "from_folder", "given", "suite"]
@@ -94,7 +94,7 @@ def from_folder(folder: str | os.PathLike[str]) -> tuple[Instance, ...]:
         Instance(
             name=path.name.removesuffix(".gz").removesuffix(".json"),
             family=path.name,
-            make=read_iopddl,
+            make=read_problem,
             options={"path": str(path.resolve())},
             content=hashlib.sha256(path.read_bytes()).hexdigest(),
         )
