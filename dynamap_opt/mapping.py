@@ -172,10 +172,9 @@ def describe(layer: Layer) -> str:
 
 
 def _proof(decision: Decision, solution: Solution, exploration: Exploration) -> Proof:
-    certificate = solution.certificate
-    reduced = certificate if isinstance(certificate, ReductionCertificate) else None
-    steps = reduced.plan.steps if reduced is not None else ()
-    dropped = reduced.dropped if reduced is not None else ()
+    certificate = solution.certificate if isinstance(solution.certificate, ReductionCertificate) else None
+    steps = () if certificate is None else certificate.plan.steps
+    dropped = () if certificate is None else certificate.dropped
     how = (
         "every shape solved exactly"
         if exploration.exact_everywhere

@@ -15,7 +15,16 @@ the cheapest assignment together with a proof. Knows nothing of networks or hard
 from __future__ import annotations
 
 from dynamap_solvers.batch import BatchSolution
-from dynamap_solvers.certificate import ReductionCertificate, check_reduction
+from dynamap_solvers.certificates import (
+    Certificate,
+    CutCertificate,
+    DualCertificate,
+    EliminationCertificate,
+    ReductionCertificate,
+    check,
+    check_certificate,
+    check_reduction,
+)
 from dynamap_solvers.errors import (
     CertificateError,
     NotSeriesParallelError,
@@ -67,7 +76,13 @@ __all__ = [
     "reduce_graph",
     "simplify",
     # certificates
+    "Certificate",
+    "CutCertificate",
+    "DualCertificate",
+    "EliminationCertificate",
     "ReductionCertificate",
+    "check",
+    "check_certificate",
     "check_reduction",
     # files
     "read_iopddl",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamap_solvers.certificate import ReductionCertificate
+from dynamap_solvers.certificates import ReductionCertificate
 from dynamap_solvers.errors import SolverError
 from dynamap_solvers.problem import FINITE_LIMIT, CostArray, SelectionProblem
 from dynamap_solvers.result import Solution, StopReason, infeasible, price

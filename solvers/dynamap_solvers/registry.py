@@ -30,6 +30,7 @@ class Method:
         summary: what it is, in a line.
         takes_usage: whether it takes problems with a resource limit.
         any_graph: whether it takes every graph.
+        any_costs: whether it takes any number of choices and any tables; the others refuse with a ProblemError.
         heeds_time_limit: whether it stops at a time limit; the others take polynomial time, known beforehand.
         requires: modules that must be installed.
         extra: what to install to have them, for messages: ``pip install dynamap-opt[...]``.
@@ -41,6 +42,7 @@ class Method:
     takes_usage: bool
     any_graph: bool
     heeds_time_limit: bool
+    any_costs: bool = True
     requires: tuple[str, ...] = ()
     extra: str = ""
 

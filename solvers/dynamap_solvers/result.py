@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from dynamap_solvers.certificate import Certificate
+from dynamap_solvers.certificates import Certificate
 from dynamap_solvers.errors import SolverError
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 

@@ -76,14 +76,17 @@ def test_people_read_a_summary(run, chain):
 
 
 def test_every_method_gives_the_same_document(run, write):
-    path = write(instances.grid(rows=3, columns=3, choices=2, costs="hard"))
-    objectives = set()
+    path = write(instances.grid(rows=3, columns=3, choices=3, costs="hard"))
+    documents = {}
     for name, method in METHODS.items():
-        if method.any_graph and not method.missing:
-            document = run("solve", path, "--method", name, "--json", "-").document()
-            assert document["method_asked"] == name
-            objectives.add((document["status"], document["objective"]))
-    assert len(objectives) == 1
+        outcome = run("solve", path, "--method", name, "--json", "-")
+        if method.missing or outcome.code == 2:  # not installed, or not for such a problem: it says so
+            outcome.sentence()
+            continue
+        documents[name] = outcome.document()
+        assert documents[name]["method_asked"] == name
+    assert documents.keys() >= {"auto", "tree-decomposition", "ilp", "ilp-cbc", "highs", "brute-force"}
+    assert len({(document["status"], document["objective"]) for document in documents.values()}) == 1
 
 
 def test_json_goes_to_a_file_beside_the_summary(run, chain, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dynamap_solvers import ProblemError, SelectionProblem, Status, StopReason, solve
-from dynamap_solvers.methods import ilp
+from dynamap_solvers.methods import ilp_cbc
 
 BACKENDS = ["ilp-highs", "ilp-cbc"]
 
@@ -146,7 +146,7 @@ def test_a_cbc_that_lies_or_hangs_is_not_believed(body, time_limit, status, stop
     fake = Path(tmp_path, "cbc")
     fake.write_text(FAKE.format(body=body))
     fake.chmod(0o700)
-    monkeypatch.setattr(ilp, "_cbc_path", lambda: str(fake))
+    monkeypatch.setattr(ilp_cbc, "_cbc_path", lambda: str(fake))
     problem = SelectionProblem(
         unary=(np.array([0, 1]), np.array([0, 1])), edges=((0, 1),), pair=(np.array([[0, 9], [7, 1]]),)
     )

@@ -20,6 +20,7 @@ from dynamap_solvers import (
     solve,
     solve_batch,
 )
+from selection_problems import methods
 
 ONE = SelectionProblem(unary=(np.array([4, 3]),))
 
@@ -28,11 +29,12 @@ def test_a_wrong_method_lists_the_right_ones():
     with pytest.raises(UnknownMethodError) as caught:
         solve(ONE, method="simplex")
     assert str(caught.value) == (
-        "There is no method 'simplex'; the methods are auto, series-parallel, ilp, ilp-highs, ilp-cbc, brute-force."
+        "There is no method 'simplex'; the methods are auto, series-parallel, tree-decomposition, min-cut, ilp, "
+        "ilp-highs, ilp-cbc, ilp-scip, highs, cvxpy, toulbar2, ortools, brute-force."
     )
 
 
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", methods(*method_names()))
 def test_every_method_solves_problems_without_variables_edges_or_choice(method):
     for problem, objective in [
         (SelectionProblem(unary=()), 0),
@@ -45,7 +47,7 @@ def test_every_method_solves_problems_without_variables_edges_or_choice(method):
         assert solution.seconds
 
 
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", methods(*method_names()))
 def test_every_method_names_the_variable_or_the_conflict_where_everything_is_forbidden(method):
     solution = solve(SelectionProblem(unary=(np.array([np.inf, np.inf]), np.array([0.0]))), method=method)
     assert solution.status is Status.INFEASIBLE
@@ -54,7 +56,7 @@ def test_every_method_names_the_variable_or_the_conflict_where_everything_is_for
         solution.objective_value()
 
 
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", methods(*method_names()))
 def test_a_batch_is_sent_to_solve_batch(method):
     with pytest.raises(ProblemError, match="solve_batch"):
         solve(SelectionProblem(unary=(np.array([[4, 3], [1, 2]]),)), method=method)

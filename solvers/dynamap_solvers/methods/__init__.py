@@ -8,8 +8,15 @@ from types import MappingProxyType
 from dynamap_solvers.errors import SolverError
 from dynamap_solvers.methods.auto import solve_auto
 from dynamap_solvers.methods.brute_force import solve_brute_force
-from dynamap_solvers.methods.ilp import solve_ilp_cbc, solve_ilp_highs
+from dynamap_solvers.methods.cvxpy import solve_cvxpy
+from dynamap_solvers.methods.highs import solve_highs
+from dynamap_solvers.methods.ilp_cbc import solve_ilp_cbc
+from dynamap_solvers.methods.ilp_highs import solve_ilp_highs
+from dynamap_solvers.methods.ilp_scip import solve_ilp_scip
+from dynamap_solvers.methods.min_cut import solve_min_cut
+from dynamap_solvers.methods.ortools import solve_ortools
 from dynamap_solvers.methods.series_parallel import solve_series_parallel
+from dynamap_solvers.methods.toulbar2 import solve_toulbar2
 from dynamap_solvers.methods.tree_decomposition import solve_tree_decomposition
 from dynamap_solvers.registry import Method
 
@@ -41,6 +48,15 @@ _REGISTERED = (
         heeds_time_limit=True,
     ),
     Method(
+        name="min-cut",
+        run=solve_min_cut,
+        summary="maximum flow for two choices per variable and tables that favour equal labels, with the flow and cut",
+        takes_usage=False,
+        any_graph=True,
+        any_costs=False,
+        heeds_time_limit=False,
+    ),
+    Method(
         name="ilp",
         run=solve_ilp_highs,
         summary="local-polytope integer program through PuLP, solved by HiGHS",
@@ -66,6 +82,53 @@ _REGISTERED = (
         any_graph=True,
         heeds_time_limit=True,
         requires=("pulp",),
+    ),
+    Method(
+        name="ilp-scip",
+        run=solve_ilp_scip,
+        summary="the same program solved by SCIP",
+        takes_usage=True,
+        any_graph=True,
+        heeds_time_limit=True,
+        requires=("pulp", "pyscipopt"),
+    ),
+    Method(
+        name="highs",
+        run=solve_highs,
+        summary="the same program given to HiGHS as arrays, without PuLP: for large problems",
+        takes_usage=True,
+        any_graph=True,
+        heeds_time_limit=True,
+        requires=("highspy",),
+    ),
+    Method(
+        name="cvxpy",
+        run=solve_cvxpy,
+        summary="the relaxation through cvxpy with its dual values as certificate, and the integer program if needed",
+        takes_usage=True,
+        any_graph=True,
+        heeds_time_limit=True,
+        requires=("cvxpy", "highspy"),
+    ),
+    Method(
+        name="toulbar2",
+        run=solve_toulbar2,
+        summary="cost function networks: toulbar2 in a process of its own",
+        takes_usage=True,
+        any_graph=True,
+        heeds_time_limit=True,
+        requires=("pytoulbar2",),
+        extra="toulbar2",
+    ),
+    Method(
+        name="ortools",
+        run=solve_ortools,
+        summary="the same program in integers solved by OR-tools CP-SAT",
+        takes_usage=True,
+        any_graph=True,
+        heeds_time_limit=True,
+        requires=("ortools",),
+        extra="ortools",
     ),
     Method(
         name="brute-force",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dynamap_solvers.batch import solve_with_plan
-from dynamap_solvers.certificate import ReductionCertificate
+from dynamap_solvers.certificates import ReductionCertificate
 from dynamap_solvers.errors import NotSeriesParallelError
-from dynamap_solvers.methods.ilp import solve_ilp_highs
+from dynamap_solvers.methods.highs import solve_highs
 from dynamap_solvers.methods.tree_decomposition import fits, simplified, solve_along
 from dynamap_solvers.options import Options
 from dynamap_solvers.passes import drop_forbidden
@@ -41,7 +41,7 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
             return infeasible(method="auto", reason=smaller.conflict, seconds=seconds, seed=options.seed)
         if order is not None and order.work_cells <= _ELIMINATE_WORK and fits(smaller.problem, order):
             return solve_along(problem, smaller, order, options, seconds)
-    return solve_ilp_highs(problem, options)
+    return solve_highs(problem, options)
 
 
 def _reduced(problem: SelectionProblem, first: Simplification, options: Options) -> Solution:

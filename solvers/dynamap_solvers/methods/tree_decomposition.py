@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dynamap_solvers.certificate import EliminationCertificate
+from dynamap_solvers.certificates import EliminationCertificate
 from dynamap_solvers.elimination import EliminationOrder, eliminate, order_of
 from dynamap_solvers.errors import NotSeriesParallelError, ProblemError
 from dynamap_solvers.methods._watch import watched
