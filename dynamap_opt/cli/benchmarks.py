@@ -117,25 +117,35 @@ def _cell(row: Row) -> str:
 
 
 def _print_instances(output: Output, rows: Sequence[Row], title: str) -> None:
-    methods = list(dict.fromkeys(row.method for row in rows))
+    methods = list(dict.fromkeys(row.method for row in rows if row.status != "refused"))
     grid: dict[str, dict[str, Row]] = {}
     for row in rows:
         grid.setdefault(row.instance, {})[row.method] = row
-    columns = ["instance", "variables", "edges", "choices", "tw ≤", "objective", *methods]
+    facts = ("variables", "edges", "choices", "tw ≤", "objective")
     lines = []
     for instance, line in grid.items():
         any_row = next(iter(line.values()))
-        facts = (any_row.variables, any_row.edges, any_row.max_choices, any_row.treewidth_upper_bound)
+        known = (any_row.variables, any_row.edges, any_row.max_choices, any_row.treewidth_upper_bound)
         proved = {m: row.seconds_per_cost_set or 0.0 for m, row in line.items() if row.proved}
         fastest = min(proved, key=proved.__getitem__) if len(proved) > 1 else None
         cells = [_cell(line[m]) + (" *" if m == fastest else "") if m in line else "" for m in methods]
-        lines.append([instance, *("" if f is None else integer(f) for f in facts), _best(line.values()), *cells])
-    widths = [max(len(cells[k]) for cells in (columns, *lines)) + 2 for k in range(len(columns))]
-    if sum(widths) > output.console.width:  # too wide for this terminal: a line per run
-        _print_runs(output, rows, title)
-        return
-    sides = [(column, "left" if column == "instance" else "right") for column in columns]
-    output.print(table(sides, lines, title=f"{title} (* fastest; n/a: refused; -: not tried)"))
+        lines.append([instance, *("" if f is None else integer(f) for f in known), _best(line.values()), *cells])
+    headings = ["instance", *facts, *methods]
+    title = f"{title} (* fastest; n/a: refused; -: not tried)"
+    for block in _blocks([max(len(c[k]) for c in (headings, *lines)) for k in range(len(headings))], output):
+        sides = [(headings[k], "left" if k == 0 else "right") for k in block]
+        output.print(table(sides, [[line[k] for k in block] for line in lines], title=title))
+        title = f"{title.partition(' (')[0]} (continued)" if "(continued)" not in title else title
+
+
+def _blocks(widths: Sequence[int], output: Output) -> list[list[int]]:
+    """Columns in as many tables as the terminal's width asks for; the first column stands in each of them."""
+    blocks: list[list[int]] = [[0]]
+    for k in range(1, len(widths)):
+        if len(blocks[-1]) > 1 and sum(widths[c] + 3 for c in (*blocks[-1], k)) > output.console.width:
+            blocks.append([0])
+        blocks[-1].append(k)
+    return blocks
 
 
 def _best(line: Any) -> str:
@@ -146,21 +156,6 @@ def _best(line: Any) -> str:
     best = min(row.objective for row in found)
     text = integer(best) if isinstance(best, int) else f"{best:.6g}"
     return text if any(row.proved for row in found) else f"≤ {text}"
-
-
-def _print_runs(output: Output, rows: Sequence[Row], title: str) -> None:
-    columns = [("instance", "left"), ("method", "left"), ("status", "left"), ("build", "right"), ("solve", "right")]
-    lines = [
-        (
-            row.instance,
-            row.method,
-            row.status if row.proved or row.status == "reference" else f"{row.status}: {_cell(row)}",
-            "" if row.build_seconds is None else short_seconds(row.build_seconds),
-            "" if row.solve_seconds is None else short_seconds(row.solve_seconds),
-        )
-        for row in rows
-    ]
-    output.print(table(columns, lines, title=title))
 
 
 def _print_methods(output: Output, rows: Sequence[Row]) -> None:

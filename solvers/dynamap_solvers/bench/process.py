@@ -139,12 +139,18 @@ def _next(
 
 
 def _resident(pid: int) -> int:
-    """Bytes a process has resident; 0 where the system does not say (other than Linux)."""
+    """Bytes a process and all it has started have resident; 0 where the system does not say (other than Linux)."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
+        own = int(pages) * os.sysconf("SC_PAGE_SIZE")
+        started = [
+            int(child)
+            for path in Path(f"/proc/{pid}/task").glob("*/children")
+            for child in path.read_text(encoding="ascii").split()
+        ]
+    except (OSError, IndexError, ValueError):  # it has ended meanwhile
         return 0
+    return own + sum(map(_resident, started))
 
 
 def _row(job: Job, ready: dict[str, Any], warm: dict[str, Any], runs: list[dict[str, Any]], end: dict[str, Any]) -> Row:
