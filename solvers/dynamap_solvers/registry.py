@@ -59,3 +59,10 @@ class Method:
     def is_available(self) -> bool:
         """Whether it can run here."""
         return not self.missing
+
+    @property
+    def remedy(self) -> str:
+        """What to do about what is missing, as the end of a sentence."""
+        if self.needs_kernel and _kernel.library() is None:
+            return "install dynamap-opt where a C++ compiler is on the path"
+        return f"install {f'dynamap-opt[{self.extra}]' if self.extra else ' '.join(self.missing)}"
