@@ -28,8 +28,8 @@ def test_a_wrong_method_lists_the_right_ones():
     with pytest.raises(UnknownMethodError) as caught:
         solve(ONE, method="simplex")
     assert str(caught.value) == (
-        "There is no method 'simplex'; the methods are auto, series-parallel, min-cut, ilp, ilp-highs, ilp-cbc, "
-        "branch-and-bound, brute-force."
+        "There is no method 'simplex'; the methods are auto, series-parallel, tree-decomposition, min-cut, ilp, "
+        "ilp-highs, ilp-cbc, branch-and-bound, brute-force."
     )
 
 
