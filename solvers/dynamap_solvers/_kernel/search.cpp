@@ -137,7 +137,12 @@ void Search::capture_certificate() {
     Net& net = root_;
     certificate_ = net.M;
     multipliers_ = net.lambda;
-    certified_ = net.infeasible ? -BIG : net.constant;
+    if (net.infeasible) return;
+    // A choice that died of its neighbours would need a proof of its own: run the pass that strikes out forbidden
+    // choices first where certificates matter.
+    for (std::size_t x = 0; x < net.dead.size(); ++x)
+        if (net.dead[x] && posed_.unary[x] < BIG / 2) return;
+    certified_ = net.constant;
     // What dead choices pushed out was boundless; give them what keeps every reduced cell >= 0 instead.
     for (const Edge& e : net.E) {
         const int da = net.size(e.a), db = net.size(e.b);

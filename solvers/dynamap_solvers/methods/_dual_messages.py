@@ -18,8 +18,8 @@ _MOST = 2**61
 def dual_certificate(problem: SelectionProblem, units: WorkUnits, search: KernelSearch) -> DualCertificate | None:
     """What the root ascent moved, edge by edge as posed, and the multipliers of the live sets.
 
-    None before the ascent has ended; where edges are parallel, because the kernel moves costs of their sum; and where
-    numbers do not fit into 64 bits.
+    None before the ascent has ended; where a choice fell to forbidden pairs alone; where edges are parallel, because
+    the kernel moves costs of their sum; and where numbers do not fit into 64 bits.
     """
     count = 0 if problem.usage_costs is None else sum(1 for _ in problem.live_sets())
     found = search.messages(count)
