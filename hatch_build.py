@@ -31,12 +31,14 @@ class KernelHook(BuildHookInterface[Any]):
         if self.target_name != "wheel":
             return
         library = Path(self.root) / KERNEL / LIBRARY
-        library.unlink(missing_ok=True)
         wish = os.environ.get("DYNAMAP_BUILD_KERNEL", "")
         if wish.lower() in {"off", "0", "no"}:
+            library.unlink(missing_ok=True)
             return
+        # A library that is there is replaced, never missing in between: processes of this tree may be loading it.
         reason = compile_kernel(Path(self.root) / KERNEL, library)
         if reason:
+            library.unlink(missing_ok=True)
             if wish == "required":
                 raise RuntimeError(f"The solver kernel could not be built: {reason}")
             self.app.display_warning(f"dynamap-opt is built without its compiled kernel: {reason}")

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from dynamap_solvers import SelectionProblem as SelectionProblem
     from dynamap_solvers import Solution as Solution
     from dynamap_solvers import SolverError as SolverError
+    from dynamap_solvers import read_problem as read_problem
     from dynamap_solvers import solve as solve
+    from dynamap_solvers import write_problem as write_problem
 
     from .algorithms import ALGORITHMS as ALGORITHMS
     from .api import ModelSummary as ModelSummary
+    from .api import bench as bench
     from .api import boards as boards
     from .api import compare as compare
     from .api import explain as explain
@@ -66,6 +69,9 @@ _HOME = {
     "Solution": "dynamap_solvers",
     "SolverError": "dynamap_solvers",
     "solve": "dynamap_solvers",
+    "read_problem": "dynamap_solvers",
+    "write_problem": "dynamap_solvers",
+    "bench": "dynamap_opt.api",
     # errors
     "DynamapError": "dynamap_opt.errors",
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 from dynamap_models.ir import Network
 from dynamap_models.zoo import build_model, model_names
 
+from .benchmark import bench
 from .board import Board, board_names, load_board
 from .comparison import StrategyResult, compare_strategies
 from .errors import DynamapError
@@ -18,7 +19,18 @@ from .mapping import map_network
 from .plan import Plan, load_plan
 from .verification import Verification, verify_plan
 
-__all__ = ["ModelSummary", "boards", "compare", "explain", "export_model", "load_model", "map", "models", "verify"]
+__all__ = [
+    "ModelSummary",
+    "bench",
+    "boards",
+    "compare",
+    "explain",
+    "export_model",
+    "load_model",
+    "map",
+    "models",
+    "verify",
+]
 
 ModelLike = str | os.PathLike[str] | Network
 BoardLike = str | os.PathLike[str] | Board

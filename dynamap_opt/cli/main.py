@@ -16,11 +16,10 @@ from dynamap_opt.errors import DisagreementError, DynamapError, NoMappingError
 from dynamap_rtl import OverlayError
 from dynamap_solvers.errors import SolverError
 
-from . import listing, mapping, plans, studies
+from . import benchmarks, listing, mapping, plans, solving, studies
+from .interrupts import INTERRUPTED
 
 __all__ = ["main"]
-
-_INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser.add_argument("--version", action="version", version=f"dynamap {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (listing, mapping, plans, studies):
+    for module in (listing, mapping, plans, studies, solving, benchmarks):
         module.add_commands(commands)
     return parser
 
@@ -73,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("dynamap: interrupted\n")
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
         _mute()
         return 0

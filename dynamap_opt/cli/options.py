@@ -12,9 +12,12 @@ __all__ = [
     "add_json",
     "add_mapping",
     "add_model",
+    "add_solving",
     "array_shape",
     "input_shapes",
     "names",
+    "non_negative",
+    "non_negative_number",
     "positive",
     "positive_seconds",
 ]
@@ -40,6 +43,24 @@ def positive(text: str) -> int:
     if not text.isdecimal() or not int(text[:9]) >= 1 or len(text) > 9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999999999")
     return int(text)
+
+
+def non_negative(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 999999999")
+    return int(text)
+
+
+def non_negative_number(text: str) -> float:
+    """A finite number of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0, such as 0.01")
+    return value
 
 
 def positive_seconds(text: str) -> float:
@@ -122,3 +143,13 @@ def add_mapping(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="8-bit products per DSP and cycle (default 1)",
     )
+
+
+def add_solving(parser: argparse.ArgumentParser) -> None:
+    """What limits and directs one solve."""
+    parser.add_argument("--time-limit", type=positive_seconds, metavar="S", help="seconds (default: no limit)")
+    parser.add_argument(
+        "--gap", type=non_negative_number, default=0.0, metavar="G", help="be content with this relative gap, as 0.01"
+    )
+    parser.add_argument("--seed", type=non_negative, default=0, metavar="N", help="for methods that randomise")
+    parser.add_argument("--threads", type=positive, default=2, metavar="N", help="cores to use (default 2)")

@@ -56,6 +56,7 @@ def find_order(
     seed: int = 0,
     most_cells: float = math.inf,
     tries: int = 8,
+    thorough: bool = False,
 ) -> EliminationOrder | None:
     """The best of several greedy orders: fewest cells, min-fill, then both again with ties broken at random.
 
@@ -65,6 +66,7 @@ def find_order(
         seed: for the ties.
         most_cells: orders whose tables have more cells altogether are given up on the way.
         tries: how many orders at most; fewer where the best is cheap to follow.
+        thorough: make all of them all the same.
 
     Returns:
         The order with the least work, or None where all of them were given up.
@@ -81,7 +83,7 @@ def find_order(
             priced = _priced(ends, sizes, found)
             if best is None or priced.work_cells < best.work_cells:
                 best = priced
-        if best is not None and best.work_cells < (attempt + 1) * _TRY_WORK * len(sizes):
+        if not thorough and best is not None and best.work_cells < (attempt + 1) * _TRY_WORK * len(sizes):
             break
     return best
 
@@ -99,7 +101,7 @@ def order_of(problem: SelectionProblem, *, seed: int = 0, most_cells: float = ma
 def treewidth_upper_bound(problem: SelectionProblem) -> int:
     """The width of the best order found, all variables counted alike: an upper bound of the graph's treewidth."""
     sizes = np.full(problem.num_variables, 2, np.int64)
-    found = find_order(problem.edge_ends, sizes)
+    found = find_order(problem.edge_ends, sizes, tries=16, thorough=True)
     assert found is not None  # nothing was to be given up
     return found.width
 
@@ -137,7 +139,7 @@ def _order_in_python(
     """The same greedy rules without the kernel, and without random ties."""
     bits = np.log2(sizes).tolist()
     adjacent: list[set[int]] = [set() for _ in bits]
-    for i, j in ends.tolist():
+    for i, j in _between_several(ends, sizes.tolist()):
         adjacent[i].add(j)
         adjacent[j].add(i)
 
@@ -165,11 +167,16 @@ def _order_in_python(
     return np.array(order, np.int32)
 
 
-def _scopes(ends: NDArray[np.int32], order: list[int]) -> list[tuple[int, list[int]]]:
+def _between_several(ends: NDArray[np.int32], sizes: list[int]) -> list[tuple[int, int]]:
+    """The edges whose ends both have several choices; other tables are a cost of one end."""
+    return [(i, j) for i, j in ends.tolist() if sizes[i] > 1 and sizes[j] > 1]
+
+
+def _scopes(edges: list[tuple[int, int]], order: list[int]) -> list[tuple[int, list[int]]]:
     """Per variable, in order, the neighbours it has when it leaves, by when they leave."""
     position = {v: k for k, v in enumerate(order)}
     later: list[set[int]] = [set() for _ in order]
-    for i, j in ends.tolist():
+    for i, j in edges:
         first, second = (i, j) if position[i] < position[j] else (j, i)
         later[first].add(second)
     scopes = []
@@ -184,12 +191,13 @@ def _scopes(ends: NDArray[np.int32], order: list[int]) -> list[tuple[int, list[i
 def _cost_in_python(ends: NDArray[np.int32], sizes: list[int], order: list[int]) -> list[float]:
     position = {v: k for k, v in enumerate(order)}
     held = [0.0] * len(sizes)
-    for i, j in ends.tolist():
+    edges = _between_several(ends, sizes)
+    for i, j in edges:
         held[min(i, j, key=position.__getitem__)] += float(sizes[i] * sizes[j])
     alive = peak = sum(held)
     work = kept = largest = 0.0
     width = 0
-    for v, around in _scopes(ends, order):
+    for v, around in _scopes(edges, order):
         cells = math.prod(float(sizes[u]) for u in around)
         work, kept = work + cells * sizes[v], kept + cells
         width, largest = max(width, len(around)), max(largest, cells)
@@ -209,20 +217,26 @@ def _eliminate_in_numpy(
     """Bucket elimination with numpy broadcasting; axes of every table by elimination position."""
     position = {v: k for k, v in enumerate(order)}
     buckets: dict[int, list[tuple[list[int], NDArray[Any]]]] = {v: [] for v in order}
+    own: list[NDArray[Any]] = list(problem.unary)
+    sizes = problem.domain_sizes
     for (i, j), table in zip(problem.edges, problem.pair, strict=True):
+        if sizes[i] == 1 or sizes[j] == 1:
+            end = j if sizes[i] == 1 else i
+            own[end] = _clamped(own[end] + table.ravel())
+            continue
         scope, cells = ([i, j], table) if position[i] < position[j] else ([j, i], table.T)
         buckets[scope[0]].append((scope, cells))
     total: Any = problem.unary_costs.dtype.type(0)
     back: list[tuple[int, list[int], NDArray[np.intp]]] = []
-    for v, around in _scopes(problem.edge_ends, order):
+    for v, around in _scopes(_between_several(problem.edge_ends, list(sizes)), order):
         if stop.flag[0]:
             return None
         axes = [v, *around]
-        joined: NDArray[Any] = problem.unary[v].reshape([-1] + [1] * len(around))
+        joined: NDArray[Any] = own[v].reshape([-1] + [1] * len(around))
         for scope, cells in buckets.pop(v):
             shape = [cells.shape[scope.index(u)] if u in scope else 1 for u in axes]
             joined = _clamped(joined + cells.reshape(shape))  # axes keep their order, so that a reshape is enough
-        joined = np.broadcast_to(joined, [problem.domain_sizes[u] for u in axes])
+        joined = np.broadcast_to(joined, [sizes[u] for u in axes])
         back.append((v, around, joined.argmin(axis=0)))
         if around:
             buckets[around[0]].append((around, joined.min(axis=0)))

@@ -128,11 +128,11 @@ def test_the_verifier_and_solve_agree_on_what_remains_without_fixed_choices_and_
 def test_what_may_be_struck_out_never_changes_the_optimum(problem, data):
     dropped = list(drop_forbidden(problem).dropped)
     exact = read_exact(problem)
-    left = strike_out(exact, dropped)
+    left, _ = strike_out(exact, dropped)
     moves = [(i, x, by) for i, size in enumerate(problem.domain_sizes) for x in range(size) for by in range(-1, size)]
     for move in data.draw(st.permutations(moves)):
         try:
-            left = strike_out(exact, [*dropped, move])
+            left, _ = strike_out(exact, [*dropped, move])
         except CertificateError:
             continue
         dropped.append(move)
@@ -145,8 +145,8 @@ def test_what_is_dominated_may_go_and_what_is_not_may_not():
     dear = np.array([[4, 2], [0, 0], [FORBIDDEN, 9]])
     problem = SelectionProblem(unary=[np.array([0, 1, 0]), np.array([0, 5])], edges=[(0, 1)], pair=[dear])
     exact = read_exact(problem)
-    assert strike_out(exact, [(0, 0, 1)]) == [[1, 2], [0, 1]]  # saves 0 - 1 + min(4, 2) = 1
-    assert strike_out(exact, [(0, 2, 0), (0, 0, 1), (1, 1, 0)]) == [[1], [0]]
+    assert strike_out(exact, [(0, 0, 1)])[0] == [[1, 2], [0, 1]]  # saves 0 - 1 + min(4, 2) = 1
+    assert strike_out(exact, [(0, 2, 0), (0, 0, 1), (1, 1, 0)])[0] == [[1], [0]]
     for dropped, sentence in [
         ([(0, 1, 0)], "Choice 1 of variable 0 is struck out, but choice 0 may be worse."),
         ([(0, 0, 2)], "Choice 0 of variable 0 is struck out, but choice 2 may be worse."),  # forbidden with choice 0
@@ -161,12 +161,22 @@ def test_what_is_dominated_may_go_and_what_is_not_may_not():
         assert str(caught.value) == sentence
 
 
+def test_a_float_choice_that_saves_next_to_nothing_may_go_and_is_remembered():
+    near = SelectionProblem(unary=[np.array([0.3, 0.1 + 0.2]), np.array([5.0])])
+    left, risen = strike_out(read_exact(near), [(0, 0, 1)])
+    assert left == [[1], [0]]
+    assert risen == Fraction(0.1 + 0.2) - Fraction(0.3) > 0
+    check_certificate(near, EliminationCertificate((0,), ((0, 0, 1),)), bound=5.3)
+    with pytest.raises(CertificateError, match="choice 1 may be worse"):
+        strike_out(read_exact(near.replace(unary=[np.array([0.3, 0.3001]), np.array([5.0])])), [(0, 0, 1)])
+
+
 def test_a_choice_that_uses_more_does_not_dominate():
     problem = SelectionProblem(unary=[np.array([9, 0])], usage=[np.array([1, 2])], intervals=[(0, 1)], usage_limit=2)
     with pytest.raises(CertificateError, match="choice 1 may be worse"):
         strike_out(read_exact(problem), [(0, 0, 1)])
     at_no_time = problem.replace(intervals=[(3, 3)])
-    assert strike_out(read_exact(at_no_time), [(0, 0, 1)]) == [[1]]
+    assert strike_out(read_exact(at_no_time), [(0, 0, 1)])[0] == [[1]]
 
 
 @given(problem=problems(extras=True), data=st.data())

@@ -7,8 +7,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <limits>
+#include <new>
 #include <vector>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #define DM_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -39,6 +46,19 @@ struct Cost<double> {
     static bool is_finite(double value) { return value < limit; }
 };
 
+// Four costs side by side; compilers turn each operation into one or two vector instructions.
+constexpr int64_t kLanes = 4;
+template <typename T>
+using Lanes __attribute__((vector_size(kLanes * sizeof(T)), aligned(sizeof(T)))) = T;
+typedef int64_t Index4 __attribute__((vector_size(4 * sizeof(int64_t))));
+
+template <typename Index>
+DM_INLINE void store_narrow(Index* to, Index4 index) {
+    typedef Index Narrow __attribute__((vector_size(4 * sizeof(Index))));
+    const Narrow narrow = __builtin_convertvector(index, Narrow);
+    std::memcpy(to, &narrow, sizeof(narrow));
+}
+
 // Tables of few sizes come and go by the hundred thousand: freed ones are used again, last in first out, so that they
 // are still in cache.
 template <typename T>
@@ -54,8 +74,8 @@ class Pool {
         const size_t size = size_t{1} << bin;
         if (size > left_) {
             const size_t chunk = size > kChunk ? size : kChunk;
-            chunks_.emplace_back(new T[chunk]);  // not initialised
-            at_ = chunks_.back().get();
+            chunks_.emplace_back(chunk * sizeof(T));
+            at_ = static_cast<T*>(chunks_.back().get());
             left_ = chunk;
         }
         T* table = at_;
@@ -67,16 +87,24 @@ class Pool {
     void give(T* table, size_t cells) { free_[bin_of(cells)].push_back(table); }
 
   private:
-    struct Delete {
-        void operator()(T* table) const { delete[] table; }
-    };
-    struct Owner {
-        explicit Owner(T* table) : table_(table) {}
-        Owner(Owner&& other) noexcept : table_(other.table_) { other.table_ = nullptr; }
-        Owner(const Owner&) = delete;
-        ~Owner() { delete[] table_; }
-        T* get() const { return table_; }
-        T* table_;
+    class Chunk {  // memory as it comes, in huge pages where it is large: page faults would cost more than the work
+      public:
+        explicit Chunk(size_t bytes) {
+            const bool large = bytes >= (size_t{1} << 22);
+            const size_t alignment = large ? size_t{1} << 21 : 64;
+            memory_ = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+            if (memory_ == nullptr) throw std::bad_alloc();
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+            if (large) madvise(memory_, bytes, MADV_HUGEPAGE);
+#endif
+        }
+        Chunk(Chunk&& other) noexcept : memory_(other.memory_) { other.memory_ = nullptr; }
+        Chunk(const Chunk&) = delete;
+        ~Chunk() { std::free(memory_); }
+        void* get() const { return memory_; }
+
+      private:
+        void* memory_;
     };
     static constexpr size_t kChunk = size_t{1} << 16;
     static unsigned bin_of(size_t cells) {
@@ -85,7 +113,7 @@ class Pool {
         return bin;
     }
     std::vector<T*> free_[64];
-    std::vector<Owner> chunks_;
+    std::vector<Chunk> chunks_;
     T* at_ = nullptr;
     size_t left_ = 0;
 };

@@ -5,30 +5,29 @@
 // variable all tables that know the last-leaving neighbour have it innermost, and the inner loop runs along it.
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <new>
 
 #include "common.hpp"
 
 namespace {
 
-constexpr int kLanes = 4;
-constexpr int kSlack = 16;  // inner loops may read and write this many cells past a table
-template <typename T>
-using Lanes __attribute__((vector_size(kLanes * sizeof(T)), aligned(sizeof(T)))) = T;
-typedef int64_t Index4 __attribute__((vector_size(4 * sizeof(int64_t))));
+using dm::Index4;
+using dm::kLanes;
+using dm::Lanes;
+constexpr int kSlack = 16;    // inner loops may read and write this many cells past a table
+constexpr int64_t kBlock = 32;  // the inner loop runs along as many last axes together as make this many cells
 
 template <typename T>
 struct Table {
     std::vector<int32_t> scope;  // by elimination position
-    std::unique_ptr<T[]> own;
-    const T* cells = nullptr;
+    T* cells = nullptr;          // in the pool
+    size_t size = 0;
 };
 
 template <typename Index>
 struct Kept {  // what back-substitution needs of one variable
     std::vector<int32_t> scope;
-    std::unique_ptr<Index[]> choice;
+    const Index* choice;  // in the pool
 };
 
 struct Problem {
@@ -88,8 +87,58 @@ DM_INLINE void inner(
     }
     for (int v = 0; v < V; ++v) {
         *reinterpret_cast<Vec*>(out + z + v * kLanes) = best[v];
-        for (int k = 0; k < kLanes; ++k) arg[z + v * kLanes + k] = static_cast<Index>(index[v][k]);
+        dm::store_narrow(arg + z + v * kLanes, index[v]);
     }
+}
+
+// Makes the last axes of a bucket one axis, in which every table that knows any of them knows all: tables that do not
+// are repeated along the others. What was one long loop over a small axis becomes a short one over a long axis. The
+// copies are listed in `copies`.
+template <typename T>
+DM_INLINE void join_last_axes(Bucket<T>& bucket, dm::Pool<T>& pool, std::vector<std::pair<T*, size_t>>& copies) {
+    int depth = static_cast<int>(bucket.dims.size());
+    int from = depth;
+    int64_t block = 1;
+    while (from > 0 && block < kBlock) block *= bucket.dims[--from];
+    if (depth - from < 2) return;
+    std::vector<int64_t> map(block);
+    for (auto& factor : bucket.factors) {
+        if (factor.deepest < from) continue;
+        int64_t mine = 1, before = 1;  // cells of its part of the block, and of what is in front of that
+        bool all = true;
+        for (int a = from; a < depth; ++a) {
+            if (factor.strides[a] != 0) {
+                mine *= bucket.dims[a];
+            } else {
+                all = all && bucket.dims[a] == 1;
+            }
+        }
+        for (int a = 0; a < from; ++a) before *= factor.strides[a] != 0 ? bucket.dims[a] : 1;
+        before *= bucket.size;
+        if (!all) {
+            for (int64_t b = 0; b < block; ++b) {
+                int64_t rest = b, at = 0;
+                for (int a = depth - 1; a >= from; --a) {
+                    at += rest % bucket.dims[a] * factor.strides[a];
+                    rest /= bucket.dims[a];
+                }
+                map[b] = at;
+            }
+            copies.emplace_back(pool.take(before * block + kSlack), before * block + kSlack);
+            T* copy = copies.back().first;
+            for (int64_t p = 0; p < before; ++p) {
+                for (int64_t b = 0; b < block; ++b) copy[p * block + b] = factor.cells[p * mine + map[b]];
+            }
+            factor.cells = copy;
+            for (int a = 0; a < from; ++a) factor.strides[a] = factor.strides[a] / mine * block;
+            factor.own_stride = factor.own_stride / mine * block;
+        }
+        factor.strides.resize(from);
+        factor.strides.push_back(1);
+        factor.deepest = from;
+    }
+    bucket.dims.resize(from);
+    bucket.dims.push_back(block);
 }
 
 // Fills out and arg over all choices of the neighbours.
@@ -172,22 +221,31 @@ DM_INLINE bool eliminate(
     const Problem& p, const T* unary, const T* pair, const int32_t* stop, T* objective, int32_t* choices) {
     std::vector<int32_t> position(p.n);
     for (int64_t k = 0; k < p.n; ++k) position[p.order[k]] = static_cast<int32_t>(k);
+    std::vector<T> costs(unary, unary + p.unary_starts[p.n]);
+    dm::Pool<T> pool;
+    dm::Pool<Index> choice_pool;
+    std::vector<std::pair<T*, size_t>> copies;
     std::vector<std::vector<Table<T>>> buckets(p.n);
     for (int64_t e = 0; e < p.m; ++e) {
         int32_t i = p.ends[2 * e], j = p.ends[2 * e + 1];
         const T* cells = pair + p.pair_starts[e];
         const int64_t rows = p.sizes[i], columns = p.sizes[j];
+        if (rows == 1 || columns == 1) {  // a variable with one choice: its table is its neighbour's own cost
+            T* own = costs.data() + p.unary_starts[rows == 1 ? j : i];
+            for (int64_t k = 0; k < rows * columns; ++k) own[k] = plus<T, true>(own[k], cells[k]);
+            continue;
+        }
         Table<T> table;
-        table.own.reset(new T[rows * columns + kSlack]);
+        table.size = rows * columns + kSlack;
+        table.cells = pool.take(table.size);
         if (position[i] < position[j]) {
-            std::memcpy(table.own.get(), cells, sizeof(T) * rows * columns);
+            std::memcpy(table.cells, cells, sizeof(T) * rows * columns);
         } else {
             for (int64_t x = 0; x < rows; ++x) {
-                for (int64_t y = 0; y < columns; ++y) table.own[y * rows + x] = cells[x * columns + y];
+                for (int64_t y = 0; y < columns; ++y) table.cells[y * rows + x] = cells[x * columns + y];
             }
             std::swap(i, j);
         }
-        table.cells = table.own.get();
         table.scope = {i, j};
         buckets[i].push_back(std::move(table));
     }
@@ -209,7 +267,7 @@ DM_INLINE bool eliminate(
             bucket.dims.push_back(p.sizes[u]);
             cells *= p.sizes[u];
         }
-        bucket.factors.push_back({unary + p.unary_starts[v], 1, std::vector<int64_t>(scope.size(), 0), -1});
+        bucket.factors.push_back({costs.data() + p.unary_starts[v], 1, std::vector<int64_t>(scope.size(), 0), -1});
         for (const auto& table : tables) {
             typename Bucket<T>::Factor factor{table.cells, 1, std::vector<int64_t>(scope.size(), 0), -1};
             int64_t stride = 1;
@@ -223,13 +281,19 @@ DM_INLINE bool eliminate(
             bucket.factors.push_back(std::move(factor));
         }
         Table<T> made;
-        made.own.reset(new T[cells + kSlack]);
-        made.cells = made.own.get();
-        kept[v].choice.reset(new Index[cells + kSlack]);
+        made.size = cells + kSlack;
+        made.cells = pool.take(made.size);
+        Index* choice = choice_pool.take(cells + kSlack);
+        kept[v].choice = choice;
         kept[v].scope = scope;
-        reduce_bucket<T, Clamp, Index>(bucket, made.own.get(), kept[v].choice.get());
+        copies.clear();
+        join_last_axes(bucket, pool, copies);
+        reduce_bucket<T, Clamp, Index>(bucket, made.cells, choice);
+        for (const auto& copy : copies) pool.give(copy.first, copy.second);
+        for (const auto& table : tables) pool.give(table.cells, table.size);
         if (scope.empty()) {
             total = plus<T, true>(total, made.cells[0]);
+            pool.give(made.cells, made.size);
         } else {
             made.scope = scope;
             buckets[scope[0]].push_back(std::move(made));

@@ -125,6 +125,7 @@ DM_EXPORT int dm_order(
         orderer.gone.assign(n, 0);
         for (int64_t i = 0; i < n; ++i) orderer.bits.push_back(std::log2(static_cast<double>(sizes[i])));
         for (int64_t e = 0; e < m; ++e) {
+            if (sizes[ends[2 * e]] == 1 || sizes[ends[2 * e + 1]] == 1) continue;  // such a table is a cost of one end
             orderer.adjacent[ends[2 * e]].push_back(ends[2 * e + 1]);
             orderer.adjacent[ends[2 * e + 1]].push_back(ends[2 * e]);
         }
@@ -151,6 +152,7 @@ DM_EXPORT int dm_order_cost(
         double alive = 0;
         for (int64_t e = 0; e < m; ++e) {
             int32_t i = ends[2 * e], j = ends[2 * e + 1];
+            if (sizes[i] == 1 || sizes[j] == 1) continue;
             if (position[i] > position[j]) std::swap(i, j);
             scope[i].push_back(j);
             const double cells = static_cast<double>(sizes[i]) * static_cast<double>(sizes[j]);

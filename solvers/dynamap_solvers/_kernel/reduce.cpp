@@ -289,11 +289,9 @@ struct View {  // a table with the strides of its two axes
     int64_t row, column;
 };
 
-// Four costs side by side; compilers turn each operation into one or two vector instructions.
-constexpr int64_t kLanes = 4;
-template <typename T>
-using Lanes __attribute__((vector_size(kLanes * sizeof(T)), aligned(sizeof(T)))) = T;
-typedef int64_t Index4 __attribute__((vector_size(4 * sizeof(int64_t))));
+using dm::Index4;
+using dm::kLanes;
+using dm::Lanes;
 
 DM_INLINE int64_t padded(int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
@@ -324,7 +322,7 @@ DM_INLINE void min_plus(
         for (int v = 0; v < V; ++v) {
             *reinterpret_cast<Vec*>(out + y * width + v * kLanes) = best[v] < forbidden ? best[v] : forbidden;
             if constexpr (WithArg) {
-                for (int k = 0; k < kLanes; ++k) arg[y * width + v * kLanes + k] = static_cast<Index>(index[v][k]);
+                dm::store_narrow(arg + y * width + v * kLanes, index[v]);
             }
         }
     }

@@ -59,12 +59,12 @@ def check_cut(problem: SelectionProblem, certificate: CutCertificate, *, bound: 
     if problem.usage is not None:
         raise ProblemError("A cut proves nothing about a resource limit; take the problem without it.")
     exact = read_exact(problem)
-    left = strike_out(exact, certificate.dropped)
+    left, risen = strike_out(exact, certificate.dropped)
     if not all(left):
         compare(exact, bound, None, what="the choices struck out leave", exact=True)
         return
     network = _Network(exact, left, certificate.flipped.tolist())
-    proved = network.follow(certificate.flow.tolist(), certificate.exponent)
+    proved = network.follow(certificate.flow.tolist(), certificate.exponent) - risen
     paid = network.cut(certificate.side.tolist())
     tolerance = 0 if exact.is_integer else exact.magnitude / 10**9
     if paid is None or paid - proved > tolerance:

@@ -72,7 +72,7 @@ def proved_by_dual(problem: ExactProblem, certificate: DualCertificate) -> Fract
     Raises:
         CertificateError: naming what does not fit the problem.
     """
-    left = strike_out(problem, certificate.dropped)
+    left, risen = strike_out(problem, certificate.dropped)
     if not all(left):
         return None
     if certificate.denominator < 1:
@@ -108,7 +108,7 @@ def proved_by_dual(problem: ExactProblem, certificate: DualCertificate) -> Fract
         if not open_:
             return None
         total += min(open_)
-    proved = Fraction(total, problem.scale * unit)
+    proved = Fraction(total, problem.scale * unit) - risen
     return Fraction(math.ceil(proved)) if problem.is_integer else proved
 
 

@@ -198,17 +198,23 @@ def _merged_tables(
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
     """Pairs ``i < j`` of variables that share edges, ascending; their tables ``(p, 2, 2)``; which cells are allowed."""
     ends = problem.edge_ends.astype(np.int64)
-    cells = pair[_cells(problem, choices)]
+    if (problem.sizes == 2).all() and (choices[:, 0] != choices[:, 1]).all():  # as they lie in memory
+        cells = pair.reshape(-1, 2, 2).copy()
+    else:
+        cells = pair[_cells(problem, choices)]
     swap = ends[:, 0] > ends[:, 1]
     ends[swap] = ends[swap, ::-1]
     cells[swap] = cells[swap].transpose(0, 2, 1)
-    keys, group = np.unique(ends[:, 0] * problem.num_variables + ends[:, 1], return_inverse=True)
-    open_ = np.ones((len(keys), 2, 2), np.bool_)
-    np.logical_and.at(open_, group, cells < FINITE_LIMIT)
-    tables = np.zeros((len(keys), 2, 2), np.int64)
-    np.add.at(tables, group, np.where(cells < FINITE_LIMIT, cells, 0))
-    count = max(problem.num_variables, 1)
-    return np.stack([keys // count, keys % count], axis=1).astype(np.int32), tables, open_
+    keys = ends[:, 0] * problem.num_variables + ends[:, 1]
+    order = np.argsort(keys, kind="stable")
+    keys, cells, ends = keys[order], cells[order], ends[order]
+    allowed = cells < FINITE_LIMIT
+    tables = np.where(allowed, cells, 0)
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    if len(starts) < len(keys):  # parallel tables
+        tables = np.add.reduceat(tables, starts, axis=0)
+        allowed = np.logical_and.reduceat(allowed, starts, axis=0)
+    return ends[starts].astype(np.int32), tables, allowed
 
 
 def _cells(problem: SelectionProblem, choices: NDArray[np.int64]) -> NDArray[np.int64]:

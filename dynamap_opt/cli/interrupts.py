@@ -1,0 +1,54 @@
+"""Work that an interrupt at the terminal ends, even while it is inside a native library."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+__all__ = ["INTERRUPTED", "interruptible"]
+
+INTERRUPTED = 130
+"""The exit code of an interrupted command, as of any program that a shell's interrupt ends."""
+
+_GRACE_S = 1.0
+_Result = TypeVar("_Result")
+
+
+def interruptible(work: Callable[[], _Result], *, cancel: Callable[[], None]) -> _Result:
+    """Do the work in a thread of its own, because only a main thread that waits in Python hears of an interrupt.
+
+    Args:
+        work: what to do; its result and its exceptions are passed on.
+        cancel: asks the work to stop; where it has not done so within a second, the process ends as interrupted.
+
+    Raises:
+        KeyboardInterrupt: on an interrupt, once the work has stopped.
+    """
+    results: list[_Result] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again where the caller waits
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        cancel()
+        thread.join(_GRACE_S)
+        if thread.is_alive():
+            # No exception can stop native code, and finalising the interpreter under it may crash.
+            sys.stderr.write("dynamap: interrupted\n")
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+        raise
+    if errors:
+        raise errors[0]
+    return results[0]
