@@ -22,10 +22,7 @@ def interruptible(work: Callable[[], _Result], *, cancel: Callable[[], None]) ->
 
     Args:
         work: what to do; its result and its exceptions are passed on.
-        cancel: asks the work to stop; where it has not done so within a second, the process ends as interrupted.
-
-    Raises:
-        KeyboardInterrupt: on an interrupt, once the work has stopped.
+        cancel: asks the work to stop, which it may do within a second before the process ends as interrupted.
     """
     results: list[_Result] = []
     errors: list[BaseException] = []
@@ -42,13 +39,12 @@ def interruptible(work: Callable[[], _Result], *, cancel: Callable[[], None]) ->
         thread.join()
     except KeyboardInterrupt:
         cancel()
-        thread.join(_GRACE_S)
-        if thread.is_alive():
-            # No exception can stop native code, and finalising the interpreter under it may crash.
-            sys.stderr.write("dynamap: interrupted\n")
-            sys.stderr.flush()
-            os._exit(INTERRUPTED)
-        raise
+        thread.join(_GRACE_S)  # in which it puts away its temporary files
+        # No exception can stop native code, and to finalise the interpreter under it, or under what it has left
+        # running, may crash.
+        sys.stderr.write("dynamap: interrupted\n")
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
     if errors:
         raise errors[0]
     return results[0]
