@@ -1,6 +1,7 @@
 # One command for each job; each makes the virtual environment it needs first. See README.md.
 #   make run     maps GoogLeNet onto an Alveo U200
 #   make test    linter, type checker and all tests
+#   make peers   also installs the solvers that dynamap bench compares with
 #   make lock    pins the newest dependencies again
 
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint types tests lock clean
+.PHONY: run test lint types tests peers lock clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/dynamap map googlenet --board alveo-u200
@@ -33,7 +34,7 @@ $(VENV)/python.stamp:
 	$$python -m venv $(VENV)
 	@touch $@
 
-$(VENV)/run.stamp: requirements/run.txt pyproject.toml $(VENV)/python.stamp
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml hatch_build.py $(wildcard solvers/dynamap_solvers/_kernel/*.?pp) $(VENV)/python.stamp
 	@echo "installing pinned dependencies into $(VENV) ..." >&2
 	@$(PIP) --require-hashes -r requirements/run.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
@@ -43,11 +44,19 @@ $(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
 	@$(PIP) --require-hashes -r requirements/test.txt
 	@touch $@
 
+peers: $(VENV)/peers.stamp
+
+$(VENV)/peers.stamp: requirements/peers.txt $(VENV)/run.stamp
+	@$(PIP) --require-hashes -r requirements/peers.txt
+	@touch $@
+
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate --no-header --upgrade \
 	  pyproject.toml --group build -o requirements/run.txt
 	uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate --no-header --upgrade \
 	  pyproject.toml --group build --group test -c requirements/run.txt -o requirements/test.txt
+	uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate --no-header --upgrade \
+	  pyproject.toml --group build --group peers -c requirements/test.txt -o requirements/peers.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist

@@ -56,6 +56,7 @@ def find_order(
     seed: int = 0,
     most_cells: float = math.inf,
     tries: int = 8,
+    thorough: bool = False,
 ) -> EliminationOrder | None:
     """The best of several greedy orders: fewest cells, min-fill, then both again with ties broken at random.
 
@@ -65,6 +66,7 @@ def find_order(
         seed: for the ties.
         most_cells: orders whose tables have more cells altogether are given up on the way.
         tries: how many orders at most; fewer where the best is cheap to follow.
+        thorough: make all of them all the same.
 
     Returns:
         The order with the least work, or None where all of them were given up.
@@ -81,7 +83,7 @@ def find_order(
             priced = _priced(ends, sizes, found)
             if best is None or priced.work_cells < best.work_cells:
                 best = priced
-        if best is not None and best.work_cells < (attempt + 1) * _TRY_WORK * len(sizes):
+        if not thorough and best is not None and best.work_cells < (attempt + 1) * _TRY_WORK * len(sizes):
             break
     return best
 
@@ -99,7 +101,7 @@ def order_of(problem: SelectionProblem, *, seed: int = 0, most_cells: float = ma
 def treewidth_upper_bound(problem: SelectionProblem) -> int:
     """The width of the best order found, all variables counted alike: an upper bound of the graph's treewidth."""
     sizes = np.full(problem.num_variables, 2, np.int64)
-    found = find_order(problem.edge_ends, sizes)
+    found = find_order(problem.edge_ends, sizes, tries=16, thorough=True)
     assert found is not None  # nothing was to be given up
     return found.width
 

@@ -6,6 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Protocol
 
+from dynamap_solvers import _kernel
 from dynamap_solvers.options import Options
 from dynamap_solvers.problem import SelectionProblem
 from dynamap_solvers.result import Solution
@@ -32,6 +33,7 @@ class Method:
         any_graph: whether it takes every graph.
         any_costs: whether it takes any number of choices and any tables; the others refuse with a ProblemError.
         heeds_time_limit: whether it stops at a time limit; the others take polynomial time, known beforehand.
+        needs_kernel: whether it runs in the compiled kernel only.
         requires: modules that must be installed.
         extra: what to install to have them, for messages: ``pip install dynamap-opt[...]``.
     """
@@ -43,15 +45,24 @@ class Method:
     any_graph: bool
     heeds_time_limit: bool
     any_costs: bool = True
+    needs_kernel: bool = False
     requires: tuple[str, ...] = ()
     extra: str = ""
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Modules it needs that are not installed; found out without importing them."""
-        return tuple(module for module in self.requires if importlib.util.find_spec(module) is None)
+        """What it needs that is not installed; modules are found out without importing them."""
+        kernel = ("the compiled kernel",) if self.needs_kernel and _kernel.library() is None else ()
+        return (*kernel, *(module for module in self.requires if importlib.util.find_spec(module) is None))
 
     @property
     def is_available(self) -> bool:
         """Whether it can run here."""
         return not self.missing
+
+    @property
+    def remedy(self) -> str:
+        """What to do about what is missing, as the end of a sentence."""
+        if self.needs_kernel and _kernel.library() is None:
+            return "install dynamap-opt where a C++ compiler is on the path"
+        return f"install {f'dynamap-opt[{self.extra}]' if self.extra else ' '.join(self.missing)}"

@@ -77,8 +77,8 @@ def solve(
         raise ProblemError(f"Method {method!r} takes no problem with a usage limit; use 'auto' or 'ilp'.")
     if chosen.missing:
         raise SolverError(
-            f"Method {method!r} needs {' and '.join(chosen.missing)}, which is not installed; install "
-            f"{f'dynamap-opt[{chosen.extra}]' if chosen.extra else ' '.join(chosen.missing)} or use another method."
+            f"Method {method!r} needs {' and '.join(chosen.missing)}, which is not installed; {chosen.remedy} or use "
+            "another method."
         )
     smaller = canonical(problem)
     if smaller.conflict:

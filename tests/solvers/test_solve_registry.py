@@ -30,7 +30,7 @@ def test_a_wrong_method_lists_the_right_ones():
         solve(ONE, method="simplex")
     assert str(caught.value) == (
         "There is no method 'simplex'; the methods are auto, series-parallel, tree-decomposition, min-cut, ilp, "
-        "ilp-highs, ilp-cbc, ilp-scip, highs, cvxpy, toulbar2, ortools, brute-force."
+        "ilp-highs, ilp-cbc, ilp-scip, highs, cvxpy, toulbar2, ortools, branch-and-bound, brute-force."
     )
 
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from dynamap_solvers.errors import SolverError
 from dynamap_solvers.methods.auto import solve_auto
+from dynamap_solvers.methods.branch_and_bound import solve_branch_and_bound
 from dynamap_solvers.methods.brute_force import solve_brute_force
 from dynamap_solvers.methods.cvxpy import solve_cvxpy
 from dynamap_solvers.methods.highs import solve_highs
@@ -129,6 +130,15 @@ _REGISTERED = (
         heeds_time_limit=True,
         requires=("ortools",),
         extra="ortools",
+    ),
+    Method(
+        name="branch-and-bound",
+        run=solve_branch_and_bound,
+        summary="depth first on dual bounds by message passing, with pruning, triplets and neighbourhoods",
+        takes_usage=True,
+        any_graph=True,
+        heeds_time_limit=True,
+        needs_kernel=True,
     ),
     Method(
         name="brute-force",

@@ -198,7 +198,10 @@ def _merged_tables(
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
     """Pairs ``i < j`` of variables that share edges, ascending; their tables ``(p, 2, 2)``; which cells are allowed."""
     ends = problem.edge_ends.astype(np.int64)
-    cells = pair[_cells(problem, choices)]
+    if (problem.sizes == 2).all() and (choices[:, 0] != choices[:, 1]).all():  # as they lie in memory
+        cells = pair.reshape(-1, 2, 2).copy()
+    else:
+        cells = pair[_cells(problem, choices)]
     swap = ends[:, 0] > ends[:, 1]
     ends[swap] = ends[swap, ::-1]
     cells[swap] = cells[swap].transpose(0, 2, 1)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dynamap_solvers import _kernel
 from dynamap_solvers.batch import solve_with_plan
 from dynamap_solvers.certificates import ReductionCertificate
 from dynamap_solvers.errors import NotSeriesParallelError
+from dynamap_solvers.methods._cut_network import Unfitting
+from dynamap_solvers.methods._lift import lifted_certificate
+from dynamap_solvers.methods._parts import solve_in_parts
+from dynamap_solvers.methods.branch_and_bound import bound_and_incumbent, solve_branch_and_bound
 from dynamap_solvers.methods.highs import solve_highs
+from dynamap_solvers.methods.min_cut import solve_min_cut
 from dynamap_solvers.methods.tree_decomposition import fits, simplified, solve_along
 from dynamap_solvers.options import Options
 from dynamap_solvers.passes import drop_forbidden
@@ -18,39 +24,107 @@ from dynamap_solvers.series_parallel import plan_of
 
 __all__ = ["solve_auto"]
 
-_ELIMINATE_WORK = 1e9  # cells; a second or two, which is where search begins to win on wide graphs
+_ELIMINATE_WORK = 5e8  # cells: about half a second, less than search takes to show its worth
+_ELIMINATE_MOST = 2e10  # cells: about half a minute, where search does not close the problem at its root
 
 
 def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
-    """Forbidden choices go; then reductions where they reach the end, elimination where it is cheap, else search.
+    """Simplify, then whatever is cheapest; the certificate says which it was.
 
-    The certificate says which it was: a reduction sequence, an elimination order, or the bound of the search.
+    Forbidden choices go. Series-parallel graphs are reduced. Elsewhere dominated choices go, and thin graphs are
+    eliminated along the best order found. Problems with two choices that a minimum cut solves are given to it. What is
+    left falls into components and blocks where it can, is bounded, and is eliminated where the bound does not settle it
+    and the tables fit, or else searched: by branch and bound in the compiled kernel, without one by HiGHS. Problems
+    with a resource limit go to the search at once.
     """
     first = drop_forbidden(problem)
-    seconds = {"simplify": options.elapsed}
+    before = options.elapsed
     if first.conflict:
-        return infeasible(method="auto", reason=first.conflict, seconds=seconds, seed=options.seed)
-    if problem.usage_costs is None:
+        return infeasible(method="auto", reason=first.conflict, seconds={"simplify": before}, seed=options.seed)
+    if problem.usage_costs is not None:
+        return _lifted(problem, first, _search(first.problem, _lowered(first, options)), before)
+    try:
+        return _reduced(problem, first, options, before)
+    except NotSeriesParallelError:
+        pass
+    smaller, order = simplified(first)
+    before = options.elapsed
+    if smaller.conflict:
+        return infeasible(method="auto", reason=smaller.conflict, seconds={"simplify": before}, seed=options.seed)
+    core = smaller.problem
+    if order is not None and order.work_cells <= _ELIMINATE_WORK and fits(core, order):
+        return solve_along(problem, smaller, order, options, {"simplify": before})
+    if int(core.sizes.max()) <= 2:
         try:
-            return _reduced(problem, first, options)
-        except NotSeriesParallelError:
+            return _lifted(problem, smaller, solve_min_cut(core, options), before)
+        except Unfitting:
             pass
-        smaller, order = simplified(first)
-        seconds = {"simplify": options.elapsed}
-        if smaller.conflict:
-            return infeasible(method="auto", reason=smaller.conflict, seconds=seconds, seed=options.seed)
-        if order is not None and order.work_cells <= _ELIMINATE_WORK and fits(smaller.problem, order):
-            return solve_along(problem, smaller, order, options, seconds)
-    return solve_highs(problem, options)
+    found = solve_in_parts(core, _lowered(smaller, options), solve_auto)
+    if found is not None:
+        return _lifted(problem, smaller, found, before)
+    if order is not None and order.work_cells <= _ELIMINATE_MOST and fits(core, order):
+        if _kernel.library() is not None:
+            root = bound_and_incumbent(core, _lowered(smaller, options))
+            if root.proved and root.assignment is not None:
+                found = price(
+                    core,
+                    assignment=root.assignment,
+                    bound=root.bound,
+                    method="branch-and-bound",
+                    stopped=root.stopped,
+                    seconds=root.seconds,
+                    certificate=root.certificate if root.certified == root.bound else None,
+                    nodes=0,
+                    seed=options.seed,
+                )
+                return _lifted(problem, smaller, found, before)
+        return solve_along(problem, smaller, order, options, {"simplify": before})
+    return _lifted(problem, smaller, _search(core, _lowered(smaller, options)), before)
 
 
-def _reduced(problem: SelectionProblem, first: Simplification, options: Options) -> Solution:
+def _search(problem: SelectionProblem, options: Options) -> Solution:
+    if _kernel.library() is None:
+        return solve_highs(problem, options)
+    return solve_branch_and_bound(problem, options)
+
+
+def _lowered(smaller: Simplification, options: Options) -> Options:
+    """The options with the warm start in terms of the smaller problem."""
+    if options.warm_start is None or not smaller.modified:
+        return options
+    return replace(options, warm_start=smaller.lower(options.warm_start))
+
+
+def _lifted(problem: SelectionProblem, smaller: Simplification, found: Solution, before: float) -> Solution:
+    """The solution of the smaller problem as one of the original, priced by that."""
+    seconds = {"simplify": before + found.seconds.get("simplify", 0.0)} | {
+        phase: spent for phase, spent in found.seconds.items() if phase != "simplify"
+    }
+    if not smaller.modified:
+        return replace(found, seconds=seconds)
+    certificate = lifted_certificate(problem, smaller, found.certificate)
+    if found.assignment is None:
+        return replace(found, seconds=seconds, certificate=certificate)
+    return price(
+        problem,
+        assignment=smaller.lift(found.assignment),
+        bound=found.bound,
+        method=found.method,
+        stopped=found.stop_reason,
+        seconds=seconds,
+        certificate=certificate,
+        nodes=found.nodes,
+        seed=found.seed,
+        reason=found.reason,
+    )
+
+
+def _reduced(problem: SelectionProblem, first: Simplification, options: Options, before: float) -> Solution:
     """By the series-parallel reductions.
 
     Raises:
         NotSeriesParallelError: if the graph is not series-parallel.
     """
-    before = options.elapsed
     plan = plan_of(first.problem)
     planned = options.elapsed
     found = solve_with_plan(first.problem, plan, seed=options.seed)

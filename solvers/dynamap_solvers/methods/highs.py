@@ -60,7 +60,7 @@ def load(program: LocalPolytope) -> Any:
     """
     import highspy  # noqa: PLC0415  # importing this package shall cost numpy only
 
-    highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # it annotates but its constructor
+    highs: Any = highspy.Highs()
     highs.setOptionValue("output_flag", False)
     integrality = np.zeros(program.num_columns, np.int32)
     integrality[: program.choices] = int(highspy.HighsVarType.kInteger)

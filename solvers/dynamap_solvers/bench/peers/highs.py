@@ -33,7 +33,7 @@ def loaded(program: Program) -> Any:
     lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = program.starts, program.rows, program.values
     kinds = [highspy.HighsVarType.kInteger] * program.num_choices
     lp.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * (len(program.costs) - program.num_choices)
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]
+    solver = highspy.Highs()
     solver.setOptionValue("output_flag", False)
     solver.passModel(lp)
     return solver
