@@ -1,6 +1,6 @@
 """Run the commands that pages show and put their output under them.
 
-A page marks a command in a comment right above a fenced block::
+A page marks a command, ``dynamap`` or ``python docs/examples/...``, in a comment right above a fenced block::
 
     <!-- checked: dynamap models -->          output that never changes; a test compares it
     <!-- recorded 2026-11-22: dynamap ... --> output with times in it; true for that day's machine
@@ -57,11 +57,14 @@ def output(block: Block) -> str:
         RuntimeError: when the command fails.
     """
     name, *arguments = shlex.split(block.command)
-    if name != "dynamap":
-        raise RuntimeError(f"{block.page.name}: only dynamap commands can be recorded, not {name!r}")
-    finished = subprocess.run(
-        [sys.executable, "-m", "dynamap_opt", *arguments], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    if name == "dynamap":
+        arguments = ["-m", "dynamap_opt", *arguments]
+    elif name != "python" or not arguments or not arguments[0].startswith("docs/examples/"):
+        raise RuntimeError(
+            f"{block.page.name}: only dynamap commands and programs in docs/examples can be recorded, "
+            f"not {block.command!r}"
+        )
+    finished = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=ROOT)
     if finished.returncode:
         raise RuntimeError(f"{block.command}: {finished.stderr.strip()}")
     lines = [line.rstrip() for line in finished.stdout.splitlines()]

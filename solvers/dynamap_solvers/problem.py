@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -185,7 +185,7 @@ class SelectionProblem:
         return problem
 
     def replace(self, **changes: Any) -> SelectionProblem:
-        """The problem with some of the constructor's arguments changed."""
+        """The problem with some of the constructor's arguments changed; ``usage=None`` also takes the limit out."""
         present: dict[str, Any] = {
             "unary": self.unary,
             "edges": self.edge_ends,
@@ -202,6 +202,8 @@ class SelectionProblem:
         unknown = set(changes) - set(present)
         if unknown:
             raise ProblemError(f"A problem has no {min(unknown)!r}; it has {', '.join(present)}.")
+        if changes.get("usage", self.usage) is None:
+            present |= {"intervals": (), "usage_limit": 0}
         return SelectionProblem(**{**present, **changes})
 
     def _fill(self, structure: Structure, unary: CostArray, pair: CostArray) -> None:
@@ -418,21 +420,44 @@ class SelectionProblem:
         """Whether an assignment takes no forbidden cell and keeps the fixed choices, the ties and the limit."""
         return self.evaluate(assignment) < (FINITE_LIMIT if self.is_integer else math.inf)
 
-    def peak_usage(self, assignment: Sequence[int] | NDArray[Any]) -> int:
-        """The most of the resource in use at any one time; 0 where the problem has no resource."""
-        if self.usage_costs is None or not self.intervals:
-            return 0
-        used = self.usage_costs[self.unary_starts[:-1] + np.asarray(assignment, np.int64)].tolist()
+    def named(self, assignment: Sequence[int] | NDArray[Any]) -> dict[str, str]:
+        """An assignment in words: the name of each variable to the name of its choice (its index without names).
+
+        Raises:
+            ProblemError: if it is not one choice per variable.
+        """
+        choice = self._check_assignment(assignment).tolist()
+        if self.choice_names is None:
+            return {name: str(x) for name, x in zip(self.names, choice, strict=True)}
+        return {name: of[x] for name, of, x in zip(self.names, self.choice_names, choice, strict=True)}
+
+    def usage_over_time(self, assignment: Sequence[int] | NDArray[Any]) -> tuple[tuple[int, int], ...]:
+        """What is in use when: ``(time, total from then on)`` wherever an interval starts or ends, in order of time.
+
+        The last total is 0; empty where the problem has no resource.
+
+        Raises:
+            ProblemError: if it is not one choice per variable.
+        """
+        choice = self._check_assignment(assignment)
+        if self.usage_costs is None:
+            return ()
+        used = self.usage_costs[self.unary_starts[:-1] + choice].tolist()
         change: dict[int, int] = {}
         for (start, end), amount in zip(self.intervals, used, strict=True):
             if start < end:
                 change[start] = change.get(start, 0) + amount
                 change[end] = change.get(end, 0) - amount
-        total = peak = 0
-        for time in sorted(change):
-            total += change[time]
-            peak = max(peak, total)
-        return peak
+        times = sorted(change)
+        return tuple(zip(times, accumulate(change[time] for time in times), strict=True))
+
+    def peak_usage(self, assignment: Sequence[int] | NDArray[Any]) -> int:
+        """The most of the resource in use at any one time; 0 where the problem has no resource.
+
+        Raises:
+            ProblemError: if it is not one choice per variable.
+        """
+        return max((total for _, total in self.usage_over_time(assignment)), default=0)
 
     def live_sets(self) -> Iterator[tuple[int, ...]]:
         """Yield the inclusion-maximal sets of variables whose intervals share a point, in order of time.

@@ -100,6 +100,20 @@ class Solution:
             return 0.0
         return float(self.objective - self.bound) / abs(float(self.objective)) if self.objective else math.inf
 
+    def __str__(self) -> str:
+        """In a line: what is known, by which method, why it stopped if that is not a proof, and the reason if any."""
+        parts = [f"{self.status} by {self.method}"]
+        if self.objective is not None:
+            parts.append(f"objective {_number(self.objective)}")
+        if not self.stop_reason.is_proof:
+            if self.bound is not None:
+                parts.append(f"bound {_number(self.bound)}")
+                if math.isfinite(self.gap):
+                    parts.append(f"gap {self.gap:.2%}")
+            parts.append(f"stopped by {self.stop_reason}")
+        text = f"{parts[0]}: {', '.join(parts[1:])}" if len(parts) > 1 else parts[0]
+        return f"{text}{'. ' if len(parts) > 1 else ': '}{self.reason}" if self.reason else text
+
     def with_seconds(self, **seconds: float) -> Solution:
         """The same with other timings."""
         return replace(self, seconds=seconds)
@@ -113,6 +127,21 @@ class Solution:
         if self.objective is None:
             raise SolverError(f"There is no objective: the status is {self.status}. {self.reason}".rstrip())
         return self.objective
+
+    def assignment_value(self) -> tuple[int, ...]:
+        """The assignment, for callers who cannot go on without one.
+
+        Raises:
+            SolverError: if none was found.
+        """
+        if self.assignment is None:
+            raise SolverError(f"There is no assignment: the status is {self.status}. {self.reason}".rstrip())
+        return self.assignment
+
+
+def _number(value: float) -> str:
+    """For people: integers whole, floats to six digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
 def price(

@@ -88,7 +88,42 @@ def test_half_open_intervals_that_touch_do_not_overlap():
         usage_limit=3,
     )
     assert problem.peak_usage((0, 0, 0)) == 3
+    assert problem.usage_over_time((0, 0, 0)) == ((0, 3), (5, 3), (9, 0))
     assert list(problem.live_sets()) == [(0,), (1,)]
+
+
+def test_usage_over_time_adds_up_whoever_is_alive_and_is_empty_without_a_resource():
+    problem = SelectionProblem(
+        unary=TWO, usage=(np.array([5, 1]), np.array([2, 7, 0])), intervals=((-2, 4), (1, 6)), usage_limit=9
+    )
+    assert problem.usage_over_time((0, 1)) == ((-2, 5), (1, 12), (4, 7), (6, 0))
+    assert problem.usage_over_time((1, 0)) == ((-2, 1), (1, 3), (4, 2), (6, 0))
+    assert (problem.peak_usage((0, 1)), problem.peak_usage((1, 0))) == (12, 3)
+    assert SelectionProblem(unary=TWO).usage_over_time((0, 0)) == ()
+    with pytest.raises(ProblemError, match="'x1' has no choice 3"):
+        problem.usage_over_time((0, 3))
+
+
+def test_the_limit_goes_with_the_usage():
+    problem = SelectionProblem(
+        unary=TWO, usage=(np.array([5, 1]), np.array([2, 7, 0])), intervals=((0, 4), (1, 6)), usage_limit=3
+    )
+    free = problem.replace(usage=None)
+    assert (free.usage, free.intervals, free.usage_limit) == (None, (), 0)
+    assert (problem.evaluate((0, 0)), free.evaluate((0, 0))) == (FORBIDDEN, 4)
+    assert problem.replace(usage_limit=8).evaluate((0, 0)) == 4
+    with pytest.raises(ProblemError):
+        problem.replace(usage=None, intervals=((0, 4), (1, 6)))
+
+
+def test_an_assignment_in_words():
+    named = SelectionProblem(
+        unary=TWO, names=("conv", "pool"), choice_names=(("nchw", "nhwc"), ("max", "mean", "none"))
+    )
+    assert named.named((1, 0)) == {"conv": "nhwc", "pool": "max"}
+    assert SelectionProblem(unary=TWO).named((1, 0)) == {"x0": "1", "x1": "0"}
+    with pytest.raises(ProblemError, match="1 entries for 2 variables"):
+        named.named((1,))
 
 
 @pytest.mark.parametrize(
