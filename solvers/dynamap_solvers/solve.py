@@ -80,11 +80,11 @@ def solve(
             f"Method {method!r} needs {' and '.join(chosen.missing)}, which is not installed; {chosen.remedy} or use "
             "another method."
         )
+    if not problem.structure.fixed and not problem.ties:
+        return _no_worse(problem, chosen.run(problem, options), warm_start)
     smaller = canonical(problem)
     if smaller.conflict:
         return infeasible(method=method, reason=smaller.conflict, seconds={"simplify": options.elapsed}, seed=seed)
-    if not smaller.modified:
-        return _no_worse(problem, chosen.run(problem, options), warm_start)
     lowered = None if warm_start is None else smaller.lower(warm_start)
     found = chosen.run(smaller.problem, replace(options, warm_start=lowered))
     if found.assignment is not None:

@@ -37,7 +37,7 @@ def address(array: NDArray[Any] | None) -> ctypes.c_void_p:
     if array is None:
         return ctypes.c_void_p(None)
     assert array.flags.c_contiguous
-    return ctypes.c_void_p(array.ctypes.data)
+    return ctypes.c_void_p(array.__array_interface__["data"][0])
 
 
 def largest_finite(costs: NDArray[Any], starts: NDArray[np.int64]) -> tuple[NDArray[Any], bool] | None:

@@ -17,7 +17,7 @@ from dynamap_solvers.methods.min_cut import solve_min_cut
 from dynamap_solvers.methods.tree_decomposition import fits, simplified, solve_along
 from dynamap_solvers.options import Options
 from dynamap_solvers.passes import drop_forbidden
-from dynamap_solvers.passes.base import Simplification, unchanged
+from dynamap_solvers.passes.base import Simplification
 from dynamap_solvers.problem import SelectionProblem
 from dynamap_solvers.result import Solution, Status, infeasible, price
 from dynamap_solvers.series_parallel import plan_of
@@ -37,21 +37,20 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
     and the tables fit, or else searched: by branch and bound in the compiled kernel, without one by HiGHS. Problems
     with a resource limit go to the search at once.
     """
-    if problem.usage_costs is None:
+    if problem.usage_costs is not None:
+        return _search(problem, options)
+    try:
         # Reductions cope with forbidden cells by themselves, so that small problems need no other look.
-        try:
-            found = _reduced(problem, unchanged(problem), options, 0.0)
-        except NotSeriesParallelError:
-            pass
-        else:
-            if found.status is not Status.INFEASIBLE:
-                return found
+        reduced = _reduced(problem, None, options, 0.0)
+    except NotSeriesParallelError:
+        pass
+    else:
+        if reduced.status is not Status.INFEASIBLE:
+            return reduced
     first = drop_forbidden(problem)
     before = options.elapsed
     if first.conflict:
         return infeasible(method="auto", reason=first.conflict, seconds={"simplify": before}, seed=options.seed)
-    if problem.usage_costs is not None:
-        return _lifted(problem, first, _search(first.problem, _lowered(first, options)), before)
     try:
         return _reduced(problem, first, options, before)
     except NotSeriesParallelError:
@@ -68,9 +67,9 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
             return _lifted(problem, smaller, solve_min_cut(core, options), before)
         except Unfitting:
             pass
-    found = solve_in_parts(core, _lowered(smaller, options), solve_auto)
-    if found is not None:
-        return _lifted(problem, smaller, found, before)
+    whole = solve_in_parts(core, _lowered(smaller, options), solve_auto)
+    if whole is not None:
+        return _lifted(problem, smaller, whole, before)
     if order is not None and order.work_cells <= _ELIMINATE_MOST and fits(core, order):
         if _kernel.library() is not None:
             root = bound_and_incumbent(core, _lowered(smaller, options))
@@ -128,18 +127,19 @@ def _lifted(problem: SelectionProblem, smaller: Simplification, found: Solution,
     )
 
 
-def _reduced(problem: SelectionProblem, first: Simplification, options: Options, before: float) -> Solution:
-    """By the series-parallel reductions.
+def _reduced(problem: SelectionProblem, first: Simplification | None, options: Options, before: float) -> Solution:
+    """By the series-parallel reductions, of the problem itself or of what a simplification left of it.
 
     Raises:
         NotSeriesParallelError: if the graph is not series-parallel.
     """
-    plan = plan_of(first.problem)
+    reducible = problem if first is None else first.problem
+    plan = plan_of(reducible)
     planned = options.elapsed
-    found = solve_with_plan(first.problem, plan, seed=options.seed)
+    found = solve_with_plan(reducible, plan, seed=options.seed)
     seconds = {"simplify": before, "build": planned - before, "search": options.elapsed - planned}
-    if not first.modified:
-        return replace(found, seconds=seconds)
+    if first is None or not first.modified:
+        return found.with_seconds(**seconds)
     certificate = ReductionCertificate(plan, tuple((i, x) for i, x, _ in first.dropped))
     if found.assignment is None:
         return replace(found, certificate=certificate, seconds=seconds)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from dynamap_solvers._kernel.search import FORBIDS, KernelSearch, Settings
 from dynamap_solvers.certificates import DualCertificate
-from dynamap_solvers.methods._dual_messages import dual_certificate
 from dynamap_solvers.methods._conflict import why_infeasible
+from dynamap_solvers.methods._dual_messages import dual_certificate
 from dynamap_solvers.methods._work_units import WorkUnits, rows_of, work_units
 from dynamap_solvers.options import Options
 from dynamap_solvers.problem import SelectionProblem
