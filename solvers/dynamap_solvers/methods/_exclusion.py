@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamap_solvers._kernel.search import FORBIDS, KernelSearch, Rows, Settings
+from dynamap_solvers.methods._reduced import over_limit
+from dynamap_solvers.methods._usage import live_sets_of
 from dynamap_solvers.methods._work_units import rows_of
 from dynamap_solvers.options import Options
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
@@ -22,8 +24,12 @@ def explain(problem: SelectionProblem, options: Options) -> str:
     """Narrow an infeasible problem down to tables, and perhaps the limit, that exclude each other.
 
     Deletion filter (Chinneck & Dravnieks 1991) in halving chunks: whatever can be left out with the rest still
-    excluding itself is left out. Two seconds at most; then the sentence names more than it must.
+    excluding itself is left out. Two seconds at most; then the sentence names more than it must. Where the least that
+    variables alive at one time can use is above the limit already, nothing needs to be searched.
     """
+    plainly = _plainly_over(problem)
+    if plainly:
+        return plainly
     remaining = options.remaining()
     budget = _BUDGET_SECONDS if remaining is None else min(_BUDGET_SECONDS, remaining)
     asking = _Asking(problem, time.perf_counter() + budget)
@@ -45,6 +51,19 @@ def explain(problem: SelectionProblem, options: Options) -> str:
         f"No assignment keeps the usage limit of {problem.usage_limit}{among}; raise the limit, shorten intervals or "
         "allow choices that use less."
     )
+
+
+def _plainly_over(problem: SelectionProblem) -> str:
+    """The sentence where allowed choices of least usage exceed the limit at some time; else empty."""
+    if problem.usage_costs is None:
+        return ""
+    allowed = problem.unary_costs < (FINITE_LIMIT if problem.is_integer else np.inf)
+    starts = np.concatenate(([0], np.cumsum(allowed)))[problem.unary_starts]
+    if not (np.diff(starts) > 0).all():
+        return ""
+    intervals = np.asarray(problem.intervals, np.int64).reshape(-1, 2)
+    sets, over = live_sets_of(problem.usage_costs[allowed], starts, intervals, problem.usage_limit)
+    return over_limit(problem, over, int(sets.least[over].sum())) if len(over) else ""
 
 
 class _Asking:
