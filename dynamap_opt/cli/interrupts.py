@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 __all__ = ["INTERRUPTED", "interruptible"]
@@ -22,33 +25,43 @@ def interruptible(work: Callable[[], _Result], *, cancel: Callable[[], None]) ->
 
     Args:
         work: what to do; its result and its exceptions are passed on.
-        cancel: asks the work to stop; where it has not done so within a second, the process ends as interrupted.
-
-    Raises:
-        KeyboardInterrupt: on an interrupt, once the work has stopped.
+        cancel: asks the work to stop, which it may do within a second before the process ends as interrupted.
     """
     results: list[_Result] = []
     errors: list[BaseException] = []
+    done = threading.Event()
 
     def run() -> None:
         try:
             results.append(work())
         except BaseException as error:  # noqa: BLE001 - raised again where the caller waits
             errors.append(error)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    threading.Thread(target=run, daemon=True).start()
     try:
-        thread.join()
+        done.wait()  # not Thread.join, which takes a thread for ended once an interrupt has ended the waiting
     except KeyboardInterrupt:
         cancel()
-        thread.join(_GRACE_S)
-        if thread.is_alive():
-            # No exception can stop native code, and finalising the interpreter under it may crash.
-            sys.stderr.write("dynamap: interrupted\n")
-            sys.stderr.flush()
-            os._exit(INTERRUPTED)
-        raise
+        done.wait(_GRACE_S)  # in which it puts away its temporary files
+        # No exception can stop native code, and to finalise the interpreter under it, or under what it has left
+        # running, may crash.
+        sys.stderr.write("dynamap: interrupted\n")
+        sys.stderr.flush()
+        _end_children()
+        os._exit(INTERRUPTED)
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _end_children() -> None:
+    """End the processes this one has started, where the system names them (Linux): a solver may be one of them.
+
+    At a terminal the interrupt reaches them as well; from a script it reaches this process only.
+    """
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError, ValueError):
+            for child in path.read_text(encoding="ascii").split():
+                os.kill(int(child), signal.SIGKILL)

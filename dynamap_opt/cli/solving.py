@@ -182,6 +182,13 @@ def _facts(
     }
 
 
+def _rounded(value: float | None) -> str:
+    """What a method reports on its way, which may be in floating point."""
+    return (
+        "none" if value is None or not math.isfinite(value) else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:g}"
+    )
+
+
 class _Reporter:
     """Says on standard error how a solve stands, once it has taken two seconds."""
 
@@ -202,7 +209,7 @@ class _Reporter:
         if at.seconds >= self._PATIENCE_S and at.seconds - self._last >= pause:
             self._last = at.seconds
             nodes = "" if at.nodes is None else f", {at.nodes:,} nodes"
-            found = f"best {_number(at.objective)}, bound {_number(at.bound)}{nodes}"
+            found = f"best {_rounded(at.objective)}, bound {_rounded(at.bound)}{nodes}"
             text = f"{at.method}: {at.phase}, {at.seconds:.0f} s, {found}"
             sys.stderr.write(f"\r{text}\x1b[K" if terminal else f"{text}\n")
             sys.stderr.flush()

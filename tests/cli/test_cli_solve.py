@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,14 +156,25 @@ def test_a_graph_the_method_does_not_take_is_refused(refused, write):
     refused("solve", path, "--method", "series-parallel")
 
 
-@pytest.mark.parametrize("method", ["auto", "ilp", "ilp-cbc"])
-def test_a_solve_that_is_interrupted_ends_with_one_line(write, method):
+def started_by(marker):
+    """The processes that have this in their environment, by number; none where the system does not say."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"DYNAMAP_TEST_MARKER={marker}".encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.parametrize(("method", "seconds"), [("auto", 3), ("ilp", 4), ("ilp-cbc", 4), ("ilp-cbc", 8)])
+def test_a_solve_that_is_interrupted_ends_with_one_line_and_no_process(write, method, seconds):
     """Hours of work, most of it inside native code, interrupted once it has begun."""
     path = write(instances.regular(variables=200, degree=8, choices=12, costs="hard"))
     command = [sys.executable, "-m", "dynamap_opt", "solve", str(path), "--method", method]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    environment = os.environ | {"DYNAMAP_TEST_MARKER": str(path.parent)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         try:
-            time.sleep(4.0)
+            time.sleep(seconds)
             assert process.poll() is None
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=20)
@@ -170,6 +184,7 @@ def test_a_solve_that_is_interrupted_ends_with_one_line(write, method):
     assert out == b""
     assert err.decode().splitlines()[-1] == "dynamap: interrupted"
     assert b"Traceback" not in err
+    assert started_by(str(path.parent)) == []
 
 
 def test_a_method_that_cannot_take_the_size_refuses(refused, write):

@@ -178,7 +178,9 @@ def test_a_limit_that_cannot_be_kept_is_named() -> None:
     )
     found = solve(problem, method=METHOD)
     assert found.status is Status.INFEASIBLE
-    assert "usage limit of 8" in found.reason
+    assert found.reason == (
+        "Variables 'x0', 'x1', 'x2' live at one time and use at least 9 together, above the limit of 8."
+    )
     assert solve(problem.replace(usage_limit=9), method=METHOD).status is Status.OPTIMAL
 
 

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from dynamap_solvers.methods._backend import Claim
 from dynamap_solvers.methods._local_polytope import LocalPolytope, local_polytope
-from dynamap_solvers.methods._reduced import ReducedCosts
+from dynamap_solvers.methods._reduced import ReducedCosts, reduce_costs
 from dynamap_solvers.options import Options
 from dynamap_solvers.problem import SelectionProblem
+from dynamap_solvers.result import StopReason
 
-__all__ = ["explain"]
+__all__ = ["explain", "why_infeasible"]
 
 _BUDGET_SECONDS = 2.0
 _NAMED = 6
@@ -55,6 +56,15 @@ def explain(problem: SelectionProblem, reduced: ReducedCosts, claim: Claim, opti
     more = f" and {len(variables) - _NAMED} more" if len(variables) > _NAMED else ""
     reason = f"The forbidden pairs between variables {names}{more} exclude each other: every joint choice takes one."
     return replace(claim, reason=reason)
+
+
+def why_infeasible(problem: SelectionProblem, options: Options) -> str:
+    """Why a problem that was proved to have no assignment has none."""
+    reduced = reduce_costs(problem)
+    if reduced.conflict:
+        return reduced.conflict
+    claim = explain(problem, reduced, Claim(stopped=StopReason.PROVED, infeasible=True), options)
+    return claim.reason or "Forbidden cells and limits exclude each other."
 
 
 def _with_holes(program: LocalPolytope) -> NDArray[np.bool_]:

@@ -17,9 +17,9 @@ from dynamap_solvers.methods.min_cut import solve_min_cut
 from dynamap_solvers.methods.tree_decomposition import fits, simplified, solve_along
 from dynamap_solvers.options import Options
 from dynamap_solvers.passes import drop_forbidden
-from dynamap_solvers.passes.base import Simplification
+from dynamap_solvers.passes.base import Simplification, unchanged
 from dynamap_solvers.problem import SelectionProblem
-from dynamap_solvers.result import Solution, infeasible, price
+from dynamap_solvers.result import Solution, Status, infeasible, price
 from dynamap_solvers.series_parallel import plan_of
 
 __all__ = ["solve_auto"]
@@ -37,6 +37,15 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
     and the tables fit, or else searched: by branch and bound in the compiled kernel, without one by HiGHS. Problems
     with a resource limit go to the search at once.
     """
+    if problem.usage_costs is None:
+        # Reductions cope with forbidden cells by themselves, so that small problems need no other look.
+        try:
+            found = _reduced(problem, unchanged(problem), options, 0.0)
+        except NotSeriesParallelError:
+            pass
+        else:
+            if found.status is not Status.INFEASIBLE:
+                return found
     first = drop_forbidden(problem)
     before = options.elapsed
     if first.conflict:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dynamap_solvers._kernel.search import FORBIDS, KernelSearch, Settings
 from dynamap_solvers.certificates import DualCertificate
 from dynamap_solvers.methods._dual_messages import dual_certificate
-from dynamap_solvers.methods._exclusion import explain
+from dynamap_solvers.methods._conflict import why_infeasible
 from dynamap_solvers.methods._work_units import WorkUnits, rows_of, work_units
 from dynamap_solvers.options import Options
 from dynamap_solvers.problem import SelectionProblem
@@ -116,7 +116,7 @@ def solve_branch_and_bound(problem: SelectionProblem, options: Options) -> Solut
         certificate = dual_certificate(problem, units, search) if proves else None
     seconds = {"build": built - started, "search": time.perf_counter() - built}
     if stopped is StopReason.PROVED and assignment is None:
-        reason = explain(problem, options)
+        reason = why_infeasible(problem, options)
         return infeasible(method=_NAME, reason=reason, seconds=seconds, nodes=state.nodes, seed=options.seed)
     reasons = {
         StopReason.PROVED: "The costs are so large or so many that rounding leaves a gap.",
