@@ -269,19 +269,3 @@ def test_without_the_kernel_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
             solve(grid(2, 2, 2, seed=0), method=METHOD)
     finally:
         library.cache_clear()
-
-
-@needs_kernel
-def test_a_limit_below_the_least_usage_is_said_to_be_so_with_numbers():
-    problem = SelectionProblem(
-        unary=([FORBIDDEN, 0], [0, 0], [0, 0]),
-        usage=([0, 4], [3, 9], [8, 8]),
-        intervals=((0, 2), (1, 3), (2, 4)),
-        usage_limit=8,
-        names=("conv1", "conv2", "add"),
-    )
-    sentence = "Variables {} live at one time and use at least {} together, above the usage limit of {}."
-    late = solve(problem, method="branch-and-bound")
-    assert late.reason == sentence.format("'conv2', 'add'", 11, 8)
-    early = solve(problem.replace(usage=([0, 4], [3, 9], [2, 2]), usage_limit=6), method="auto")
-    assert early.reason == sentence.format("'conv1', 'conv2'", 7, 6)

@@ -19,7 +19,7 @@ from dynamap_solvers.errors import ProblemError
 from dynamap_solvers.methods._usage import LiveSets, live_sets_of
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 
-__all__ = ["ReducedCosts", "over_limit", "reduce_costs"]
+__all__ = ["ReducedCosts", "reduce_costs"]
 
 _FLOAT_TARGET = 20  # float costs are scaled so that the largest is about 2**20, far above absolute tolerances of 1e-6
 _ROUNDS = 64  # of arc consistency; it is never needed, and a long chain could take as many rounds as it has variables
@@ -201,7 +201,7 @@ def reduce_costs(problem: SelectionProblem, *, keep_all: bool = False) -> Reduce
         intervals = np.asarray(problem.intervals, np.int64).reshape(-1, 2)
         sets, over = live_sets_of(problem.usage_costs[alive], new_starts, intervals, problem.usage_limit)
         if len(over):
-            conflict = over_limit(problem, over, int(sets.least[over].sum()))
+            conflict = _over_limit(problem, over, int(sets.least[over].sum()))
         elif not sets.count:
             sets = None
     return ReducedCosts(
@@ -350,11 +350,10 @@ def _gcd(values: _Costs, known: int) -> int:
     return known
 
 
-def over_limit(problem: SelectionProblem, over: NDArray[np.intp], least: int) -> str:
-    """The sentence that names variables whose least usages exceed the limit together."""
+def _over_limit(problem: SelectionProblem, over: NDArray[np.intp], least: int) -> str:
     names = ", ".join(repr(problem.names[i]) for i in over[:4])
     more = f" and {len(over) - 4} more" if len(over) > 4 else ""
     return (
-        f"Variables {names}{more} live at one time and use at least {least} together, above the usage limit of "
+        f"Variables {names}{more} live at one time and use at least {least} together, above the limit of "
         f"{problem.usage_limit}."
     )
