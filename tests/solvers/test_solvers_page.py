@@ -12,7 +12,7 @@ import pytest
 import dynamap_solvers
 from dynamap_solvers import FLOAT_GAP, FORBIDDEN, METHODS, Status, StopReason, solve
 from dynamap_solvers.formats import FORMATS
-from dynamap_solvers.methods.auto import _ELIMINATE_WORK
+from dynamap_solvers.methods.auto import _ELIMINATE_MOST, _ELIMINATE_WORK
 from dynamap_solvers.methods.tree_decomposition import MAX_BYTES
 from dynamap_solvers.problem import FINITE_LIMIT
 
@@ -40,7 +40,7 @@ def test_the_table_of_methods_is_the_registry():
     rows = [line for line in section("The methods").splitlines() if line.startswith("| `")]
     assert rows == [
         f"| `{m.name}` | {m.summary} | {YES[m.any_graph]} | {YES[m.any_costs]} | {YES[m.takes_usage]} | "
-        f"{YES[m.heeds_time_limit]} | {', '.join(m.requires)} |"
+        f"{YES[m.heeds_time_limit]} | {', '.join([*m.requires, *(['the kernel'] if m.needs_kernel else [])])} |"
         for m in METHODS.values()
     ]
 
@@ -49,7 +49,9 @@ def test_the_steps_of_auto_are_methods_and_its_numbers_are_the_code_s():
     steps = re.findall(r"^\d\. `([a-z-]+)`", section("The methods"), re.MULTILINE)
     assert len(steps) >= 3
     assert set(steps) <= set(METHODS)
-    assert f"at most {_ELIMINATE_WORK:.0e} cells and {MAX_BYTES >> 30} GiB".replace("e+09", "e9") in PAGE
+    cells = [f"{number:.0e}".replace("e+0", "e").replace("e+", "e") for number in (_ELIMINATE_WORK, _ELIMINATE_MOST)]
+    assert f"at most {cells[0]} cells and {MAX_BYTES >> 30} GiB" in PAGE
+    assert f"up to {cells[1]} cells" in PAGE
 
 
 def test_every_option_is_listed_with_its_default():
