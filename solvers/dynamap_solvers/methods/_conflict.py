@@ -22,9 +22,9 @@ from dynamap_solvers.methods._local_polytope import LocalPolytope, local_polytop
 from dynamap_solvers.methods._reduced import ReducedCosts, reduce_costs
 from dynamap_solvers.options import Options
 from dynamap_solvers.problem import SelectionProblem
-from dynamap_solvers.result import StopReason
+from dynamap_solvers.result import Solution, Status, StopReason
 
-__all__ = ["explain", "why_infeasible"]
+__all__ = ["explain", "why_infeasible", "with_reason"]
 
 _BUDGET_SECONDS = 2.0
 _NAMED = 6
@@ -65,6 +65,13 @@ def why_infeasible(problem: SelectionProblem, options: Options) -> str:
         return reduced.conflict
     claim = explain(problem, reduced, Claim(stopped=StopReason.PROVED, infeasible=True), options)
     return claim.reason or "Forbidden cells and limits exclude each other."
+
+
+def with_reason(problem: SelectionProblem, found: Solution, options: Options) -> Solution:
+    """A solution with the reason narrowed down where it says that nothing is allowed."""
+    if found.status is not Status.INFEASIBLE:
+        return found
+    return replace(found, reason=why_infeasible(problem, options))
 
 
 def _with_holes(program: LocalPolytope) -> NDArray[np.bool_]:

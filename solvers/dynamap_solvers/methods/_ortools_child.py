@@ -88,7 +88,7 @@ def _model(cp_model: Any, document: dict[str, Any]) -> tuple[Any, list[Any]]:
     if document["warm"] is not None:
         for a, b, own in zip(starts[:-1], starts[1:], document["warm"], strict=True):
             for index in range(a, b):
-                model.add_hint(choices[index], index - a == own)
+                model.add_hint(choices[index], int(index - a == own))  # a number: it takes no bool
     return model, choices
 
 

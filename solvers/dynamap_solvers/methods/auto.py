@@ -8,6 +8,7 @@ from dynamap_solvers import _kernel
 from dynamap_solvers.batch import solve_with_plan
 from dynamap_solvers.certificates import ReductionCertificate
 from dynamap_solvers.errors import NotSeriesParallelError
+from dynamap_solvers.methods._conflict import with_reason
 from dynamap_solvers.methods._cut_network import Unfitting
 from dynamap_solvers.methods._lift import lifted_certificate
 from dynamap_solvers.methods._parts import solve_in_parts
@@ -52,7 +53,7 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
     if first.conflict:
         return infeasible(method="auto", reason=first.conflict, seconds={"simplify": before}, seed=options.seed)
     try:
-        return _reduced(problem, first, options, before)
+        return with_reason(problem, _reduced(problem, first, options, before), options)
     except NotSeriesParallelError:
         pass
     smaller, order = simplified(first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from dynamap_solvers.batch import solve_with_plan
+from dynamap_solvers.methods._conflict import with_reason
 from dynamap_solvers.options import Options
 from dynamap_solvers.problem import SelectionProblem
 from dynamap_solvers.result import Solution
@@ -22,5 +23,5 @@ def solve_series_parallel(problem: SelectionProblem, options: Options) -> Soluti
     started = time.perf_counter()
     plan = plan_of(problem)
     planned = time.perf_counter() - started
-    solution = solve_with_plan(problem, plan, seed=options.seed)
+    solution = with_reason(problem, solve_with_plan(problem, plan, seed=options.seed), options)
     return solution.with_seconds(build=planned, search=time.perf_counter() - started - planned)

@@ -7,6 +7,7 @@ import time
 from dynamap_solvers.certificates import EliminationCertificate
 from dynamap_solvers.elimination import EliminationOrder, eliminate, order_of
 from dynamap_solvers.errors import NotSeriesParallelError, ProblemError
+from dynamap_solvers.methods._conflict import why_infeasible
 from dynamap_solvers.methods._watch import watched
 from dynamap_solvers.options import Options
 from dynamap_solvers.passes import drop_dominated, drop_forbidden
@@ -121,7 +122,7 @@ def solve_along(
     value, choices = done
     certificate = EliminationCertificate(order=tuple(order.order.tolist()), dropped=smaller.dropped)
     if value >= (FINITE_LIMIT if problem.is_integer else float("inf")):
-        reason = "Elimination ends with forbidden cells only: every assignment takes one."
+        reason = why_infeasible(problem, options)
         return infeasible(method=_METHOD, reason=reason, seconds=seconds, certificate=certificate, seed=options.seed)
     # Dominance in floats is decided with rounding, so that the bound steps back by the stated tolerance.
     slack = 0 if problem.is_integer else FLOAT_GAP / 2 * max(problem.magnitude, abs(value))
