@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -49,6 +51,34 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_the_wheel_installs_four_packages_and_nothing_else(wheel_names: list[str]) -> None:
     top = {name.partition("/")[0] for name in wheel_names}
     assert {name for name in top if not name.endswith(".dist-info")} == set(PACKAGES)
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler is at hand")
+def test_the_wheel_brings_the_compiled_kernel_where_there_is_a_compiler(wheel_names: list[str]) -> None:
+    assert "dynamap_solvers/_kernel/_dynamap_kernel.so" in wheel_names
+
+
+def test_without_a_compiler_the_wheel_is_pure_python(tmp_path: Path) -> None:
+    # In a copy: building in place would take the kernel away from the tests that run meanwhile.
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("dynamap_opt", "models", "rtl", "solvers"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    finished = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)],
+        cwd=source,
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CXX": str(tmp_path / "no-such-compiler")},
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert "built without its compiled kernel" in finished.stderr + finished.stdout
+    with zipfile.ZipFile(wheel) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".so")]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
