@@ -9,6 +9,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_solvers.errors import CertificateError
+
 __all__ = ["RULES", "Reduction", "Rule", "StepArrays"]
 
 
@@ -70,7 +72,19 @@ class StepArrays:
 
     @classmethod
     def of(cls, steps: Sequence[Reduction]) -> StepArrays:
-        """From steps one by one."""
+        """From steps one by one.
+
+        Raises:
+            CertificateError: naming a step with a number beyond 32 bits, which no variable or table can have, or with
+                more or fewer neighbours than tables.
+        """
+        for number, step in enumerate(steps):
+            if any(abs(k) >= 2**31 for k in (step.vertex, step.produced, *step.neighbours, *step.tables)):
+                raise CertificateError(f"Step {number} names a variable or table beyond 2**31; there are none.")
+            if len(step.neighbours) != len(step.tables):
+                raise CertificateError(
+                    f"Step {number} has {len(step.neighbours)} neighbours for {len(step.tables)} tables."
+                )
         first = np.zeros(len(steps) + 1, np.int64)
         np.cumsum([len(step.tables) for step in steps], out=first[1:])
         return cls(

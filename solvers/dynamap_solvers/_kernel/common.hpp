@@ -71,7 +71,7 @@ class Pool {
             free_[bin].pop_back();
             return table;
         }
-        const size_t size = size_t{1} << bin;
+        const size_t size = size_of(bin);
         if (size > left_) {
             const size_t chunk = size > kChunk ? size : kChunk;
             chunks_.emplace_back(chunk * sizeof(T));
@@ -107,12 +107,15 @@ class Pool {
         void* memory_;
     };
     static constexpr size_t kChunk = size_t{1} << 16;
+    // Four sizes between each power of two and the next, so that at most a fifth of a table is wasted.
+    static size_t size_of(unsigned bin) { return (size_t{4} + bin % 4) << (bin / 4); }
     static unsigned bin_of(size_t cells) {
         unsigned bin = 0;
-        while ((size_t{1} << bin) < cells) ++bin;
+        while (size_of(bin + 4) < cells) bin += 4;
+        while (size_of(bin) < cells) ++bin;
         return bin;
     }
-    std::vector<T*> free_[64];
+    std::vector<T*> free_[256];
     std::vector<Chunk> chunks_;
     T* at_ = nullptr;
     size_t left_ = 0;

@@ -72,6 +72,8 @@ struct Orderer {
         for (int32_t v = 0; v < n; ++v) queue.push(current[v] = score(v));
         double total = 0;
         std::vector<int32_t> joined;
+        std::vector<std::vector<int32_t>> scopes(n);
+        std::vector<double> made(n);  // cells of the table that arises
         for (int32_t done = 0; done < n;) {
             const Score top = queue.top();
             queue.pop();
@@ -81,8 +83,10 @@ struct Orderer {
             if (total > most) return false;
             order[done++] = v;
             gone[v] = 1;
-            const std::vector<int32_t> around = std::move(adjacent[v]);
+            made[v] = std::exp2(weight(v) - bits[v]);
+            scopes[v] = std::move(adjacent[v]);
             adjacent[v].clear();
+            const std::vector<int32_t>& around = scopes[v];
             for (const int32_t u : around) {
                 auto& list = adjacent[u];
                 joined.clear();
@@ -101,7 +105,41 @@ struct Orderer {
                 }
             }
         }
+        post_order(scopes, made, order);
         return true;
+    }
+
+    // The same elimination depth first: a variable leaves after those whose tables it takes in, the subtree with the
+    // most cells first. Scopes stay what they are; far fewer tables are alive at a time.
+    static void post_order(
+        const std::vector<std::vector<int32_t>>& scopes, const std::vector<double>& made, int32_t* order) {
+        const int32_t n = static_cast<int32_t>(scopes.size());
+        std::vector<int32_t> position(n), parent(n, -1);
+        for (int32_t k = 0; k < n; ++k) position[order[k]] = k;
+        std::vector<std::vector<int32_t>> children(n);
+        std::vector<double> below(made);
+        std::vector<int32_t> roots;
+        for (int32_t k = 0; k < n; ++k) {
+            const int32_t v = order[k];
+            for (const int32_t u : scopes[v]) {
+                if (parent[v] < 0 || position[u] < position[parent[v]]) parent[v] = u;
+            }
+            if (parent[v] < 0) {
+                roots.push_back(v);
+            } else {
+                children[parent[v]].push_back(v);
+                below[parent[v]] += below[v];
+            }
+        }
+        std::vector<int32_t> stack(roots.rbegin(), roots.rend()), reversed;
+        while (!stack.empty()) {
+            const int32_t v = stack.back();
+            stack.pop_back();
+            reversed.push_back(v);
+            std::stable_sort(children[v].begin(), children[v].end(), [&](int32_t a, int32_t b) { return below[a] > below[b]; });
+            stack.insert(stack.end(), children[v].begin(), children[v].end());
+        }
+        std::reverse_copy(reversed.begin(), reversed.end(), order);
     }
 
     template <typename Queue>

@@ -26,7 +26,7 @@ from dynamap_solvers.series_parallel import plan_of
 __all__ = ["solve_auto"]
 
 _ELIMINATE_WORK = 5e8  # cells: about half a second, less than search takes to show its worth
-_ELIMINATE_MOST = 2e10  # cells: about half a minute, where search does not close the problem at its root
+_ELIMINATE_MOST = 2e11  # cells: minutes, where search does not close the problem at its root and tables fit
 
 
 def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
