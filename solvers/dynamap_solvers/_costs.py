@@ -10,10 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamap_solvers import _kernel
-from dynamap_solvers._structure import FINITE_LIMIT, FORBIDDEN
+from dynamap_solvers._structure import FINITE_LIMIT, FORBIDDEN, Structure
 from dynamap_solvers.errors import ProblemError
 
-__all__ = ["CostArray", "Label", "as_costs", "check_values", "join", "largest_finite"]
+__all__ = [
+    "CostArray",
+    "Label",
+    "as_costs",
+    "check_values",
+    "checked_flat",
+    "checked_shapes",
+    "common_dtype",
+    "join",
+    "largest_finite",
+]
 
 CostArray = NDArray[np.int64] | NDArray[np.float64]
 Label = Callable[[int], str]
@@ -110,3 +120,71 @@ def check_values(largest: NDArray[Any], label: Label) -> None:
                 raise ProblemError(
                     "The largest costs of all variables and edges add up to infinity; scale the costs down."
                 )
+
+
+def checked_shapes(structure: Structure, unary: list[NDArray[Any]], pair: list[NDArray[Any]]) -> int | None:
+    """The length of the batch axis, None where no array has it."""
+    batch: tuple[int, str] | None = None
+
+    def check_batch(array: NDArray[Any], rank: int, label: str) -> None:
+        nonlocal batch
+        if array.ndim == rank:
+            return
+        if batch is None:
+            batch = array.shape[0], label
+        if array.shape[0] != batch[0]:
+            raise ProblemError(
+                f"The batch axis of {label} has length {array.shape[0]}, not {batch[0]}, that of {batch[1]}."
+            )
+        if array.shape[0] == 0:
+            raise ProblemError(f"The batch axis of {label} is empty; give at least one cost set.")
+
+    for i, array in enumerate(unary):
+        if array.ndim == 2:
+            check_batch(array, 1, f"variable {structure.label(i)!r}")
+    sizes = structure.sizes.tolist()
+    for e, ((i, j), table) in enumerate(zip(structure.edge_ends.tolist(), pair, strict=True)):
+        if table.ndim not in {2, 3} or table.shape[-2:] != (sizes[i], sizes[j]):
+            raise ProblemError(
+                f"The table of {structure.edge_label(e)} has shape {table.shape}; by the choices of its ends "
+                f"give ({sizes[i]}, {sizes[j]}), with or without a leading batch axis."
+            )
+        if table.ndim == 3:
+            check_batch(table, 2, structure.edge_label(e))
+    return None if batch is None else batch[0]
+
+
+def checked_flat(structure: Structure, unary: Any, pair: Any) -> tuple[CostArray, CostArray]:
+    """Flat costs of the right length, type and batch size, as views that can be made read-only."""
+    arrays: list[NDArray[Any]] = []
+    for raw, starts, what in (
+        (unary, structure.unary_starts, "choices"),
+        (pair, structure.pair_starts, "pairs of choices"),
+    ):
+        total = int(starts[-1])
+        array = np.asarray(raw)
+        if array.size == 0 and total == 0 and array.ndim == 1:
+            array = np.zeros(0, np.int64 if not arrays else arrays[0].dtype)
+        array = as_costs(array, f"all {what}")
+        if array.ndim not in {1, 2} or array.shape[-1] != total:
+            raise ProblemError(
+                f"The costs of all {what} have shape {array.shape}; there are {total}: give ({total},) or "
+                f"(batch, {total})."
+            )
+        arrays.append(array)
+    batches = {array.shape[0] for array in arrays if array.ndim == 2}
+    if 0 in batches or len(batches) > 1:
+        raise ProblemError(f"The batch axes have the lengths {sorted(batches)}; give both the same, at least 1.")
+    if arrays[0].size == 0 and arrays[1].size == 0:
+        arrays = [array.astype(np.int64) for array in arrays]
+    dtype = common_dtype([array for array in arrays if array.size])
+    first, second = (np.ascontiguousarray(array, dtype).view() for array in arrays)
+    return first, second
+
+
+def common_dtype(arrays: Sequence[NDArray[Any]]) -> np.dtype[Any]:
+    """int64 or float64, whichever all arrays are of a kind with."""
+    kinds = {array.dtype.kind == "f" for array in arrays}
+    if len(kinds) > 1:
+        raise ProblemError("Some costs are integers and some are floats; give int64 throughout or float64 throughout.")
+    return np.dtype(np.float64 if kinds == {True} else np.int64)
