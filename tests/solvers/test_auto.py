@@ -10,10 +10,11 @@ from dynamap_solvers._kernel import library
 from dynamap_solvers.certificates import check
 from dynamap_solvers.methods import auto
 
-ROADS = {  # limits of work up to which a graph is eliminated at once, and after the bound
-    "eliminate": (1e9, 1e10),
-    "bound, then eliminate": (0, 1e10),
-    "search": (0, 0),
+ROADS = {  # width up to which a graph is thin, and cells up to which thin and wide ones are eliminated
+    "eliminate": (8, 1e10, 1e10),
+    "bound, then eliminate": (0, 1e10, 1e10),
+    "bound, then search": (0, 0, 0),
+    "search": (8, 0, 0),
 }
 
 
@@ -48,9 +49,8 @@ def random_problem(rng: np.random.Generator) -> SelectionProblem:
 @pytest.mark.parametrize("road", ROADS)
 @pytest.mark.parametrize("seed", range(4))
 def test_every_road_leads_to_the_optimum_with_a_certificate_that_checks(road, seed, monkeypatch):
-    at_once, most = ROADS[road]
-    monkeypatch.setattr(auto, "_ELIMINATE_WORK", at_once)
-    monkeypatch.setattr(auto, "_ELIMINATE_MOST", most)
+    for name, value in zip(("_THIN", "_ELIMINATE_THIN", "_ELIMINATE_WIDE"), ROADS[road], strict=True):
+        monkeypatch.setattr(auto, name, value)
     rng = np.random.default_rng([seed, 5])
     methods = set()
     for _ in range(25):

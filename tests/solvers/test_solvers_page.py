@@ -12,7 +12,7 @@ import pytest
 import dynamap_solvers
 from dynamap_solvers import FLOAT_GAP, FORBIDDEN, METHODS, Status, StopReason, solve
 from dynamap_solvers.formats import FORMATS
-from dynamap_solvers.methods.auto import _ELIMINATE_MOST, _ELIMINATE_WORK
+from dynamap_solvers.methods.auto import _ELIMINATE_THIN, _ELIMINATE_WIDE, _THIN
 from dynamap_solvers.methods.tree_decomposition import MAX_BYTES
 from dynamap_solvers.problem import FINITE_LIMIT
 
@@ -49,9 +49,9 @@ def test_the_steps_of_auto_are_methods_and_its_numbers_are_the_code_s():
     steps = re.findall(r"^\d\. `([a-z-]+)`", section("The methods"), re.MULTILINE)
     assert len(steps) >= 3
     assert set(steps) <= set(METHODS)
-    cells = [f"{number:.0e}".replace("e+0", "e").replace("e+", "e") for number in (_ELIMINATE_WORK, _ELIMINATE_MOST)]
-    assert f"at most {cells[0]} cells and {MAX_BYTES >> 30} GiB" in PAGE
-    assert f"up to {cells[1]} cells" in PAGE
+    cells = [f"{number:.0e}".replace("e+0", "e").replace("e+", "e") for number in (_ELIMINATE_THIN, _ELIMINATE_WIDE)]
+    assert f"at most {MAX_BYTES >> 30} GiB and {cells[0]} cells, {cells[1]} on wide graphs" in PAGE
+    assert f"of width above {_THIN}" in PAGE
 
 
 def test_every_option_is_listed_with_its_default():

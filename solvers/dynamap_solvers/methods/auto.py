@@ -7,12 +7,13 @@ from dataclasses import replace
 from dynamap_solvers import _kernel
 from dynamap_solvers.batch import solve_with_plan
 from dynamap_solvers.certificates import ReductionCertificate
+from dynamap_solvers.elimination import find_order
 from dynamap_solvers.errors import NotSeriesParallelError
 from dynamap_solvers.methods._conflict import with_reason
 from dynamap_solvers.methods._cut_network import Unfitting
 from dynamap_solvers.methods._lift import lifted_certificate
 from dynamap_solvers.methods._parts import solve_in_parts
-from dynamap_solvers.methods.branch_and_bound import bound_and_incumbent, solve_branch_and_bound
+from dynamap_solvers.methods.branch_and_bound import Root, bound_and_incumbent, solve_branch_and_bound
 from dynamap_solvers.methods.highs import solve_highs
 from dynamap_solvers.methods.min_cut import solve_min_cut
 from dynamap_solvers.methods.tree_decomposition import fits, simplified, solve_along
@@ -25,18 +26,20 @@ from dynamap_solvers.series_parallel import plan_of
 
 __all__ = ["solve_auto"]
 
-_ELIMINATE_WORK = 5e8  # cells: about half a second, less than search takes to show its worth
-_ELIMINATE_MOST = 2e11  # cells: minutes, where search does not close the problem at its root and tables fit
+_THIN = 8  # width up to which elimination is tried before bounds
+_ELIMINATE_THIN = 2e11  # cells: minutes, but bounds are loose on thin graphs and search does not end at all
+_ELIMINATE_WIDE = 2e9  # cells: a second or two
+_HOPELESS = 1e18
 
 
 def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
     """Simplify, then whatever is cheapest; the certificate says which it was.
 
-    Forbidden choices go. Series-parallel graphs are reduced. Elsewhere dominated choices go, and thin graphs are
-    eliminated along the best order found. Problems with two choices that a minimum cut solves are given to it. What is
-    left falls into components and blocks where it can, is bounded, and is eliminated where the bound does not settle it
-    and the tables fit, or else searched: by branch and bound in the compiled kernel, without one by HiGHS. Problems
-    with a resource limit go to the search at once.
+    Series-parallel graphs are reduced. Elsewhere forbidden choices go. Wide graphs are bounded, which may settle them
+    at once. Then dominated choices go, and what is thin enough is eliminated along the best order found. Problems with
+    two choices that a minimum cut solves are given to it. What is left falls into components and blocks where it can
+    and is searched: by branch and bound in the compiled kernel, without one by HiGHS. Problems with a resource limit
+    go to the search at once.
     """
     if problem.usage_costs is not None:
         return _search(problem, options)
@@ -56,12 +59,18 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
         return with_reason(problem, _reduced(problem, first, options, before), options)
     except NotSeriesParallelError:
         pass
+    wide = _is_wide(first.problem)
+    if wide and _kernel.library() is not None and int(first.problem.sizes.max()) > 2:
+        root = bound_and_incumbent(first.problem, _lowered(first, options))
+        if root.proved and root.assignment is not None:
+            return _lifted(problem, first, _settled(first.problem, root, options), before)
     smaller, order = simplified(first)
     before = options.elapsed
     if smaller.conflict:
         return infeasible(method="auto", reason=smaller.conflict, seconds={"simplify": before}, seed=options.seed)
     core = smaller.problem
-    if order is not None and order.work_cells <= _ELIMINATE_WORK and fits(core, order):
+    most = _ELIMINATE_WIDE if wide else _ELIMINATE_THIN
+    if order is not None and order.work_cells <= most and fits(core, order):
         return solve_along(problem, smaller, order, options, {"simplify": before})
     if int(core.sizes.max()) <= 2:
         try:
@@ -71,24 +80,27 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
     whole = solve_in_parts(core, _lowered(smaller, options), solve_auto)
     if whole is not None:
         return _lifted(problem, smaller, whole, before)
-    if order is not None and order.work_cells <= _ELIMINATE_MOST and fits(core, order):
-        if _kernel.library() is not None:
-            root = bound_and_incumbent(core, _lowered(smaller, options))
-            if root.proved and root.assignment is not None:
-                found = price(
-                    core,
-                    assignment=root.assignment,
-                    bound=root.bound,
-                    method="branch-and-bound",
-                    stopped=root.stopped,
-                    seconds=root.seconds,
-                    certificate=root.certificate if root.certified == root.bound else None,
-                    nodes=0,
-                    seed=options.seed,
-                )
-                return _lifted(problem, smaller, found, before)
-        return solve_along(problem, smaller, order, options, {"simplify": before})
     return _lifted(problem, smaller, _search(core, _lowered(smaller, options)), before)
+
+
+def _is_wide(problem: SelectionProblem) -> bool:
+    """Whether the first order that comes to hand is wider than what elimination is best at."""
+    order = find_order(problem.edge_ends, problem.sizes, tries=1, most_cells=_HOPELESS)
+    return order is None or order.width > _THIN
+
+
+def _settled(problem: SelectionProblem, root: Root, options: Options) -> Solution:
+    return price(
+        problem,
+        assignment=root.assignment,
+        bound=root.bound,
+        method="branch-and-bound",
+        stopped=root.stopped,
+        seconds=root.seconds,
+        certificate=root.certificate if root.certified == root.bound else None,
+        nodes=0,
+        seed=options.seed,
+    )
 
 
 def _search(problem: SelectionProblem, options: Options) -> Solution:
