@@ -11,7 +11,7 @@ cycle.
 | ``top`` | ``top_in`` | ``feed_in`` |
 | ``weight`` | ``top`` | ``load_in`` |
 | ``product`` | left * weight | always |
-| ``sum`` | product + (``sum_in`` if north, itself if keep, else 0) | always; north and keep two cycles after their input |
+| ``sum`` | product + (``sum_in`` if north, itself if keep, else 0) | always; north, keep: two cycles later |
 | ``drain`` | ``sum`` if last, else ``drain_in`` | last three cycles after its input; ``shift_in`` |
 
 Output-stationary: ``feed`` and ``load`` are always high, the two operands of a product arrive with ``top_in`` one
@@ -61,13 +61,14 @@ class ElementParameters:
         wide, narrow = max(self.left_width, self.top_width), min(self.left_width, self.top_width)
         if narrow < 2 or wide > 27 or narrow > 18:
             raise HardwareError(
-                f"operands of {self.left_width} and {self.top_width} bits do not fit a 27 x 18 bit multiplier; choose
-                2 to " "27 and 2 to 18"
+                f"operands of {self.left_width} and {self.top_width} bits do not fit a 27 x 18 bit multiplier; "
+                "choose 2 to 27 and 2 to 18"
             )
-        if not self.left_width + self.top_width <= self.sum_width <= 48:
+        least = self.left_width + self.top_width
+        if not least <= self.sum_width <= 48:
             raise HardwareError(
-                f"an accumulator of {self.sum_width} bits cannot hold products of {self.left_width} x {self.top_width}
-                bits; " f"choose {self.left_width + self.top_width} to 48"
+                f"an accumulator of {self.sum_width} bits cannot hold products of {self.left_width} x {self.top_width} "
+                f"bits in one slice; choose {least} to 48"
             )
 
 
