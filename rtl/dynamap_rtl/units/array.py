@@ -12,7 +12,7 @@ which a vector is given on ``left`` and ``top`` together with its controls:
   consecutive cycles, bottom row first, with ``feed_even`` or ``feed_odd`` high, alternating from tile to tile. Vector v
   of the tile is given on ``left`` with ``valid`` high; the first one, with ``load`` high, at the earliest in the cycle
   in which the stationary operand's last row (row 0) is given. The next tile's stationary operand may start one cycle
-  after ``load``. The result of a vector given in cycle x leaves column j on ``sum`` in cycle x + rows + 5 + j;
+  after ``load``. The result of a vector given in cycle x leaves column j on ``sum`` in cycle x + rows + 6 + j;
   ``passing`` is ``valid`` delayed to column 0.
 
 Nothing waits: there is no handshake inside the array, and every latency above is exact.
@@ -30,12 +30,11 @@ from dynamap_rtl.hardware import Constant, Design, Grid, HardwareError, Leaf, Po
 from .pe import CONTROLS, ElementParameters, processing_element
 from .skew import skew
 
-__all__ = ["DRAIN_LATENCY", "SUM_LATENCY", "ArrayParameters", "systolic_array"]
+__all__ = ["RESULT_LATENCY", "ArrayParameters", "systolic_array"]
 
-#: Cycles from the last step of a tile to its first result on ``drain`` of column 0, less the number of rows.
-DRAIN_LATENCY = 6
-#: Cycles from a streamed vector to its result on ``sum`` of column 0, less the number of rows.
-SUM_LATENCY = 5
+#: Cycles from the last step of a tile to its first result on ``drain`` of column 0, less the number of rows, and from a
+#: streamed vector to its result on ``sum``. The sums take a register more than they need, so that both are the same.
+RESULT_LATENCY = 6
 
 # Waves start in row 0 and reach row i after i cycles.
 _WAVES = ("feed_even", "feed_odd", "shift_even", "shift_odd", "load", "north", "keep", "last", "valid")
@@ -121,8 +120,13 @@ def systolic_array(parameters: ArrayParameters) -> Design:
         drain_in=_zero(sums),
         **{f"{name}_in": edge[f"row_{name}"] for name in CONTROLS},
     )
+    below = design.add(
+        "below",
+        Grid(f"below_{element.sum_width}_{columns}", _register(element.sum_width), rows=1, columns=columns),
+        value=elements["sum"],
+    )
     return design.finish(
-        sum=elements["sum"],
+        sum=below["held"],
         drain=elements["drain"],
         passing=arrivals["passing"],
         draining=arrivals["draining"],
@@ -169,6 +173,15 @@ def _edge_cell() -> Leaf:
     )
 
 
+def _register(width: int) -> Leaf:
+    return Leaf(
+        f"register_{width}",
+        inputs={"value": width},
+        outputs={"held": width},
+        logic=lambda inputs: {"held": delayed(inputs["value"], 1, "held")},
+    )
+
+
 def _arrivals(rows: int) -> Leaf:
     """What leaves the last row: opens the columns for ``rows`` cycles when a tile's last step has arrived there."""
     width = rows.bit_length()
@@ -183,7 +196,7 @@ def _arrivals(rows: int) -> Leaf:
             "even": opened & ~odd,
             "odd": opened & odd,
             "draining": delayed(opened, 3, "draining"),
-            "passing": delayed(inputs["valid"], 3, "passing"),
+            "passing": delayed(inputs["valid"], 4, "passing"),
         }
 
     return Leaf(
