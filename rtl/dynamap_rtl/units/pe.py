@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 import pyrtl
 
-from dynamap_rtl.hardware import HardwareError, Leaf, add, multiply
+from dynamap_rtl.hardware import HardwareError, Leaf, add, delayed, multiply
 
 __all__ = ["CONTROLS", "ElementParameters", "processing_element"]
 
@@ -87,8 +87,8 @@ def processing_element(parameters: ElementParameters) -> Leaf:
         for name, register in control.items():
             register.next <<= inputs[f"{name}_in"]
         # What acts on the product waits for it.
-        north, keep, last = (_delayed(control[name], name + "_2") for name in ("north", "keep", "last"))
-        done = _delayed(last, "last_3")
+        north, keep, last = (delayed(control[name], 1, f"{name}_2") for name in ("north", "keep", "last"))
+        done = delayed(last, 1, "last_3")
 
         left.next <<= inputs["left_in"]
         top.next <<= pyrtl.select(inputs["feed_in"], inputs["top_in"], top)
@@ -118,9 +118,3 @@ def processing_element(parameters: ElementParameters) -> Leaf:
         },
         logic=logic,
     )
-
-
-def _delayed(wire: pyrtl.WireVector, name: str) -> pyrtl.Register:
-    register = pyrtl.Register(len(wire), name)
-    register.next <<= wire
-    return register
