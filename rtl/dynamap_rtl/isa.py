@@ -29,8 +29,12 @@ from .record import Field, Record
 
 __all__ = [
     "ADDRESS_BITS",
+    "BYTE_ADDRESS_BITS",
+    "CHANNELS",
+    "CHANNEL_BYTES",
     "COMPUTE",
     "COUNT_BITS",
+    "FINISH",
     "HEADER",
     "INSTRUCTION_BYTES",
     "LEVELS",
@@ -48,16 +52,21 @@ LEVELS = 5
 ADDRESS_BITS = 20
 PHASE_BITS = 10
 COUNT_BITS = 16
+BYTE_ADDRESS_BITS = 40
+#: Bytes of an output channel's parameters in memory.
+CHANNEL_BYTES = 8
 
 
 class Unit(IntEnum):
     """Who carries an instruction out."""
 
     END = 0
-    LOAD = 1
-    COMPUTE = 2
-    FINISH = 3
-    STORE = 4
+    LOAD_LEFT = 1
+    LOAD_TOP = 2
+    LOAD_CHANNELS = 3
+    COMPUTE = 4
+    FINISH = 5
+    STORE = 6
 
 
 class Mode(IntEnum):
@@ -108,4 +117,58 @@ COLLECT = Record(
 COMPUTE = Record(
     "compute",
     **{f"{record.name}_{name}": field for record in (FEED, STREAM, COLLECT) for name, field in record.fields.items()},
+)
+
+#: What an output channel needs to be requantised, as it lies in memory: y = (sum + bias) * multiplier / 2**shift.
+CHANNEL = Record("channel", bias=Field(32, signed=True), multiplier=Field(24), shift=Field(6), zero=Field(2))
+
+#: Fields of an instruction that loads channel parameters: channel i goes to lane i mod P2, word ``word`` + i // P2 of
+#: the channel memory, and to word ``single`` + i of the one that serves rows of one channel.
+#: In memory they lie ⌊W / 8⌋ a beat (W < 8: ⌈8 / W⌉ beats each), what is left of a beat is not used; ``bytes``
+#: reach to the end of the last one.
+CHANNELS = Record(
+    "channels",
+    address=Field(BYTE_ADDRESS_BITS),
+    bytes=Field(16),
+    channels=Field(13),
+    word=Field(ADDRESS_BITS),
+    single=Field(ADDRESS_BITS),
+)
+
+#: Fields of a finish instruction: rows of the accumulators to bytes in the result buffer.
+#:
+#: | field | meaning |
+#: |---|---|
+#: | ``half`` | of the accumulators |
+#: | ``base``, ``counts``, ``deltas`` | walk of the rows read |
+#: | ``transform`` | 0, or Winograd's output transform: 1 + 2 * planar + four, of the rows of one tile after another |
+#: | ``along`` | 1: a row is one pixel's channels; 0: one channel of P2 pixels |
+#: | ``rows``, ``passes`` | results are counted in ``passes`` times ``rows`` |
+#: | ``count``, ``last_count`` | elements of a row that are written; in the last pass |
+#: | ``depth``, ``phase``, ``lane`` | of the first result in the result buffer |
+#: | ``step`` | depth from a pixel to the one P2 pixels on, a multiple of P2 |
+#: | ``channel`` | word of the channel memory, of the first row |
+#: | ``zero_point``, ``low``, ``high`` | added after scaling; the result is clamped |
+#:
+#: Along: the lane goes on by one a row, and by ``step`` in depth where it wraps; a pass returns to the first lane, P2
+#: deeper, with the next channel word. Across: the depth and the channel go on by one a row; a pass returns to the first
+#: channel, ``step`` deeper.
+FINISH = Record(
+    "finish",
+    half=Field(1),
+    transform=Field(3),
+    along=Field(1),
+    rows=Field(COUNT_BITS),
+    passes=Field(COUNT_BITS),
+    count=Field(11),
+    last_count=Field(11),
+    depth=Field(ADDRESS_BITS),
+    phase=Field(PHASE_BITS),
+    lane=Field(PHASE_BITS),
+    step=Field(ADDRESS_BITS),
+    channel=Field(ADDRESS_BITS),
+    zero_point=Field(9, signed=True),
+    low=Field(9, signed=True),
+    high=Field(9, signed=True),
+    **walk_fields(phases=False),
 )
