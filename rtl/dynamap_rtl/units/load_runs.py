@@ -2,8 +2,8 @@
 
 Three registers stand between the walk and the runs: the walk itself (address and position of a row of taps, or of one
 tap), its distances to the borders of the image, what of it is padding and what a burst. The last stage gives one run a
-cycle, at most three of a row of taps: padding on the left, a burst, padding on the right. A run that is empty takes no
-cycle.
+cycle, at most three of a row of taps: padding on the left, a burst, padding on the right; and the zeros behind a
+window. A run that is empty takes no cycle.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ RUN_FIELDS = (
     "span_bytes",
     "last_span",
     "last_span_bytes",
+    "tail",
     "whole",
     "element_bytes",
 )
@@ -107,6 +108,8 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     # How far a window at x = 0 reaches over the right border.
     overhang = _held(inputs["start"], (inputs["span"].zero_extended(position) - inputs["width"])[:position], "overhang")
 
+    has_tails = _held(inputs["start"], inputs["tail"] != 0, "has_tails")
+
     # Each stage goes on when the next one takes what it has.
     edges_take = pyrtl.WireVector(1, "edges_take")
     parts_take = pyrtl.WireVector(1, "parts_take")
@@ -160,11 +163,18 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     has_left.next <<= pyrtl.select(runs_take, left != 0, has_left & ~push)
     has_inner.next <<= pyrtl.select(runs_take, inner != 0, has_inner & ~(push & ~has_left))
     has_right.next <<= pyrtl.select(runs_take, right != 0, has_right & ~(push & ~has_left & ~has_inner))
+    has_tail = runs.register(carried["end"] & has_tails, "has_tail")
     zero = has_left | ~has_inner
-    final = ~(has_left & has_inner) & ~(has_left & has_right) & ~(has_inner & has_right)
+    after_inner = has_right | has_tail
+    final = _first(
+        (has_left, ~(has_inner | after_inner)),
+        (has_inner, ~after_inner),
+        (has_right, ~has_tail),
+        (has_tail, pyrtl.Const(1, bitwidth=1)),
+    )
     request_valid = runs.valid & ~zero & inputs["room"]
     push <<= runs.valid & inputs["room"] & (zero | inputs["request_ready"])
-    elements = pyrtl.select(has_left, run_left, pyrtl.select(has_inner, run_inner, run_right))
+    elements = _first((has_left, run_left), (has_inner, run_inner), (has_right, run_right), (has_tail, held["tail"]))
 
     runs_take <<= ~runs.valid | (push & final)
     parts_take <<= ~parts.valid | runs_take

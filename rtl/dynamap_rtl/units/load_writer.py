@@ -15,7 +15,7 @@ from dynamap_rtl.hardware import Leaf, Port, add, resize
 from dynamap_rtl.load_pattern import LoaderParameters, LoadTarget, loader_fields
 
 from .load_runs import resize_unsigned, run_bits
-from .queues import pair_queue, queue
+from .pair_queue import pair_queue
 from .walker import advance_phase
 
 __all__ = ["WRITER_FIELDS", "load_writer"]
@@ -27,8 +27,8 @@ WRITER_FIELDS = ("zero_point", "signed", "target", "depth", "depth_phase", "dept
 def load_writer(parameters: LoaderParameters) -> Leaf:
     """The circuit.
 
-    ``start`` takes the fields, only with ``start_room``; ``push`` takes a run, only with ``room``. The port
-    ``stream`` exists only with a stream.
+    ``start`` takes the fields, only with ``start_room``. ``push`` says that a run goes into the queue before it, whose
+    oldest run is at the inputs and is removed by ``pop``. The ports of the stream exist only with one.
     """
     bits = loader_fields(parameters)
     stream_in: dict[str, int] = {"stream_ready": 1} if parameters.stream else {}
@@ -46,7 +46,7 @@ def load_writer(parameters: LoaderParameters) -> Leaf:
         },
         outputs={
             "start_room": 1,
-            "room": 1,
+            "pop": 1,
             "data_ready": 1,
             "write": 1,
             "lane": parameters.lane_width,
@@ -84,20 +84,15 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     data_room <<= beats.room
 
     # Runs, each not before its request can have been answered.
-    names = tuple(run_bits(parameters))
     pop_run = pyrtl.WireVector(1, "pop_run")
-    depth = 1 << max(1, (parameters.latency + 1).bit_length())
-    runs = queue(
-        "runs", pyrtl.concat_list([inputs[name] for name in names]), depth=depth, push=inputs["push"], pop=pop_run
-    )
-    ripe = pyrtl.Register(depth.bit_length(), "ripe")
+    ripe = pyrtl.Register(parameters.run_queue.bit_length(), "ripe")
     ripens: pyrtl.WireVector = inputs["push"]
     for cycle in range(parameters.latency - 1):
         later = pyrtl.Register(1, f"ripens_{cycle}")
         later.next <<= ripens
         ripens = later
     ripe.next <<= (ripe + ripens - pop_run)[: len(ripe)]
-    head = dict(zip(names, _split(runs.head, [len(inputs[name]) for name in names]), strict=True))
+    head = {name: inputs[name] for name in run_bits(parameters)}
 
     # The run being cut into beats.
     count_width = parameters.count_width
@@ -186,7 +181,7 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     return {
         **outputs,
         "start_room": target.room,
-        "room": runs.room,
+        "pop": pop_run,
         "data_ready": beats.room,
         "write": out["valid"] & ~streamed,
         "lane": out["lane"],
