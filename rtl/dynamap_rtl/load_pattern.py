@@ -66,7 +66,7 @@ class LoaderParameters:
     latency: int
     element_width: int = 9
     element_bytes: int = 1
-    address_width: int = 32
+    address_width: int = 40
     count_width: int = 16
     position_width: int = 20
     stream: bool = False
@@ -95,6 +95,11 @@ class LoaderParameters:
     def shift_latency(self) -> int:
         """Registers in the shifter that brings a piece to the front of its beat: one every three stages."""
         return ceil_div((self.port_bytes - 1).bit_length(), 3)
+
+    @property
+    def run_queue(self) -> int:
+        """Runs asked for and not yet being written: enough to hide the latency."""
+        return 1 << max(1, (self.latency + 1).bit_length())
 
     @property
     def set_up(self) -> int:
@@ -132,6 +137,7 @@ def loader_fields(parameters: LoaderParameters) -> dict[str, int]:
         "span_bytes": count,
         "last_span": count,  # likewise, in the last channel chunk
         "last_span_bytes": count,
+        "tail": count,
         "whole": 1,  # a run lies in the image or beside it, never partly
         "element_bytes": 2,
         "zero_point": 8,
@@ -167,6 +173,7 @@ class Load:
         first_row: row of the first window taken.
         first_column: its column.
         windows: windows taken, in raster order.
+        tail: zeros behind each window, as if it had so many elements more; not into a stream.
         element_bytes: 1, or 2 or 3 for little-endian signed elements. Those lie in beats of ⌊W / bytes⌋ elements; what
             is left of a beat is not used. They have no zero point.
         zero_point: subtracted from every element; padding is written as 0.
@@ -194,6 +201,7 @@ class Load:
     first_row: int = 0
     first_column: int = 0
     windows: int
+    tail: int = 0
     element_bytes: int = 1
     zero_point: int = 0
     signed: bool = False
@@ -261,6 +269,7 @@ class Load:
             "span_bytes": self._bytes(span, parameters),
             "last_span": last,
             "last_span_bytes": self._bytes(last, parameters),
+            "tail": self.tail,
             "whole": int(not contiguous),
             "element_bytes": self.element_bytes,
             "zero_point": self.zero_point % 256,
@@ -308,6 +317,8 @@ class Load:
             raise LoadError(f"zero_point {self.zero_point} of a load is not a value of its elements' type")
         if self.element_bytes > 1 and self.zero_point:
             raise LoadError("elements of several bytes have no zero point; set it to 0")
+        if self.tail < 0 or (self.tail and self.target is LoadTarget.STREAM):
+            raise LoadError(f"tail of a load must be 0 into a stream and not negative, not {self.tail}")
         if self.target is LoadTarget.STREAM and not parameters.stream:
             raise LoadError("a load into the stream needs a loader with stream=True")
         if self.target is LoadTarget.STREAM and parameters.transfer > parameters.port_bytes // self.element_bytes:
@@ -321,7 +332,7 @@ class Load:
         end += self._bytes(self.channels, parameters)
         if end > 1 << parameters.address_width:
             raise LoadError(f"the tensor of a load ends at byte {end}, beyond {parameters.address_width}-bit addresses")
-        size = self.taps_y * self.taps_x * self.channels
+        size = self.taps_y * self.taps_x * self.channels + self.tail
         if self.target is LoadTarget.ALONG:
             deepest = self.depth + (self.windows - 1) // parameters.lanes * self.depth_step + size - 1
         else:
@@ -357,7 +368,10 @@ def load_pieces(load: Load, parameters: LoaderParameters) -> int:
         for tap in taps_y
     ]
     outside = [_window_row(load, parameters, tap, 0, valid=False) for tap in taps_y]
-    total = 0
+    beat = parameters.port_bytes // load.element_bytes
+    lanes = parameters.lanes if load.target is LoadTarget.ACROSS else 0
+    size = load.taps_y * load.taps_x * load.channels
+    total = load.windows * _run(load.tail, size % lanes if lanes else 0, beat, parameters.transfer, lanes)
     first, left, row = load.first_column, load.windows, load.first_row
     while left:
         end = min(load.columns, first + left)

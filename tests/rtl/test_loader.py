@@ -27,7 +27,10 @@ MEMORY = 4096
 
 def parameters_of(lanes, transfer, port_bytes, **more):
     return LoaderParameters(
-        lanes=lanes, transfer=transfer, port_bytes=port_bytes, **{"depth_width": 10, "latency": 5, **more}
+        lanes=lanes,
+        transfer=transfer,
+        port_bytes=port_bytes,
+        **{"depth_width": 10, "latency": 5, "address_width": 32, **more},
     )
 
 
@@ -157,6 +160,7 @@ def random_load(dice, parameters, target=None):
             first_row=dice.randint(0, 2),
             first_column=dice.randrange(columns),
             windows=dice.randint(1, 7),
+            tail=0 if target is LoadTarget.STREAM else dice.choice([0, 0, dice.randint(1, 20)]),
             element_bytes=element_bytes,
             zero_point=(dice.randint(-128, 127) if signed else dice.randint(0, 255)) if padded else 0,
             signed=signed,
@@ -164,7 +168,7 @@ def random_load(dice, parameters, target=None):
             depth=dice.randint(0, 40),
             depth_step=0,
         )
-        size = channels * taps_y * taps_x
+        size = channels * taps_y * taps_x + load.tail
         # Apart, so that no two elements meet.
         along = target is LoadTarget.ALONG
         load = dataclasses.replace(load, depth_step=(size if along else load.windows) + dice.randint(0, 3))
@@ -273,6 +277,7 @@ GOOD = {"address": 0, "row_pitch": 24, "pixel_pitch": 6, "height": 3, "width": 4
         ({"windows": 2, "depth_step": 2**10}, "depth_step of a load is 1024, which does not fit its 10 bits"),
         ({"origin_x": 2**19}, "does not fit 20 signed bits"),
         ({"pixel_pitch": -1}, "must not be negative"),
+        ({"tail": -1}, "tail of a load must be 0 into a stream and not negative, not -1"),
     ],
 )
 def test_a_load_that_cannot_be_is_refused_in_one_sentence(changes, sentence):

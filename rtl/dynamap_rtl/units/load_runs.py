@@ -2,8 +2,8 @@
 
 Three registers stand between the walk and the runs: the walk itself (address and position of a row of taps, or of one
 tap), its distances to the borders of the image, what of it is padding and what a burst. The last stage gives one run a
-cycle, at most three of a row of taps: padding on the left, a burst, padding on the right. A run that is empty takes no
-cycle.
+cycle, at most three of a row of taps: padding on the left, a burst, padding on the right; and the zeros behind a
+window. A run that is empty takes no cycle.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import pyrtl
 
 from dynamap_rtl.hardware import Leaf, add, negate
 from dynamap_rtl.load_pattern import LoaderParameters, loader_fields
+
+from .counting import countdown
+from .counting import held as hold
 
 __all__ = ["RUN_FIELDS", "load_runs", "run_bits"]
 
@@ -45,6 +48,7 @@ RUN_FIELDS = (
     "span_bytes",
     "last_span",
     "last_span_bytes",
+    "tail",
     "whole",
     "element_bytes",
 )
@@ -102,10 +106,12 @@ class _Place:
 
 
 def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
-    held = {name: _held(inputs["start"], inputs[name], name) for name in _HELD}
+    held = {name: hold(inputs["start"], inputs[name], name) for name in _HELD}
     position = parameters.position_width
     # How far a window at x = 0 reaches over the right border.
-    overhang = _held(inputs["start"], (inputs["span"].zero_extended(position) - inputs["width"])[:position], "overhang")
+    overhang = hold(inputs["start"], (inputs["span"].zero_extended(position) - inputs["width"])[:position], "overhang")
+
+    has_tails = hold(inputs["start"], inputs["tail"] != 0, "has_tails")
 
     # Each stage goes on when the next one takes what it has.
     edges_take = pyrtl.WireVector(1, "edges_take")
@@ -160,11 +166,18 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     has_left.next <<= pyrtl.select(runs_take, left != 0, has_left & ~push)
     has_inner.next <<= pyrtl.select(runs_take, inner != 0, has_inner & ~(push & ~has_left))
     has_right.next <<= pyrtl.select(runs_take, right != 0, has_right & ~(push & ~has_left & ~has_inner))
+    has_tail = runs.register(carried["end"] & has_tails, "has_tail")
     zero = has_left | ~has_inner
-    final = ~(has_left & has_inner) & ~(has_left & has_right) & ~(has_inner & has_right)
+    after_inner = has_right | has_tail
+    final = _first(
+        (has_left, ~(has_inner | after_inner)),
+        (has_inner, ~after_inner),
+        (has_right, ~has_tail),
+        (has_tail, pyrtl.Const(1, bitwidth=1)),
+    )
     request_valid = runs.valid & ~zero & inputs["room"]
     push <<= runs.valid & inputs["room"] & (zero | inputs["request_ready"])
-    elements = pyrtl.select(has_left, run_left, pyrtl.select(has_inner, run_inner, run_right))
+    elements = _first((has_left, run_left), (has_inner, run_inner), (has_right, run_right), (has_tail, held["tail"]))
 
     runs_take <<= ~runs.valid | (push & final)
     parts_take <<= ~parts.valid | runs_take
@@ -197,14 +210,14 @@ def _walk(
     valid = pyrtl.Register(1, "walking")
     go = valid & take
     one = pyrtl.Const(1, bitwidth=1)
-    tap_last = _countdown(start, go, inputs["taps_x"], inputs["taps_x"], "taps_x")
+    tap_last = countdown(start, go, inputs["taps_x"], inputs["taps_x"], "taps_x")
     row_of_taps_done = tap_last
-    tap_row_last = _countdown(start, go & row_of_taps_done, inputs["taps_y"], inputs["taps_y"], "taps_y")
+    tap_row_last = countdown(start, go & row_of_taps_done, inputs["taps_y"], inputs["taps_y"], "taps_y")
     taps_done = row_of_taps_done & tap_row_last
-    chunk_last = _countdown(start, go & taps_done, inputs["chunks"], inputs["chunks"], "chunks")
+    chunk_last = countdown(start, go & taps_done, inputs["chunks"], inputs["chunks"], "chunks")
     window_done = taps_done & chunk_last
-    column_last = _countdown(start, go & window_done, inputs["columns"], inputs["columns_left"], "columns")
-    windows_last = _countdown(start, go & window_done, inputs["windows"], inputs["windows"], "windows")
+    column_last = countdown(start, go & window_done, inputs["columns"], inputs["columns_left"], "columns")
+    windows_last = countdown(start, go & window_done, inputs["windows"], inputs["windows"], "windows")
     row_done = window_done & column_last
     done = window_done & windows_last
     valid.next <<= start | (valid & ~(go & done))
@@ -279,20 +292,7 @@ class _Stage:
 
     def register(self, wire: pyrtl.WireVector, name: str) -> pyrtl.Register:
         """``wire`` as it was when the stage last took something."""
-        return _held(self._take, wire, f"{self._name}_{name}")
-
-
-def _countdown(
-    start: pyrtl.WireVector, moved: pyrtl.WireVector, count: pyrtl.WireVector, first: pyrtl.WireVector, name: str
-) -> pyrtl.Register:
-    """Whether a loop of ``count`` iterations, the first time ``first``, is at its last one; a register."""
-    held = _held(start, count, name + "_count")
-    single = _held(start, count == 1, name + "_single")
-    rest, last = pyrtl.Register(len(count), name + "_rest"), pyrtl.Register(1, name + "_last")
-    lower = (rest - 1)[: len(count)]
-    rest.next <<= pyrtl.select(start, first, pyrtl.select(moved, pyrtl.select(last, held, lower), rest))
-    last.next <<= pyrtl.select(start, first == 1, pyrtl.select(moved, pyrtl.select(last, single, rest == 2), last))
-    return last
+        return hold(self._take, wire, f"{self._name}_{name}")
 
 
 def _first(*choices: tuple[pyrtl.WireVector, pyrtl.WireVector]) -> pyrtl.WireVector:
@@ -311,12 +311,6 @@ def _below(value: pyrtl.WireVector, limit: pyrtl.WireVector) -> pyrtl.WireVector
 def _shorter(distance: pyrtl.WireVector, span: pyrtl.WireVector) -> pyrtl.WireVector:
     """The smaller of a distance, not negative, and a span; in the bits of the span."""
     return pyrtl.select(distance < span.zero_extended(len(distance)), distance[: len(span)], span)
-
-
-def _held(load: pyrtl.WireVector, value: pyrtl.WireVector, name: str) -> pyrtl.Register:
-    register = pyrtl.Register(len(value), name + "_held")
-    register.next <<= pyrtl.select(load, value, register)
-    return register
 
 
 def _constant(value: int, width: int) -> pyrtl.WireVector:

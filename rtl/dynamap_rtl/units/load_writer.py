@@ -14,8 +14,9 @@ import pyrtl
 from dynamap_rtl.hardware import Leaf, Port, add, resize
 from dynamap_rtl.load_pattern import LoaderParameters, LoadTarget, loader_fields
 
+from .counting import held
 from .load_runs import resize_unsigned, run_bits
-from .queues import pair_queue, queue
+from .pair_queue import pair_queue
 from .walker import advance_phase
 
 __all__ = ["WRITER_FIELDS", "load_writer"]
@@ -27,8 +28,8 @@ WRITER_FIELDS = ("zero_point", "signed", "target", "depth", "depth_phase", "dept
 def load_writer(parameters: LoaderParameters) -> Leaf:
     """The circuit.
 
-    ``start`` takes the fields, only with ``start_room``; ``push`` takes a run, only with ``room``. The port
-    ``stream`` exists only with a stream.
+    ``start`` takes the fields, only with ``start_room``. ``push`` says that a run goes into the queue before it, whose
+    oldest run is at the inputs and is removed by ``pop``. The ports of the stream exist only with one.
     """
     bits = loader_fields(parameters)
     stream_in: dict[str, int] = {"stream_ready": 1} if parameters.stream else {}
@@ -46,7 +47,7 @@ def load_writer(parameters: LoaderParameters) -> Leaf:
         },
         outputs={
             "start_room": 1,
-            "room": 1,
+            "pop": 1,
             "data_ready": 1,
             "write": 1,
             "lane": parameters.lane_width,
@@ -84,26 +85,21 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     data_room <<= beats.room
 
     # Runs, each not before its request can have been answered.
-    names = tuple(run_bits(parameters))
     pop_run = pyrtl.WireVector(1, "pop_run")
-    depth = 1 << max(1, (parameters.latency + 1).bit_length())
-    runs = queue(
-        "runs", pyrtl.concat_list([inputs[name] for name in names]), depth=depth, push=inputs["push"], pop=pop_run
-    )
-    ripe = pyrtl.Register(depth.bit_length(), "ripe")
+    ripe = pyrtl.Register(parameters.run_queue.bit_length(), "ripe")
     ripens: pyrtl.WireVector = inputs["push"]
     for cycle in range(parameters.latency - 1):
         later = pyrtl.Register(1, f"ripens_{cycle}")
         later.next <<= ripens
         ripens = later
     ripe.next <<= (ripe + ripens - pop_run)[: len(ripe)]
-    head = dict(zip(names, _split(runs.head, [len(inputs[name]) for name in names]), strict=True))
+    head = {name: inputs[name] for name in run_bits(parameters)}
 
     # The run being cut into beats.
     count_width = parameters.count_width
     cutting = pyrtl.Register(1, "cutting")
     rest = pyrtl.Register(count_width, "run_rest")
-    run = {name: _when(pop_run, head[name], name) for name in ("run_zero", "run_end", "run_last", "run_element_bytes")}
+    run = {name: held(pop_run, head[name], name) for name in ("run_zero", "run_end", "run_last", "run_element_bytes")}
     beat_elements = _by_bytes(
         run["run_element_bytes"], parameters, lambda size: parameters.port_bytes // size, count_width
     )
@@ -126,11 +122,11 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     left = pyrtl.Register(size_width, "beat_left")
     offset = pyrtl.Register(size_width, "beat_offset")
     fresh = pyrtl.select(run_ends, rest, beat_elements)
-    beat = _when(cut_beat, beats.head, "beat")
-    zero = _when(cut_beat, run["run_zero"], "beat_zero")
-    size = _when(cut_beat, run["run_element_bytes"], "beat_element_bytes")
-    window_ends = _when(cut_beat, run["run_end"] & run_ends, "beat_window_ends")
-    load_ends = _when(cut_beat, run["run_last"] & run_ends, "beat_load_ends")
+    beat = held(cut_beat, beats.head, "beat")
+    zero = held(cut_beat, run["run_zero"], "beat_zero")
+    size = held(cut_beat, run["run_element_bytes"], "beat_element_bytes")
+    window_ends = held(cut_beat, run["run_end"] & run_ends, "beat_window_ends")
+    load_ends = held(cut_beat, run["run_last"] & run_ends, "beat_load_ends")
 
     piece_taken <<= holding & move
     ends_load = piece_taken & beat_ends & load_ends
@@ -170,12 +166,12 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
         stages = range(3 * group, min(3 * group + 3, (parameters.port_bytes - 1).bit_length()))
         for stage in stages:
             shifted = pyrtl.select(control["offset"][stage], _dropped(shifted, 8 << stage), shifted)
-        shifted = _when(move, shifted, f"shifted_{group}")
-        control = {name: _when(move, wire, f"{name}_{group}") for name, wire in control.items()}
+        shifted = held(move, shifted, f"shifted_{group}")
+        control = {name: held(move, wire, f"{name}_{group}") for name, wire in control.items()}
     elements = _elements(parameters, shifted, control)
 
-    out = {name: _when(move, wire, f"{name}_out") for name, wire in control.items()}
-    given = _when(move, elements, "elements_out")
+    out = {name: held(move, wire, f"{name}_out") for name, wire in control.items()}
+    given = held(move, elements, "elements_out")
     streamed = out["streamed"] if parameters.stream else one_bit
     outputs: dict[str, pyrtl.WireVector] = {}
     if parameters.stream:
@@ -186,7 +182,7 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     return {
         **outputs,
         "start_room": target.room,
-        "room": runs.room,
+        "pop": pop_run,
         "data_ready": beats.room,
         "write": out["valid"] & ~streamed,
         "lane": out["lane"],
@@ -221,13 +217,13 @@ class _Target:
         fields = dict(
             zip(WRITER_FIELDS, _split(waiting.head, [len(inputs[name]) for name in WRITER_FIELDS]), strict=True)
         )
-        self.zero_point = _when(take, fields["zero_point"], "zero_point")
-        self.signed = _when(take, fields["signed"], "signed")
-        self.along = _when(take, fields["target"] == LoadTarget.ALONG, "along")
-        self.streamed = _when(take, fields["target"] == LoadTarget.STREAM, "streamed")
-        self._across = _when(take, fields["target"] == LoadTarget.ACROSS, "across")
-        self._step = _when(take, fields["depth_step"], "depth_step")
-        self._step_phase = _when(take, fields["depth_step_phase"], "depth_step_phase")
+        self.zero_point = held(take, fields["zero_point"], "zero_point")
+        self.signed = held(take, fields["signed"], "signed")
+        self.along = held(take, fields["target"] == LoadTarget.ALONG, "along")
+        self.streamed = held(take, fields["target"] == LoadTarget.STREAM, "streamed")
+        self._across = held(take, fields["target"] == LoadTarget.ACROSS, "across")
+        self._step = held(take, fields["depth_step"], "depth_step")
+        self._step_phase = held(take, fields["depth_step_phase"], "depth_step_phase")
         self._fields = fields
         self.lane = pyrtl.Register(parameters.lane_width, "lane_now")
         self.depth = pyrtl.Register(parameters.depth_width, "depth_now")
@@ -353,12 +349,6 @@ def _split(packed: pyrtl.WireVector, widths: list[int]) -> list[pyrtl.WireVector
         parts.append(packed[first : first + width])
         first += width
     return parts
-
-
-def _when(take: pyrtl.WireVector, value: pyrtl.WireVector, name: str) -> pyrtl.Register:
-    register = pyrtl.Register(len(value), name + "_held")
-    register.next <<= pyrtl.select(take, value, register)
-    return register
 
 
 def _const(value: int, width: int) -> pyrtl.WireVector:

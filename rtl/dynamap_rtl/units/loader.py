@@ -32,6 +32,7 @@ from dynamap_rtl.load_pattern import Load, LoaderParameters, LoadTarget, loader_
 
 from .load_runs import RUN_FIELDS, load_runs, run_bits
 from .load_writer import WRITER_FIELDS, load_writer
+from .queue import queue
 
 __all__ = ["load_places", "load_stream", "load_windows", "loader"]
 
@@ -74,14 +75,25 @@ def loader(parameters: LoaderParameters) -> Design:
     )
     start = design.add("gate", gate, valid=design["load_valid"])
     first = design.add("runs", runs, start=start["start"], **{name: design[name] for name in RUN_FIELDS})
+    run = run_bits(parameters)
+    # What runs out of the first half is packed in the order of its fields.
+    pack = design.add("pack", _pack(run), **{name: first[name] for name in run})
+    waiting = design.add(
+        "waiting",
+        queue(width=sum(run.values()), depth=parameters.run_queue),
+        push=first["push"],
+        data=pack["packed"],
+    )
+    unpack = design.add("unpack", _unpack(run), packed=waiting["head"])
     second = design.add("writer", writer, start=start["start"], **{name: design[name] for name in WRITER_FIELDS})
     start.connect(idle=first["idle"], room=second["start_room"])
-    first.connect(room=second["room"], request_ready=design["request_ready"])
+    waiting.connect(pop=second["pop"])
+    first.connect(room=waiting["ready"], request_ready=design["request_ready"])
     second.connect(
         push=first["push"],
         data_valid=design["data_valid"],
         data=design["data"],
-        **{name: first[name] for name in run_bits(parameters)},
+        **{name: unpack[name] for name in run},
         **{name: design[name] for name in stream_in},
     )
     requests = ("request_valid", "request_address", "request_bytes")
@@ -98,6 +110,31 @@ def _gate() -> Leaf:
         return {"ready": ready, "start": ready & inputs["valid"]}
 
     return Leaf("load_gate", inputs={"valid": 1, "idle": 1, "room": 1}, outputs={"ready": 1, "start": 1}, logic=logic)
+
+
+def _pack(fields: Mapping[str, int]) -> Leaf:
+    return Leaf(
+        f"pack_{'_'.join(str(bits) for bits in fields.values())}",
+        inputs=fields,
+        outputs={"packed": sum(fields.values())},
+        logic=lambda inputs: {"packed": pyrtl.concat_list([inputs[name] for name in fields])},
+    )
+
+
+def _unpack(fields: Mapping[str, int]) -> Leaf:
+    def logic(inputs: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
+        parts, first = {}, 0
+        for name, bits in fields.items():
+            parts[name] = inputs["packed"][first : first + bits]
+            first += bits
+        return parts
+
+    return Leaf(
+        f"unpack_{'_'.join(str(bits) for bits in fields.values())}",
+        inputs={"packed": sum(fields.values())},
+        outputs=fields,
+        logic=logic,
+    )
 
 
 def load_windows(memory: bytes | bytearray, load: Load, parameters: LoaderParameters) -> IntArray:
@@ -130,6 +167,7 @@ def load_windows(memory: bytes | bytearray, load: Load, parameters: LoaderParame
 def load_places(memory: bytes | bytearray, load: Load, parameters: LoaderParameters) -> Iterator[tuple[int, int, int]]:
     """(lane, depth, value) of every element a load writes into the buffer."""
     windows = load_windows(memory, load, parameters).reshape(load.windows, -1)
+    windows = np.pad(windows, ((0, 0), (0, load.tail)))
     for window, elements in enumerate(windows.tolist()):
         for k, value in enumerate(elements):
             lane = window if load.target is LoadTarget.ALONG else k
