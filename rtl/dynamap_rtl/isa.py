@@ -23,9 +23,12 @@ accumulator column.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 
+from .load_pattern import LoaderParameters, loader_fields
 from .record import Field, Record
+from .store_pattern import StorerParameters, storer_fields
 
 __all__ = [
     "ADDRESS_BITS",
@@ -34,12 +37,15 @@ __all__ = [
     "CHANNEL_BYTES",
     "COMPUTE",
     "COUNT_BITS",
+    "FIELDS",
     "FINISH",
     "HEADER",
     "INSTRUCTION_BYTES",
     "LEVELS",
+    "LOAD",
     "PHASE_BITS",
     "SEMAPHORES",
+    "STORE",
     "Mode",
     "Unit",
     "walk_fields",
@@ -52,7 +58,7 @@ LEVELS = 5
 ADDRESS_BITS = 20
 PHASE_BITS = 10
 COUNT_BITS = 16
-BYTE_ADDRESS_BITS = 40
+BYTE_ADDRESS_BITS = 32
 #: Bytes of an output channel's parameters in memory.
 CHANNEL_BYTES = 8
 
@@ -141,34 +147,87 @@ CHANNELS = Record(
 #: |---|---|
 #: | ``half`` | of the accumulators |
 #: | ``base``, ``counts``, ``deltas`` | walk of the rows read |
-#: | ``transform`` | 0, or Winograd's output transform: 1 + 2 * planar + four, of the rows of one tile after another |
+#: | ``transform`` | 0, or Winograd's output transform, of the rows of one tile after another: 1 + 2 * planar + four |
 #: | ``along`` | 1: a row is one pixel's channels; 0: one channel of P2 pixels |
-#: | ``rows``, ``passes`` | results are counted in ``passes`` times ``rows`` |
-#: | ``count``, ``last_count`` | elements of a row that are written; in the last pass |
-#: | ``depth``, ``phase``, ``lane`` | of the first result in the result buffer |
-#: | ``step`` | depth from a pixel to the one P2 pixels on, a multiple of P2 |
-#: | ``channel`` | word of the channel memory, of the first row |
+#: | ``count`` | elements of a row that are written |
+#: | ``place_counts`` | loops over the results, level 0 innermost |
+#: | ``lane``, ``depth`` | of the first result in the result buffer, and ``phase``, the depth modulo P2 |
+#: | ``lane_deltas``, ``depth_deltas``, ``phase_deltas`` | as of a walk; the lane is modulo P2 |
+#: | ``step`` | added to the depth when the lane wraps; a multiple of P2 |
+#: | ``channel``, ``channel_deltas`` | walk of the channel memory: a word for all lanes (along), or a single entry |
 #: | ``zero_point``, ``low``, ``high`` | added after scaling; the result is clamped |
-#:
-#: Along: the lane goes on by one a row, and by ``step`` in depth where it wraps; a pass returns to the first lane, P2
-#: deeper, with the next channel word. Across: the depth and the channel go on by one a row; a pass returns to the first
-#: channel, ``step`` deeper.
 FINISH = Record(
     "finish",
     half=Field(1),
     transform=Field(3),
     along=Field(1),
-    rows=Field(COUNT_BITS),
-    passes=Field(COUNT_BITS),
     count=Field(11),
-    last_count=Field(11),
-    depth=Field(ADDRESS_BITS),
-    phase=Field(PHASE_BITS),
-    lane=Field(PHASE_BITS),
-    step=Field(ADDRESS_BITS),
-    channel=Field(ADDRESS_BITS),
     zero_point=Field(9, signed=True),
     low=Field(9, signed=True),
     high=Field(9, signed=True),
     **walk_fields(phases=False),
+    place_counts=Field(COUNT_BITS, LEVELS),
+    lane=Field(PHASE_BITS),
+    lane_deltas=Field(PHASE_BITS, LEVELS),
+    depth=Field(ADDRESS_BITS),
+    depth_deltas=Field(ADDRESS_BITS, LEVELS),
+    phase=Field(PHASE_BITS),
+    phase_deltas=Field(PHASE_BITS, LEVELS),
+    step=Field(ADDRESS_BITS),
+    channel=Field(ADDRESS_BITS),
+    channel_deltas=Field(ADDRESS_BITS, LEVELS),
 )
+
+
+def _fields_of(bits: Mapping[str, int]) -> dict[str, Field]:
+    return {name: Field(width) for name, width in bits.items()}
+
+
+#: The widest loader and storer there can be: their instructions have fields of these widths.
+_LOADER = LoaderParameters(
+    lanes=1 << PHASE_BITS,
+    transfer=1,
+    port_bytes=1,
+    depth_width=ADDRESS_BITS,
+    latency=1,
+    address_width=BYTE_ADDRESS_BITS,
+)
+_STORER = StorerParameters(
+    lanes=1 << PHASE_BITS,
+    transfer=1,
+    port_bytes=1,
+    depth_width=ADDRESS_BITS,
+    latency=1,
+    address_width=BYTE_ADDRESS_BITS,
+)
+
+#: Fields of an instruction that loads an operand: those of ``load_pattern.loader_fields``, and where a stream goes.
+#:
+#: | field | meaning |
+#: |---|---|
+#: | ``transform`` | 0, or Winograd's input transform of a stream: 1 + 2 * planar + four |
+#: | ``tile_along`` | transformed vectors are written along a lane, not across lanes |
+#: | ``base``, ``phase_base``, ``counts``, ``deltas``, ``phase_deltas`` | walk of the depths of transformed vectors |
+#: | ``lane_deltas`` | the same levels' walk of the lane, from 0 |
+LOAD = Record(
+    "load",
+    **_fields_of(loader_fields(_LOADER)),
+    transform=Field(3),
+    tile_along=Field(1),
+    **walk_fields(),
+    lane_deltas=Field(PHASE_BITS, LEVELS),
+)
+
+#: Fields of a store instruction: those of ``store_pattern.storer_fields``.
+STORE = Record("store", **_fields_of(storer_fields(_STORER)))
+
+#: The fields of every unit's instruction.
+FIELDS: Mapping[Unit, Record] = {
+    Unit.LOAD_LEFT: LOAD,
+    Unit.LOAD_TOP: LOAD,
+    Unit.LOAD_CHANNELS: CHANNELS,
+    Unit.COMPUTE: COMPUTE,
+    Unit.FINISH: FINISH,
+    Unit.STORE: STORE,
+}
+assert all(record.width + HEADER.width <= 8 * INSTRUCTION_BYTES for record in FIELDS.values())

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 import pyrtl
 
 from dynamap_rtl.hardware import Design, HardwareError, Leaf, Port, delayed
-from dynamap_rtl.isa import CHANNEL, FINISH, LEVELS
+from dynamap_rtl.isa import ADDRESS_BITS, CHANNEL, COUNT_BITS, FINISH, LEVELS, PHASE_BITS
 
 from .accumulators import READ_LATENCY, AccumulatorParameters
 from .channel_memory import ENTRY_LATENCY
+from .counting import held
 from .requantise import LATENCY_CYCLES, Requantiser
 from .turn_buffer import TurnBufferParameters
-from .walker import WalkerParameters, advance_phase, walker
+from .walker import WalkerParameters, advance_phase, walker, walker_logic
 from .winograd_output import WinogradOutput
 
 __all__ = ["FinisherParameters", "finish_cycles", "finisher"]
@@ -60,7 +61,7 @@ class FinisherParameters:
     @property
     def walker(self) -> WalkerParameters:
         """Of the rows that are read."""
-        return WalkerParameters(levels=LEVELS, address_width=self.accumulators.address_width, count_width=16)
+        return WalkerParameters(levels=LEVELS, address_width=self.accumulators.address_width, count_width=COUNT_BITS)
 
     @property
     def name(self) -> str:
@@ -177,79 +178,52 @@ def _control(parameters: FinisherParameters) -> Leaf:
     place = _place_ports(parameters)
     lane_width, depth_width, count_width = place["lane"], place["depth"], place["count"]
     word_width, address = parameters.word_width, parameters.accumulators.address_width
+    place_walker = WalkerParameters(levels=LEVELS, address_width=word_width, count_width=COUNT_BITS, modulus=lanes)
 
     def logic(inputs: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
         busy = pyrtl.Register(1, "busy")
         start = inputs["valid"] & ~busy
         given = FINISH.slices(inputs["fields"])
-        held = {}
-        for name in ("half", "transform", "along", "rows", "count", "last_count", "step", "zero_point", "low", "high"):
-            register = pyrtl.Register(len(given[name]), f"held_{name}")
-            register.next <<= pyrtl.select(start, given[name], register)
-            held[name] = register
-        first = {}
-        for name, width in (
-            ("lane", lane_width),
-            ("depth", depth_width),
-            ("phase", lane_width),
-            ("channel", word_width),
-        ):
-            register = pyrtl.Register(width, f"first_{name}")
-            first[name] = register
+        kept = ("half", "transform", "along", "count", "step", "zero_point", "low", "high")
+        held_fields = {name: held(start, given[name], f"held_{name}") for name in kept}
+        along, issued = held_fields["along"], inputs["issued"]
 
-        along, step = held["along"], held["step"][:depth_width]
-        row = pyrtl.Register(16, "row")  # results still to come of this pass
-        passes = pyrtl.Register(16, "passes")
-        at = {name: pyrtl.Register(len(register), f"at_{name}") for name, register in first.items()}
-        issued = inputs["issued"]
-        pass_end = issued & (row == 1)
-        end = pass_end & (passes == 1)
-        row.next <<= pyrtl.select(start, given["rows"], pyrtl.select(pass_end, held["rows"], (row - issued)[:16]))
-        passes.next <<= pyrtl.select(start, given["passes"], (passes - pass_end)[:16])
-
-        # Along: from lane to lane; the next pass is P2 channels deeper. Across: from depth to depth.
-        one_lane = pyrtl.Const(1 % lanes, bitwidth=lane_width)
-        wraps = along & (at["lane"] == lanes - 1)
-        next_depth = (
-            at["depth"]
-            + pyrtl.select(
-                along,
-                pyrtl.select(wraps, step, pyrtl.Const(0, bitwidth=depth_width)),
-                pyrtl.Const(1, bitwidth=depth_width),
-            )
-        )[:depth_width]
-        further = (
-            first["depth"] + pyrtl.select(along, pyrtl.Const(lanes % (1 << depth_width), bitwidth=depth_width), step)
-        )[:depth_width]
-        moved = {
-            "lane": pyrtl.select(along, advance_phase(at["lane"], one_lane, lanes), at["lane"]),
-            "depth": next_depth,
-            "phase": pyrtl.select(along, at["phase"], advance_phase(at["phase"], one_lane, lanes)),
-            "channel": (at["channel"] + ~along)[:word_width],
-        }
-        again = {
-            "lane": first["lane"],
-            "depth": further,
-            "phase": first["phase"],
-            "channel": (first["channel"] + along)[:word_width],
-        }
-        for name, register in at.items():
-            value = given[name][: len(register)]
-            register.next <<= pyrtl.select(
-                start,
-                value,
-                pyrtl.select(pass_end, again[name], pyrtl.select(issued, moved[name], register)),
-            )
-            first[name].next <<= pyrtl.select(start, value, pyrtl.select(pass_end, again[name], first[name]))
-        count = pyrtl.select(passes == 1, held["last_count"], held["count"])[:count_width]
+        # The loops, with the channel's address and the phase of the depth; lane and depth go with them.
+        loops = walker_logic(
+            place_walker,
+            {
+                "start": start,
+                "advance": issued,
+                "base": given["channel"][:word_width],
+                "phase_base": given["phase"][:lane_width],
+                "counts": given["place_counts"],
+                "deltas": _cut(given["channel_deltas"], ADDRESS_BITS, word_width),
+                "phase_deltas": _cut(given["phase_deltas"], PHASE_BITS, lane_width),
+            },
+            "place_",
+        )
+        at_end = loops["at_end"]
+        lane, depth = pyrtl.Register(lane_width, "at_lane"), pyrtl.Register(depth_width, "at_depth")
+        lane_delta = _of_level(at_end, held(start, _cut(given["lane_deltas"], PHASE_BITS, lane_width), "lane_deltas"))
+        depth_delta = _of_level(
+            at_end, held(start, _cut(given["depth_deltas"], ADDRESS_BITS, depth_width), "depth_deltas")
+        )
+        wraps = lane + lane_delta >= lanes
+        further = pyrtl.select(wraps, held_fields["step"][:depth_width], pyrtl.Const(0, bitwidth=depth_width))
+        lane.next <<= pyrtl.select(
+            start, given["lane"][:lane_width], pyrtl.select(issued, advance_phase(lane, lane_delta, lanes), lane)
+        )
+        depth.next <<= pyrtl.select(
+            start,
+            given["depth"][:depth_width],
+            pyrtl.select(issued, (depth + depth_delta + further)[:depth_width], depth),
+        )
+        end = issued & at_end[-1]
 
         latency = _AHEAD + LATENCY_CYCLES
         done = delayed(end, latency, "done")
         busy.next <<= start | (busy & ~done)
-        deltas = pyrtl.concat_list(
-            [given["deltas"][first_bit : first_bit + address] for first_bit in range(0, 20 * LEVELS, 20)]
-        )
-        transform = held["transform"]
+        transform = held_fields["transform"]
         outputs = {
             "ready": ~busy,
             "start": start,
@@ -257,17 +231,19 @@ def _control(parameters: FinisherParameters) -> Leaf:
             "base": given["base"][:address],
             "phase_base": pyrtl.Const(0, bitwidth=1),
             "counts": given["counts"],
-            "deltas": deltas,
+            "deltas": _cut(given["deltas"], ADDRESS_BITS, address),
             "phase_deltas": pyrtl.Const(0, bitwidth=LEVELS),
-            "half": held["half"],
-            "word": at["channel"],
+            "half": held_fields["half"],
+            "word": loops["address"],
             "single": ~along,
             "write": delayed(issued, latency, "write"),
             "done": done,
-            "count": delayed(count, latency, "count"),
+            "count": held_fields["count"][:count_width],
             "along": along,
-            **{name: delayed(at[name], latency, f"late_{name}") for name in ("lane", "depth", "phase")},
-            **{name: held[name] for name in ("zero_point", "low", "high")},
+            "lane": delayed(lane, latency, "late_lane"),
+            "depth": delayed(depth, latency, "late_depth"),
+            "phase": delayed(loops["phase"], latency, "late_phase"),
+            **{name: held_fields[name] for name in ("zero_point", "low", "high")},
         }
         if parameters.winograd is not None:
             outputs |= {
@@ -287,7 +263,7 @@ def _control(parameters: FinisherParameters) -> Leaf:
             **dict.fromkeys(("ready", "start", "advance", "half", "single", "write", "done"), 1),
             "base": address,
             "phase_base": 1,
-            "counts": Port(16, LEVELS),
+            "counts": Port(COUNT_BITS, LEVELS),
             "deltas": Port(address, LEVELS),
             "phase_deltas": Port(1, LEVELS),
             "word": word_width,
@@ -297,6 +273,20 @@ def _control(parameters: FinisherParameters) -> Leaf:
         },
         logic=logic,
     )
+
+
+def _cut(lanes: pyrtl.WireVector, width: int, kept: int) -> pyrtl.WireVector:
+    """Low bits of every lane."""
+    return pyrtl.concat_list([lanes[first : first + kept] for first in range(0, len(lanes), width)])
+
+
+def _of_level(at_end: pyrtl.WireVector, deltas: pyrtl.WireVector) -> pyrtl.WireVector:
+    """The delta of the lowest level that is not at its end."""
+    width = len(deltas) // LEVELS
+    chosen = deltas[(LEVELS - 1) * width :]
+    for level in reversed(range(LEVELS - 1)):
+        chosen = pyrtl.select(at_end[level], chosen, deltas[level * width : (level + 1) * width])
+    return chosen
 
 
 def _source(parameters: FinisherParameters) -> Leaf:
