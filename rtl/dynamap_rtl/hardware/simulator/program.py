@@ -407,7 +407,9 @@ class _Flat(Code):
                     continue
                 limb = self.limbs[one.key][0]
                 step = two.key.place - one.key.place
-                pieces.append((Limb(f"(uint64_t){one.key.array}[{one.key.place} + k * {step}]", limb.known), one.low, one.count))
+                pieces.append(
+                    (Limb(f"(uint64_t){one.key.array}[{one.key.place} + k * {step}]", limb.known), one.low, one.count)
+                )
             value = self.join(pieces, clean=True)
             target = f"{array}[{place} + k * {second_place - place}]"
             self.lines.append(f"for (long k = 0; k < {len(lanes)}; k++) {_stored(target, field, bit, value.text)}")
