@@ -31,7 +31,8 @@ from dynamap_rtl.hardware import Design, Leaf, Port
 from dynamap_rtl.load_pattern import Load, LoaderParameters, LoadTarget, loader_fields
 
 from .load_runs import RUN_FIELDS, load_runs, run_bits
-from .load_writer import WRITER_FIELDS, load_writer
+from .load_target import TARGET_FIELDS
+from .load_writer import load_writer
 from .queue import queue
 
 __all__ = ["load_places", "load_stream", "load_windows", "loader"]
@@ -85,7 +86,7 @@ def loader(parameters: LoaderParameters) -> Design:
         data=pack["packed"],
     )
     unpack = design.add("unpack", _unpack(run), packed=waiting["head"])
-    second = design.add("writer", writer, start=start["start"], **{name: design[name] for name in WRITER_FIELDS})
+    second = design.add("writer", writer, start=start["start"], **{name: design[name] for name in TARGET_FIELDS})
     start.connect(idle=first["idle"], room=second["start_room"])
     waiting.connect(pop=second["pop"])
     first.connect(room=waiting["ready"], request_ready=design["request_ready"])
