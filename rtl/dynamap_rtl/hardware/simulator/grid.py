@@ -341,4 +341,3 @@ class _Loop(Code):
             count = -(-(program.index(grid.rows - 1, grid.columns - 1) + 1 - first) // 16) * 16
             loop = f"#pragma GCC ivdep\n    for (size_t i = {first}; i < {first + count}; i++) {{\n"
         return f"void {self.name}(uint8_t *base, int phase)\n{{\n    (void)phase;\n{head}\n{loop}{body}\n    }}\n}}\n"
-
