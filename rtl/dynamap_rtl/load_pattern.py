@@ -390,8 +390,9 @@ def load_cycles(load: Load, parameters: LoaderParameters) -> int:
     """Cycles from the one in which an idle loader takes a load to the one of its last write, the first not counted.
 
     Holds for a memory port that takes a request a cycle and answers ``latency`` or fewer cycles later with a beat a
-    cycle. Of loads that follow one another, each starts while its predecessor is being written: when that takes longer
-    than the next one's set-up, the next takes only its pieces.
+    cycle. A load that is there when its predecessor's last request is made follows that one at no or one cycle's
+    distance, and so takes only its pieces, and perhaps one cycle, if there are at least ``set_up`` of them: no more
+    than three loads are under way.
     """
     return load_pieces(load, parameters) + parameters.set_up - 1
 

@@ -158,12 +158,14 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
         "zero_point": target.zero_point,
         "signed": target.signed,
     }
+    under_way = target.armed | target.waiting
     for group in range(parameters.shift_latency):
         stages = range(3 * group, min(3 * group + 3, (parameters.port_bytes - 1).bit_length()))
         for stage in stages:
             shifted = pyrtl.select(control["offset"][stage], _dropped(shifted, 8 << stage), shifted)
         shifted = held(move, shifted, f"shifted_{group}")
         control = {name: held(move, wire, f"{name}_{group}") for name, wire in control.items()}
+        under_way = under_way | control["valid"]
     elements = _elements(parameters, shifted, control)
 
     out = {name: held(move, wire, f"{name}_out") for name, wire in control.items()}
@@ -187,7 +189,7 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
         "along": out["along"],
         "count": out["count"],
         "elements": given,
-        "busy": target.armed | target.waiting | out["valid"],
+        "busy": under_way | out["valid"],
         "done": out["valid"] & out["last"] & move,
     }
 

@@ -6,8 +6,8 @@ What a load is, is in :mod:`dynamap_rtl.load_pattern`, with its exact time; ``lo
 Contract of :func:`loader`:
 
 1. ``load_valid`` with ``load_ready`` takes a load, its fields as by ``Load.fields``. ``load_ready`` does not depend on
-   ``load_valid``. A load is taken while the one before is still being written, as soon as that one's last request is
-   made; ``busy`` is high from the cycle after a load is taken until the last one's last write.
+   ``load_valid``. A load is taken while the one before is still being written, as soon as that one's last taps are
+   on their way; ``busy`` is high from the cycle after a load is taken until the last one's last write.
 2. Memory port: a request a cycle, at most the power of two from ``latency`` + 2 on outstanding; no request begins or
    ends outside the image's bytes; the address of a run is that of its first byte. Beats are taken whenever
    ``data_ready``, from one cycle after the memory gives them at one a cycle, as long as pieces are not smaller.
