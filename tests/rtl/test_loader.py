@@ -15,10 +15,9 @@ from dynamap_rtl.load_pattern import (
     LoaderParameters,
     LoadError,
     LoadTarget,
-    load_cycles,
-    load_pieces,
     loader_fields,
 )
+from dynamap_rtl.load_timing import load_cycles, load_pieces
 from dynamap_rtl.memory_model import ReadPort
 from dynamap_rtl.units.loader import load_places, load_stream, load_windows, loader
 

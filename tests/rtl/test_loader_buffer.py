@@ -10,7 +10,8 @@ import pytest
 
 from dynamap_rtl import Dataflow
 from dynamap_rtl.hardware import Design, flatten
-from dynamap_rtl.load_pattern import Load, LoaderParameters, LoadTarget, load_cycles
+from dynamap_rtl.load_pattern import Load, LoaderParameters, LoadTarget
+from dynamap_rtl.load_timing import load_cycles
 from dynamap_rtl.matrix_program import matrix_layout
 from dynamap_rtl.memory_model import ReadPort
 from dynamap_rtl.timing import ceil_div

@@ -16,7 +16,7 @@ import pyrtl
 from dynamap_rtl.hardware import Leaf, add, negate
 from dynamap_rtl.load_pattern import LoaderParameters, loader_fields
 
-from .counting import countdown
+from .counting import countdown, unsigned
 from .counting import held as hold
 
 __all__ = ["RUN_FIELDS", "load_runs", "run_bits"]
@@ -190,7 +190,7 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
         "idle": ~place.valid,
         "request_valid": request_valid,
         "request_address": request_address,
-        "request_bytes": resize_unsigned(request_bytes, 16),
+        "request_bytes": unsigned(request_bytes, 16),
         "push": push,
         "run_zero": zero,
         "run_elements": elements,
@@ -319,8 +319,3 @@ def _shorter(distance: pyrtl.WireVector, span: pyrtl.WireVector) -> pyrtl.WireVe
 
 def _constant(value: int, width: int) -> pyrtl.WireVector:
     return pyrtl.Const(value, bitwidth=width)
-
-
-def resize_unsigned(value: pyrtl.WireVector, width: int) -> pyrtl.WireVector:
-    """The value in ``width`` bits, zero-extended or cut."""
-    return value.zero_extended(width) if width > len(value) else value[:width]

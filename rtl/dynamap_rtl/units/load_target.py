@@ -9,7 +9,7 @@ import pyrtl
 from dynamap_rtl.hardware import add
 from dynamap_rtl.load_pattern import LoaderParameters, LoadTarget
 
-from .counting import held
+from .counting import held, unsigned
 from .pair_queue import pair_queue
 from .walker import advance_phase
 
@@ -82,10 +82,8 @@ class Target:
         self._left = left
         # Across, at the last lane.
         self._wraps = self._across & self._near_end & (self._lanes_left <= left)
-        lanes_left = self._lanes_left
-        lanes_left = lanes_left.zero_extended(width) if len(lanes_left) < width else lanes_left[:width]
         self._ends = self._fits & (~self._across | (left <= self._lanes_left))
-        return pyrtl.select(self._wraps, lanes_left, self._short), self._ends
+        return pyrtl.select(self._wraps, unsigned(self._lanes_left, width), self._short), self._ends
 
     def advance(self, taken: pyrtl.WireVector, window_ends: pyrtl.WireVector) -> None:
         """Go on behind the piece of ``cut`` when it is taken; ``window_ends`` says that its beat is a window's last."""
@@ -108,14 +106,13 @@ class Target:
         window_lane = pyrtl.select(across | last_lane, none, (self.lane + 1)[:lane_width])
 
         # The next piece of this window. A piece has at most all lanes, so that the low bits of a length do.
-        length = _bits(self._short, left_width)
-        across_lane = pyrtl.select(wraps, none, _bits(self.lane + length, lane_width))
-        across_left = pyrtl.select(wraps, all_lanes, _bits(self._lanes_left - length, left_width))
-        depth = (self.depth + pyrtl.select(across, pyrtl.select(wraps, self._step, still), _bits(length, depth_width)))[
-            :depth_width
-        ]
+        length = unsigned(self._short, left_width)
+        across_lane = pyrtl.select(wraps, none, unsigned(self.lane + length, lane_width))
+        across_left = pyrtl.select(wraps, all_lanes, unsigned(self._lanes_left - length, left_width))
+        deeper = pyrtl.select(across, pyrtl.select(wraps, self._step, still), unsigned(length, depth_width))
+        depth = unsigned(self.depth + deeper, depth_width)
         transfer_phase = advance_phase(self.phase, pyrtl.Const(parameters.transfer % lanes, bitwidth=lane_width), lanes)
-        left_phase = advance_phase(self.phase, _bits(self._left, left_width), lanes)
+        left_phase = advance_phase(self.phase, unsigned(self._left, left_width), lanes)
         along_phase = pyrtl.select(self._fits, left_phase, transfer_phase)
         wrapped_phase = advance_phase(self.phase, self._step_phase, lanes)
         phase = pyrtl.select(across, pyrtl.select(wraps, wrapped_phase, self.phase), along_phase)
@@ -134,8 +131,3 @@ class Target:
             register.next <<= following
             if register is self._lanes_left:
                 self._near_end.next <<= following <= parameters.transfer
-
-
-def _bits(value: pyrtl.WireVector, width: int) -> pyrtl.WireVector:
-    """The value in ``width`` bits, zero-extended or cut."""
-    return value.zero_extended(width) if len(value) < width else value[:width]

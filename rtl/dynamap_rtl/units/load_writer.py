@@ -14,8 +14,8 @@ import pyrtl
 from dynamap_rtl.hardware import Leaf, Port, resize
 from dynamap_rtl.load_pattern import LoaderParameters, loader_fields
 
-from .counting import held
-from .load_runs import resize_unsigned, run_bits
+from .counting import held, unsigned
+from .load_runs import run_bits
 from .load_target import TARGET_FIELDS, Target
 from .pair_queue import pair_queue
 
@@ -97,9 +97,7 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     cutting = pyrtl.Register(1, "cutting")
     rest = pyrtl.Register(count_width, "run_rest")
     run = {name: held(pop_run, head[name], name) for name in ("run_zero", "run_end", "run_last", "run_element_bytes")}
-    beat_elements = _by_bytes(
-        run["run_element_bytes"], parameters, lambda size: parameters.port_bytes // size, count_width
-    )
+    beat_elements = _beat_elements(run["run_element_bytes"], parameters, count_width)
     run_ends = rest <= beat_elements
     beat_free = pyrtl.WireVector(1, "beat_free")
     cut_beat = cutting & beat_free & (run["run_zero"] | beats.valid)
@@ -131,7 +129,7 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     count, ends_beat = target.cut(left)
     beat_ends <<= ends_beat
     left.next <<= pyrtl.select(
-        cut_beat, resize_unsigned(fresh, size_width), pyrtl.select(piece_taken, (left - count)[:size_width], left)
+        cut_beat, unsigned(fresh, size_width), pyrtl.select(piece_taken, (left - count)[:size_width], left)
     )
     count_bytes = _times(count, size, parameters, size_width)
     offset.next <<= pyrtl.select(
@@ -222,10 +220,11 @@ def _elements(
     return pyrtl.concat_list(result)
 
 
-def _by_bytes(size: pyrtl.WireVector, parameters: LoaderParameters, value_of: object, width: int) -> pyrtl.WireVector:
-    value: pyrtl.WireVector = _const(value_of(1), width)  # type: ignore[operator]
+def _beat_elements(size: pyrtl.WireVector, parameters: LoaderParameters, width: int) -> pyrtl.WireVector:
+    """Elements of a full beat."""
+    value: pyrtl.WireVector = _const(parameters.port_bytes, width)
     for choice in range(2, parameters.element_bytes + 1):
-        value = pyrtl.select(size == choice, _const(value_of(choice), width), value)  # type: ignore[operator]
+        value = pyrtl.select(size == choice, _const(parameters.port_bytes // choice, width), value)
     return value
 
 
@@ -239,7 +238,7 @@ def _times(
         value = pyrtl.select(size == 2, double, count)
         if parameters.element_bytes > 2:
             value = pyrtl.select(size == 3, double + count, value)
-    return resize_unsigned(value, width)
+    return unsigned(value, width)
 
 
 def _dropped(data: pyrtl.WireVector, bits: int) -> pyrtl.WireVector:

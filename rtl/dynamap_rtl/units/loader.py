@@ -1,7 +1,8 @@
 """The loader: windows of a tensor in memory, element by element into an operand buffer or out as a stream.
 
-What a load is, is in :mod:`dynamap_rtl.load_pattern`, with its exact time; ``load_runs`` makes requests of it,
-``load_writer`` writes what comes back. The model of both is :func:`load_places` and :func:`load_stream`.
+What a load is, is in :mod:`dynamap_rtl.load_pattern`, its exact time in :mod:`dynamap_rtl.load_timing`; ``load_runs``
+makes requests of it, ``load_writer`` writes what comes back. The model of both is :func:`load_places` and
+:func:`load_stream`.
 
 Contract of :func:`loader`:
 
@@ -10,7 +11,7 @@ Contract of :func:`loader`:
    on their way; ``busy`` is high from the cycle after a load is taken until the last one's last write.
 2. Memory port: a request a cycle, at most the power of two from ``latency`` + 2 on outstanding; no request begins or
    ends outside the image's bytes; the address of a run is that of its first byte. Beats are taken whenever
-   ``data_ready``, from one cycle after the memory gives them at one a cycle, as long as pieces are not smaller.
+   ``data_ready``: two are held, and one a piece leaves, or one for several pieces where these are shorter.
 3. Buffer: ``write, lane, write_depth, phase, along, count, elements`` are the write port of a turn buffer and never
    wait. One piece a cycle, in the order of windows and of elements in them: a piece is what of a run (a burst, or a
    stretch of padding) lies in one beat, in one target run and in N elements.
