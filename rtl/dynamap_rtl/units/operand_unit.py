@@ -68,12 +68,13 @@ class OperandParameters:
     def __post_init__(self) -> None:
         if self.read_latency < self.buffer.read_latency:
             raise HardwareError(
-                f"an operand of {self.lanes} lanes is read after {self.buffer.read_latency} cycles at the earliest, not "
-                f"{self.read_latency}"
+                f"an operand of {self.lanes} lanes is read after {self.buffer.read_latency} cycles at the earliest, "
+                f"not {self.read_latency}"
             )
         if self.winograd is not None and self.winograd.out_width > self.width:
             raise HardwareError(
-                f"transformed values have {self.winograd.out_width} bits, elements of the operand {self.width}; widen them"
+                f"transformed values have {self.winograd.out_width} bits, elements of the operand {self.width}; "
+                "widen them"
             )
 
     @property
@@ -187,9 +188,10 @@ def operand_unit(parameters: OperandParameters) -> Design:
         )
         gate.connect(tile_along=fields["tile_along"])
         memory.connect(**{name: choose[name] for name in writes})
+    settle = design.add("settle", _settle(buffer.write_to_read), done=gate["done"])
     return design.finish(
         load_ready=gate["load_ready"],
-        done=gate["done"],
+        done=settle["settled"],
         operand=late["operand"],
         **{name: loading[name] for name in port_out},
     )
@@ -249,8 +251,8 @@ def _fields(parameters: OperandParameters) -> Leaf:
 
 def _gate(parameters: OperandParameters) -> Leaf:
     """Lets loads in, and says when they are done."""
-    inputs = {"valid": 1, "target": 2, "ready": 1, "busy": 1, "loaded": 1}
-    outputs = {"load_ready": 1, "start": 1, "done": 1}
+    inputs: dict[str, Port | int] = {"valid": 1, "target": 2, "ready": 1, "busy": 1, "loaded": 1}
+    outputs: dict[str, Port | int] = {"load_ready": 1, "start": 1, "done": 1}
     if parameters.winograd is None:
         return Leaf(
             "operand_gate",
@@ -286,14 +288,21 @@ def _gate(parameters: OperandParameters) -> Leaf:
             "always": pyrtl.Const(1, bitwidth=1),
         }
 
+    extra = ("streaming_start", "streaming", "four", "planar", "along", "always")
     return Leaf(
         "operand_gate_winograd",
         inputs={**inputs, "idle": 1, "leaving": 1, "transform": 3, "tile_along": 1},
-        outputs={
-            **outputs,
-            **dict.fromkeys(("streaming_start", "streaming", "four", "planar", "along", "always"), 1),
-        },
+        outputs={**outputs, **dict.fromkeys(extra, 1)},
         logic=logic,
+    )
+
+
+def _settle(cycles: int) -> Leaf:
+    return Leaf(
+        f"operand_settle_{cycles}",
+        inputs={"done": 1},
+        outputs={"settled": 1},
+        logic=lambda inputs: {"settled": delayed(inputs["done"], cycles, "settling")},
     )
 
 
