@@ -37,6 +37,7 @@ import pyrtl
 from dynamap_rtl.hardware import Design, Grid, Leaf, Port, add, resize
 from dynamap_rtl.parameters import OverlayError
 
+from .registers import delay, register
 from .signed_digits import Plan, plan
 from .winograd import TILES, Rows
 
@@ -203,12 +204,12 @@ def _tree(
         total = operands[left][0]
         if left + 1 < len(operands):
             total = _combine(total, *operands[left + 1], width)
-        sums.append(_register(total, f"{prefix}_0_{left // 2}"))
+        sums.append(register(total, f"{prefix}_0_{left // 2}"))
     level = 1
     while len(sums) > 1:
         pairs = [sums[k : k + 2] for k in range(0, len(sums), 2)]
         sums = [
-            _register(add(pair[0], pair[1], width) if len(pair) == 2 else pair[0], f"{prefix}_{level}_{k}")
+            register(add(pair[0], pair[1], width) if len(pair) == 2 else pair[0], f"{prefix}_{level}_{k}")
             for k, pair in enumerate(pairs)
         ]
         level += 1
@@ -235,18 +236,6 @@ def _combine(
     return (pyrtl.concat(left, one) + pyrtl.concat(flipped, negative))[1 : width + 1]
 
 
-def _register(value: pyrtl.WireVector, name: str) -> pyrtl.Register:
-    register = pyrtl.Register(len(value), name)
-    register.next <<= value
-    return register
-
-
-def _delay(value: pyrtl.WireVector, cycles: int, name: str) -> pyrtl.WireVector:
-    for cycle in range(cycles):
-        value = _register(value, f"{name}_{cycle}")
-    return value
-
-
 def _shared_ports(unit: TileTransform) -> dict[str, int]:
     """What control tells every lane."""
     ports = {"code_rows": unit.plan.code_bits, "collect": 1, "hold": 1}
@@ -264,7 +253,7 @@ def _lane(unit: TileTransform) -> Leaf:
 
     def logic(w: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
         mode = (w["mode"][0], w["mode"][1])
-        data = _register(w["data"][: unit.taken_width], "taken")
+        data = register(w["data"][: unit.taken_width], "taken")
         value = resize(data, unit.between_width)
         if 2 in unit.axes:
             # Bank b holds the row that is b rows from the last: taps are numbered by age.
@@ -281,11 +270,11 @@ def _lane(unit: TileTransform) -> Leaf:
         row = [value, *collected]
         held = [pyrtl.Register(unit.between_width, f"held_{age}") for age in range(n)]
         with pyrtl.conditional_assignment, w["collect"]:
-            for register, newer in zip(collected, row, strict=False):
-                register.next |= newer
+            for later, newer in zip(collected, row, strict=False):
+                later.next |= newer
         with pyrtl.conditional_assignment, w["hold"]:
-            for register, newer in zip(held, row, strict=True):
-                register.next |= newer
+            for later, newer in zip(held, row, strict=True):
+                later.next |= newer
         result = _tree(held, w["code_rows"], unit.plan, unit.sum_width, "rows")
         if unit.finish is not None:
             result = unit.finish.logic(result, mode)
@@ -366,8 +355,8 @@ def _control(unit: TileTransform) -> Leaf:
             in_half.next <<= in_half ^ in_tile_ends
             bank = (last_input - in_row)[:steps]
             banks = [taken & planar & (bank == b) for b in range(unit.largest)]
-            results["bank_write"] = _register(pyrtl.concat_list(banks), "bank_write_r")
-            results["bank_write_address"] = _register(pyrtl.concat(in_half, in_column), "bank_write_address_r")
+            results["bank_write"] = register(pyrtl.concat_list(banks), "bank_write_r")
+            results["bank_write_address"] = register(pyrtl.concat(in_half, in_column), "bank_write_address_r")
             # Positions of the first T, row by row, a column read at a time.
             full = pyrtl.select(out_half, occupied[1], occupied[0])
             column_issue = pyrtl.WireVector(1, "column_issue")
@@ -378,22 +367,22 @@ def _control(unit: TileTransform) -> Leaf:
             out_row = counter("out_row", column_row_ends, last_output)
             out_tile_ends = column_row_ends & (out_row == last_output)
             out_half.next <<= out_half ^ out_tile_ends
-            for half, register in enumerate(occupied):
+            for half, half_full in enumerate(occupied):
                 fills = in_tile_ends & (in_half == half)
                 empties = out_tile_ends & (out_half == half)
-                register.next <<= (register | fills) & ~empties
-            results["bank_read_address"] = _register(pyrtl.concat(out_half, out_column), "bank_read_address_r")
-            results["code_columns"] = _register(code(out_row), "code_columns_r")
+                half_full.next <<= (half_full | fills) & ~empties
+            results["bank_read_address"] = register(pyrtl.concat(out_half, out_column), "bank_read_address_r")
+            results["code_columns"] = register(code(out_row), "code_columns_r")
         taken <<= w["in_valid"] & in_ready
 
         # Values of a row are collected and, with the last, held.
         linear = ~planar
         direct, direct_ends = (taken & linear, in_row_ends & linear) if linear_possible else (zero, zero)
         levels = unit.plan.levels
-        collects = direct | _delay(column_issue, levels, "column_valid")
-        holds = direct_ends | _delay(column_row_ends, levels, "column_last")
-        results["collect"] = _register(collects, "collect_r")
-        results["hold"] = hold = _register(holds, "hold_r")
+        collects = direct | delay(column_issue, levels, "column_valid")
+        holds = direct_ends | delay(column_row_ends, levels, "column_last")
+        results["collect"] = register(collects, "collect_r")
+        results["hold"] = hold = register(holds, "hold_r")
 
         # The second T emits what is held.
         emitting = pyrtl.Register(1, "emitting")
@@ -402,8 +391,8 @@ def _control(unit: TileTransform) -> Leaf:
         following <<= pyrtl.select(hold, pyrtl.Const(0, bitwidth=steps), (emitted + 1)[:steps])
         emitted.next <<= following
         emitting.next <<= hold | (emitting & (emitted != last_output))
-        results["code_rows"] = _register(code(following), "code_rows_r")
-        write = _delay(emitting, unit.tail_cycles, "result_valid")
+        results["code_rows"] = register(code(following), "code_rows_r")
+        write = delay(emitting, unit.tail_cycles, "result_valid")
         written.next <<= (written + write)[: len(written)]
         results["queue_write"] = write
         results["queue_write_address"] = written[: _bits(entries)]
@@ -414,8 +403,8 @@ def _control(unit: TileTransform) -> Leaf:
         promised.next <<= (promised + promise - pop)[: len(promised)]
         partial = (in_column != 0) | (in_row != 0)
         busy = (promised != 0) | partial
-        for register in occupied:
-            busy = busy | register  # not |=: PyRTL would drive the wire
+        for half_full in occupied:
+            busy = busy | half_full  # not |=: PyRTL would drive the wire
         results["mode"] = pyrtl.concat(planar & one, four & one)
         return {**results, "in_ready": in_ready, "out_valid": out_valid, "idle": ~busy}
 
