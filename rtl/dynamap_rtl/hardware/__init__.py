@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .arithmetic import add, multiply, negate, resize
+from .arithmetic import add, delayed, multiply, negate, resize
 from .flatten import flatten
 from .module import Constant, Design, Grid, HardwareError, Instance, Leaf, Module, Port, Signal
 
@@ -17,6 +17,7 @@ __all__ = [
     "Port",
     "Signal",
     "add",
+    "delayed",
     "flatten",
     "multiply",
     "negate",

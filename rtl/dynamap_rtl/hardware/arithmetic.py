@@ -1,10 +1,10 @@
-"""Signed arithmetic on PyRTL's unsigned wires."""
+"""Signed arithmetic on PyRTL's unsigned wires, and delays."""
 
 from __future__ import annotations
 
 import pyrtl
 
-__all__ = ["add", "multiply", "negate", "resize"]
+__all__ = ["add", "delayed", "multiply", "negate", "resize"]
 
 
 def resize(value: pyrtl.WireVector, width: int) -> pyrtl.WireVector:
@@ -39,3 +39,12 @@ def multiply(left: pyrtl.WireVector, right: pyrtl.WireVector) -> pyrtl.WireVecto
     """
     width = len(left) + len(right)
     return (resize(left, width) * resize(right, width))[:width]
+
+
+def delayed(wire: pyrtl.WireVector, cycles: int, name: str) -> pyrtl.WireVector:
+    """The wire ``cycles`` cycles later, through registers of which the last one is called ``name``."""
+    for left in reversed(range(cycles)):
+        register = pyrtl.Register(len(wire), f"{name}_{left}" if left else name)
+        register.next <<= wire
+        wire = register
+    return wire
