@@ -34,10 +34,9 @@ from functools import cached_property
 
 import pyrtl
 
-from dynamap_rtl.hardware import Design, Grid, Leaf, Port, add, resize
+from dynamap_rtl.hardware import Design, Grid, Leaf, Port, add, delayed, resize
 from dynamap_rtl.parameters import OverlayError
 
-from .registers import delay, register
 from .signed_digits import Plan, plan
 from .winograd import TILES, Rows
 
@@ -204,12 +203,12 @@ def _tree(
         total = operands[left][0]
         if left + 1 < len(operands):
             total = _combine(total, *operands[left + 1], width)
-        sums.append(register(total, f"{prefix}_0_{left // 2}"))
+        sums.append(delayed(total, 1, f"{prefix}_0_{left // 2}"))
     level = 1
     while len(sums) > 1:
         pairs = [sums[k : k + 2] for k in range(0, len(sums), 2)]
         sums = [
-            register(add(pair[0], pair[1], width) if len(pair) == 2 else pair[0], f"{prefix}_{level}_{k}")
+            delayed(add(pair[0], pair[1], width) if len(pair) == 2 else pair[0], 1, f"{prefix}_{level}_{k}")
             for k, pair in enumerate(pairs)
         ]
         level += 1
@@ -253,7 +252,7 @@ def _lane(unit: TileTransform) -> Leaf:
 
     def logic(w: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
         mode = (w["mode"][0], w["mode"][1])
-        data = register(w["data"][: unit.taken_width], "taken")
+        data = delayed(w["data"][: unit.taken_width], 1, "taken")
         value = resize(data, unit.between_width)
         if 2 in unit.axes:
             # Bank b holds the row that is b rows from the last: taps are numbered by age.
@@ -355,8 +354,8 @@ def _control(unit: TileTransform) -> Leaf:
             in_half.next <<= in_half ^ in_tile_ends
             bank = (last_input - in_row)[:steps]
             banks = [taken & planar & (bank == b) for b in range(unit.largest)]
-            results["bank_write"] = register(pyrtl.concat_list(banks), "bank_write_r")
-            results["bank_write_address"] = register(pyrtl.concat(in_half, in_column), "bank_write_address_r")
+            results["bank_write"] = delayed(pyrtl.concat_list(banks), 1, "bank_write_r")
+            results["bank_write_address"] = delayed(pyrtl.concat(in_half, in_column), 1, "bank_write_address_r")
             # Positions of the first T, row by row, a column read at a time.
             full = pyrtl.select(out_half, occupied[1], occupied[0])
             column_issue = pyrtl.WireVector(1, "column_issue")
@@ -371,18 +370,18 @@ def _control(unit: TileTransform) -> Leaf:
                 fills = in_tile_ends & (in_half == half)
                 empties = out_tile_ends & (out_half == half)
                 half_full.next <<= (half_full | fills) & ~empties
-            results["bank_read_address"] = register(pyrtl.concat(out_half, out_column), "bank_read_address_r")
-            results["code_columns"] = register(code(out_row), "code_columns_r")
+            results["bank_read_address"] = delayed(pyrtl.concat(out_half, out_column), 1, "bank_read_address_r")
+            results["code_columns"] = delayed(code(out_row), 1, "code_columns_r")
         taken <<= w["in_valid"] & in_ready
 
         # Values of a row are collected and, with the last, held.
         linear = ~planar
         direct, direct_ends = (taken & linear, in_row_ends & linear) if linear_possible else (zero, zero)
         levels = unit.plan.levels
-        collects = direct | delay(column_issue, levels, "column_valid")
-        holds = direct_ends | delay(column_row_ends, levels, "column_last")
-        results["collect"] = register(collects, "collect_r")
-        results["hold"] = hold = register(holds, "hold_r")
+        collects = direct | delayed(column_issue, levels, "column_valid")
+        holds = direct_ends | delayed(column_row_ends, levels, "column_last")
+        results["collect"] = delayed(collects, 1, "collect_r")
+        results["hold"] = hold = delayed(holds, 1, "hold_r")
 
         # The second T emits what is held.
         emitting = pyrtl.Register(1, "emitting")
@@ -391,8 +390,8 @@ def _control(unit: TileTransform) -> Leaf:
         following <<= pyrtl.select(hold, pyrtl.Const(0, bitwidth=steps), (emitted + 1)[:steps])
         emitted.next <<= following
         emitting.next <<= hold | (emitting & (emitted != last_output))
-        results["code_rows"] = register(code(following), "code_rows_r")
-        write = delay(emitting, unit.tail_cycles, "result_valid")
+        results["code_rows"] = delayed(code(following), 1, "code_rows_r")
+        write = delayed(emitting, unit.tail_cycles, "result_valid")
         written.next <<= (written + write)[: len(written)]
         results["queue_write"] = write
         results["queue_write_address"] = written[: _bits(entries)]

@@ -1,8 +1,8 @@
 """Pooling and element-wise addition on the vector path: coefficients, biases and scales, and the exact results.
 
-A value x, the stored one less its zero point, is multiplied by a coefficient of 18 bits (``vector_lane``); accumulators
-add the products of an output value, or keep the greatest; the requantiser (``fixed_point.requantise``) makes the
-result. The same three units do all of it:
+A value x, the stored one less its zero point, is multiplied by a coefficient of 18 bits (``vector_lanes``);
+accumulators add the products of an output value, or keep the greatest; the requantiser (``fixed_point.requantise``)
+makes the result. The same three units do all of it:
 
 - max pooling: coefficient 1, lifted by 256; bias -256, scale 1. Padding is not taken.
 - average pooling: padding is not taken (it is zero). The scale divides by the window. Where padding does not count,
@@ -52,7 +52,7 @@ Clamps = tuple[int, int]
 
 #: Bits of a signed coefficient.
 COEFFICIENT_BITS = 18
-#: What the lane adds to 9-bit values for max pooling.
+#: What a lane adds to 9-bit values for max pooling.
 LIFT = 256
 
 _GREATEST = 2 ** (COEFFICIENT_BITS - 1) - 1

@@ -24,10 +24,9 @@ from functools import cached_property
 import numpy as np
 import pyrtl
 
-from dynamap_rtl.hardware import Design
+from dynamap_rtl.hardware import Design, delayed
 from dynamap_rtl.parameters import OverlayError
 
-from .registers import register
 from .tile_transform import Finish, Mode, TileTransform, check_modes, transform_module
 from .winograd import WINOGRAD, IntArray, divide_exactly
 
@@ -150,8 +149,8 @@ class WinogradOutput:
             other = choose(moved)
             value = (value - other)[:bits] if step == 0 else (value + other)[:bits]
             if step % _FACTORS_PER_CYCLE == 0 or step == self._steps - 1:
-                value = register(value, f"quotient_{step}")
-        return value if self._steps else register(value, "quotient")
+                value = delayed(value, 1, f"quotient_{step}")
+        return value if self._steps else delayed(value, 1, "quotient")
 
     def create(self) -> Design:
         """The circuit; ports as in ``tile_transform``."""

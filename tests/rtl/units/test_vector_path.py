@@ -16,8 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 from dynamap_rtl import OverlayError
 from dynamap_rtl.hardware import flatten
 from dynamap_rtl.units.fixed_point import FixedPoint, fixed_point
-from dynamap_rtl.units.vector_lane import VectorLane
+from dynamap_rtl.units.vector_lanes import LANE_LATENCY, vector_lanes
 from dynamap_rtl.units.vector_path import (
+    COEFFICIENT_BITS,
     LIFT,
     Windows,
     add,
@@ -88,46 +89,37 @@ def window_shapes(draw):
     return size, kernel, pads, strides
 
 
-# ---- the lane ----
+# ---- the lanes ----
 
 
-@pytest.mark.parametrize("in_width", [2, 9, 16])
-def test_the_lane_is_its_model_one_value_a_cycle_at_the_stated_latency(in_width):
-    unit, lanes, steps = VectorLane(in_width=in_width), 3, 400
-    rng = np.random.default_rng(in_width)
-    ends = [-(2 ** (in_width - 1)), 2 ** (in_width - 1) - 1]
+@pytest.mark.parametrize(("width", "sum_width"), [(2, 20), (9, 32), (9, 48), (16, 48)])
+def test_a_lane_multiplies_and_lifts_a_value_a_cycle_at_the_stated_latency(width, sum_width):
+    lanes, steps = 3, 400
+    rng = np.random.default_rng(width)
+    ends = [-(2 ** (width - 1)), 2 ** (width - 1) - 1]
     x = rng.integers(ends[0], ends[1] + 1, (steps, lanes))
     x[:8] = np.repeat(ends * 4, lanes).reshape(8, lanes)
     coefficient = rng.integers(-(2**17), 2**17, steps)
     coefficient[:8] = [-(2**17), -(2**17), 2**17 - 1, 2**17 - 1] * 2
     maximum = rng.integers(0, 2, steps)
-    expected = np.array([unit.compute(x[k], int(coefficient[k]), maximum=bool(maximum[k])) for k in range(steps)])
-    simulation = pyrtl.FastSimulation(block=flatten(unit.create_lanes(lanes)), tracer=None)
-    sums = []
-    for step in range(steps + unit.latency_cycles):
-        k = min(step, steps - 1)
+    simulation = pyrtl.FastSimulation(
+        block=flatten(vector_lanes(lanes=lanes, width=width, sum_width=sum_width)), tracer=None
+    )
+    seen = []
+    for cycle in range(steps + lanes + LANE_LATENCY):
+        k = min(cycle, steps - 1)
+        late = [int(x[min(max(cycle - lane, 0), steps - 1), lane]) for lane in range(lanes)]  # lane j is j cycles late
         simulation.step(
             {
-                "x": pack(x[k], in_width),
-                "coefficient": pack([coefficient[k]], 18),
+                "value": pack(late, width),
+                "coefficient": pack([coefficient[k]], COEFFICIENT_BITS),
                 "maximum": int(maximum[k]),
             }
         )
-        sums.append(unpack(simulation.inspect("sum"), unit.out_width, lanes))
-    np.testing.assert_array_equal(np.array(sums[unit.latency_cycles :]), expected)
-    assert VectorLane().lift == LIFT
-
-
-def test_lifted_values_are_all_above_the_zero_of_a_cleared_accumulator():
-    unit = VectorLane()
-    every = np.arange(-255, 256)
-    assert unit.compute(every, 1, maximum=True).min() > 0
-
-
-@pytest.mark.parametrize("width", [1, 28])
-def test_a_lane_wider_than_a_dsp_slice_is_refused(width):
-    with pytest.raises(OverlayError, match=rf"^a vector lane's in_width must be from 2 to 27, not {width}$"):
-        VectorLane(in_width=width)
+        seen.append(unpack(simulation.inspect("vector"), sum_width, lanes))
+    got = [[seen[k + lane + LANE_LATENCY][lane] for lane in range(lanes)] for k in range(steps)]
+    lift = LIFT if width == 9 else 2 ** (width - 1)
+    np.testing.assert_array_equal(got, x * coefficient[:, None] + lift * maximum[:, None])
 
 
 # ---- max pooling ----
