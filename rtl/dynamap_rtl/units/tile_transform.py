@@ -184,35 +184,46 @@ def _tree(
     taps: Sequence[pyrtl.WireVector], code: pyrtl.WireVector, tree: Plan, width: int, prefix: str
 ) -> pyrtl.WireVector:
     """T of one row: ``tree.levels`` registers, modulo 2**width."""
-    operands: list[tuple[pyrtl.WireVector, tuple[bool, ...], pyrtl.WireVector]] = []
-    position = 0
-    for slot in tree.slots:
-        choices = [
-            pyrtl.Const(0, bitwidth=width) if option is None else _shifted(taps[option[0]], option[1], width)
-            for option in slot.options
-        ]
-        chosen = choices[0]
-        if len(choices) > 1:
-            index = code[position : position + slot.index_bits]
-            chosen = pyrtl.mux(index, *choices, *[choices[-1]] * ((1 << slot.index_bits) - len(choices)))
-        negative = code[max(0, position + slot.code_bits - 1)]
-        operands.append((chosen, slot.signs, negative))
-        position += slot.code_bits
-    sums = []
-    for left in range(0, len(operands), 2):
-        total = operands[left][0]
-        if left + 1 < len(operands):
-            total = _combine(total, *operands[left + 1], width)
-        sums.append(delayed(total, 1, f"{prefix}_0_{left // 2}"))
+    sums, position = [], 0
+    for number, pair in enumerate(tree.pairs):
+        operands: list[tuple[pyrtl.WireVector, tuple[bool, ...], pyrtl.WireVector]] = []
+        for slot in pair.slots:
+            options = [
+                pyrtl.Const(0, bitwidth=width) if option is None else _shifted(taps[option[0]], option[1], width)
+                for option in slot.options
+            ]
+            chosen = options[0]
+            if slot.index_bits:
+                chosen = _choose(options, code[position : position + slot.index_bits])
+            negative = code[max(0, position + slot.code_bits - 1)]
+            operands.append((chosen, slot.signs, negative))
+            position += slot.code_bits
+        total = operands[0][0]
+        if len(operands) == 2:
+            total = _combine(total, *operands[1], width)
+        total = delayed(total, 1, f"{prefix}_0_{number}")
+        if pair.shift_bits:
+            # Behind the register: choosing a shift and the next addition are one cycle's work.
+            late = delayed(code[position : position + pair.shift_bits], 1, f"{prefix}_shift_{number}")
+            total = _choose([_shifted(total, shift, width) for shift in pair.shifts], late)
+        else:
+            total = _shifted(total, pair.shifts[0], width)
+        sums.append(total)
+        position += pair.shift_bits
     level = 1
     while len(sums) > 1:
-        pairs = [sums[k : k + 2] for k in range(0, len(sums), 2)]
+        neighbours = [sums[k : k + 2] for k in range(0, len(sums), 2)]
         sums = [
-            delayed(add(pair[0], pair[1], width) if len(pair) == 2 else pair[0], 1, f"{prefix}_{level}_{k}")
-            for k, pair in enumerate(pairs)
+            delayed(add(two[0], two[1], width) if len(two) == 2 else two[0], 1, f"{prefix}_{level}_{k}")
+            for k, two in enumerate(neighbours)
         ]
         level += 1
     return sums[0]
+
+
+def _choose(options: Sequence[pyrtl.WireVector], index: pyrtl.WireVector) -> pyrtl.WireVector:
+    """The option of an index of just as many bits as needed; beyond the last there is nothing to choose."""
+    return pyrtl.mux(index, *options, *[options[-1]] * ((1 << len(index)) - len(options)))
 
 
 def _shifted(tap: pyrtl.WireVector, shift: int, width: int) -> pyrtl.WireVector:
