@@ -29,11 +29,10 @@ from dataclasses import dataclass
 
 import pyrtl
 
-from dynamap_rtl.hardware import Grid, Leaf, add, multiply, resize
+from dynamap_rtl.hardware import Grid, Leaf, add, delayed, multiply, resize
 from dynamap_rtl.parameters import OverlayError
 
 from .fixed_point import MULTIPLIER_BITS, SHIFT_BITS
-from .registers import register
 
 __all__ = ["BIAS_BITS", "CLAMP_BITS", "LATENCY_CYCLES", "Requantiser"]
 
@@ -111,9 +110,9 @@ class Requantiser:
 
     def _logic(self, w: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
         # 1: the sum.
-        total = register(add(w["value"], w["bias"], self._sum_width), "total")
-        multiplier = register(w["multiplier"], "multiplier_1")
-        shift = register(w["shift"], "shift_1")
+        total = delayed(add(w["value"], w["bias"], self._sum_width), 1, "total")
+        multiplier = delayed(w["multiplier"], 1, "multiplier_1")
+        shift = delayed(w["shift"], 1, "shift_1")
         # 2, 3: the product, 17 bits of the sum a DSP slice, and put together.
         factor = multiplier.zero_extended(MULTIPLIER_BITS + 1)
         width = self._sum_width + MULTIPLIER_BITS
@@ -121,24 +120,24 @@ class Requantiser:
         for low in range(0, self._sum_width - 1, _CHUNK_BITS):
             last = low + _CHUNK_BITS >= self._sum_width - 1
             chunk = total[low:] if last else total[low : low + _CHUNK_BITS].zero_extended(_CHUNK_BITS + 1)
-            product = register(multiply(chunk, factor), f"product_{low}")
+            product = delayed(multiply(chunk, factor), 1, f"product_{low}")
             products.append(product if low == 0 else pyrtl.concat(product, pyrtl.Const(0, bitwidth=low)))
-        shift = register(shift, "shift_2")
+        shift = delayed(shift, 1, "shift_2")
         together = resize(products[0], width)
         for product in products[1:]:
             together = add(together, product, width)
-        together = register(together, "together")
-        shift = register(shift, "shift_3")
+        together = delayed(together, 1, "together")
+        shift = delayed(shift, 1, "shift_3")
         # 4, 5: shifted, with one bit more at the low end: whether a half is left.
         negative = together[-1]
         coarse = _Shifter(pyrtl.concat(together, pyrtl.Const(0, bitwidth=1)))
         coarse.shift(shift, (5, 4))
         coarse = coarse.register("coarse")
-        fine_shift = register(shift[:4], "shift_4")
-        negative = register(negative, "negative_4")
+        fine_shift = delayed(shift[:4], 1, "shift_4")
+        negative = delayed(negative, 1, "negative_4")
         coarse.shift(fine_shift, (3, 2, 1, 0))
         fine = coarse.register("fine")
-        negative = register(negative, "negative_5")
+        negative = delayed(negative, 1, "negative_5")
         # 6: rounded half to even, and moved by the zero point; the carry comes in below the lowest bit.
         floor, half = fine.value[1:], fine.value[0]
         up = half & (fine.rest | floor[0])
@@ -147,14 +146,14 @@ class Requantiser:
         moved = (pyrtl.concat(resize(floor, sum_bits), one) + pyrtl.concat(resize(w["zero_point"], sum_bits), up))[
             1 : sum_bits + 1
         ]
-        moved = register(moved, "moved")
-        beyond = register(fine.beyond, "beyond_6")
-        negative = register(negative, "negative_6")
+        moved = delayed(moved, 1, "moved")
+        beyond = delayed(fine.beyond, 1, "beyond_6")
+        negative = delayed(negative, 1, "negative_6")
         # 7: clamped.
         below = (beyond & negative) | (~beyond & pyrtl.signed_lt(moved, w["low"]))
         above = (beyond & ~negative) | (~beyond & pyrtl.signed_gt(moved, w["high"]))
         result = pyrtl.select(below, w["low"][:8], pyrtl.select(above, w["high"][:8], moved[:8]))
-        return {"result": register(result, "clamped")}
+        return {"result": delayed(result, 1, "clamped")}
 
 
 class _Shifter:
@@ -189,7 +188,7 @@ class _Shifter:
 
     def register(self, name: str) -> _Shifter:
         """The same a cycle later."""
-        later = _Shifter(register(self.value, name))
-        later.rest = register(self.rest, f"{name}_rest")
-        later.beyond = register(self.beyond, f"{name}_beyond")
+        later = _Shifter(delayed(self.value, 1, name))
+        later.rest = delayed(self.rest, 1, f"{name}_rest")
+        later.beyond = delayed(self.beyond, 1, f"{name}_beyond")
         return later

@@ -34,7 +34,7 @@ from functools import cached_property
 
 import pyrtl
 
-from dynamap_rtl.hardware import Design, Grid, Leaf, Port, add, resize
+from dynamap_rtl.hardware import Design, Grid, Leaf, Port, add, delayed, resize
 from dynamap_rtl.parameters import OverlayError
 
 from .signed_digits import Plan, plan
@@ -184,35 +184,46 @@ def _tree(
     taps: Sequence[pyrtl.WireVector], code: pyrtl.WireVector, tree: Plan, width: int, prefix: str
 ) -> pyrtl.WireVector:
     """T of one row: ``tree.levels`` registers, modulo 2**width."""
-    operands: list[tuple[pyrtl.WireVector, tuple[bool, ...], pyrtl.WireVector]] = []
-    position = 0
-    for slot in tree.slots:
-        choices = [
-            pyrtl.Const(0, bitwidth=width) if option is None else _shifted(taps[option[0]], option[1], width)
-            for option in slot.options
-        ]
-        chosen = choices[0]
-        if len(choices) > 1:
-            index = code[position : position + slot.index_bits]
-            chosen = pyrtl.mux(index, *choices, *[choices[-1]] * ((1 << slot.index_bits) - len(choices)))
-        negative = code[max(0, position + slot.code_bits - 1)]
-        operands.append((chosen, slot.signs, negative))
-        position += slot.code_bits
-    sums = []
-    for left in range(0, len(operands), 2):
-        total = operands[left][0]
-        if left + 1 < len(operands):
-            total = _combine(total, *operands[left + 1], width)
-        sums.append(_register(total, f"{prefix}_0_{left // 2}"))
+    sums, position = [], 0
+    for number, pair in enumerate(tree.pairs):
+        operands: list[tuple[pyrtl.WireVector, tuple[bool, ...], pyrtl.WireVector]] = []
+        for slot in pair.slots:
+            options = [
+                pyrtl.Const(0, bitwidth=width) if option is None else _shifted(taps[option[0]], option[1], width)
+                for option in slot.options
+            ]
+            chosen = options[0]
+            if slot.index_bits:
+                chosen = _choose(options, code[position : position + slot.index_bits])
+            negative = code[max(0, position + slot.code_bits - 1)]
+            operands.append((chosen, slot.signs, negative))
+            position += slot.code_bits
+        total = operands[0][0]
+        if len(operands) == 2:
+            total = _combine(total, *operands[1], width)
+        total = delayed(total, 1, f"{prefix}_0_{number}")
+        if pair.shift_bits:
+            # Behind the register: choosing a shift and the next addition are one cycle's work.
+            late = delayed(code[position : position + pair.shift_bits], 1, f"{prefix}_shift_{number}")
+            total = _choose([_shifted(total, shift, width) for shift in pair.shifts], late)
+        else:
+            total = _shifted(total, pair.shifts[0], width)
+        sums.append(total)
+        position += pair.shift_bits
     level = 1
     while len(sums) > 1:
-        pairs = [sums[k : k + 2] for k in range(0, len(sums), 2)]
+        neighbours = [sums[k : k + 2] for k in range(0, len(sums), 2)]
         sums = [
-            _register(add(pair[0], pair[1], width) if len(pair) == 2 else pair[0], f"{prefix}_{level}_{k}")
-            for k, pair in enumerate(pairs)
+            delayed(add(two[0], two[1], width) if len(two) == 2 else two[0], 1, f"{prefix}_{level}_{k}")
+            for k, two in enumerate(neighbours)
         ]
         level += 1
     return sums[0]
+
+
+def _choose(options: Sequence[pyrtl.WireVector], index: pyrtl.WireVector) -> pyrtl.WireVector:
+    """The option of an index of just as many bits as needed; beyond the last there is nothing to choose."""
+    return pyrtl.mux(index, *options, *[options[-1]] * ((1 << len(index)) - len(options)))
 
 
 def _shifted(tap: pyrtl.WireVector, shift: int, width: int) -> pyrtl.WireVector:
@@ -235,18 +246,6 @@ def _combine(
     return (pyrtl.concat(left, one) + pyrtl.concat(flipped, negative))[1 : width + 1]
 
 
-def _register(value: pyrtl.WireVector, name: str) -> pyrtl.Register:
-    register = pyrtl.Register(len(value), name)
-    register.next <<= value
-    return register
-
-
-def _delay(value: pyrtl.WireVector, cycles: int, name: str) -> pyrtl.WireVector:
-    for cycle in range(cycles):
-        value = _register(value, f"{name}_{cycle}")
-    return value
-
-
 def _shared_ports(unit: TileTransform) -> dict[str, int]:
     """What control tells every lane."""
     ports = {"code_rows": unit.plan.code_bits, "collect": 1, "hold": 1}
@@ -264,7 +263,7 @@ def _lane(unit: TileTransform) -> Leaf:
 
     def logic(w: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
         mode = (w["mode"][0], w["mode"][1])
-        data = _register(w["data"][: unit.taken_width], "taken")
+        data = delayed(w["data"][: unit.taken_width], 1, "taken")
         value = resize(data, unit.between_width)
         if 2 in unit.axes:
             # Bank b holds the row that is b rows from the last: taps are numbered by age.
@@ -281,11 +280,11 @@ def _lane(unit: TileTransform) -> Leaf:
         row = [value, *collected]
         held = [pyrtl.Register(unit.between_width, f"held_{age}") for age in range(n)]
         with pyrtl.conditional_assignment, w["collect"]:
-            for register, newer in zip(collected, row, strict=False):
-                register.next |= newer
+            for later, newer in zip(collected, row, strict=False):
+                later.next |= newer
         with pyrtl.conditional_assignment, w["hold"]:
-            for register, newer in zip(held, row, strict=True):
-                register.next |= newer
+            for later, newer in zip(held, row, strict=True):
+                later.next |= newer
         result = _tree(held, w["code_rows"], unit.plan, unit.sum_width, "rows")
         if unit.finish is not None:
             result = unit.finish.logic(result, mode)
@@ -366,8 +365,8 @@ def _control(unit: TileTransform) -> Leaf:
             in_half.next <<= in_half ^ in_tile_ends
             bank = (last_input - in_row)[:steps]
             banks = [taken & planar & (bank == b) for b in range(unit.largest)]
-            results["bank_write"] = _register(pyrtl.concat_list(banks), "bank_write_r")
-            results["bank_write_address"] = _register(pyrtl.concat(in_half, in_column), "bank_write_address_r")
+            results["bank_write"] = delayed(pyrtl.concat_list(banks), 1, "bank_write_r")
+            results["bank_write_address"] = delayed(pyrtl.concat(in_half, in_column), 1, "bank_write_address_r")
             # Positions of the first T, row by row, a column read at a time.
             full = pyrtl.select(out_half, occupied[1], occupied[0])
             column_issue = pyrtl.WireVector(1, "column_issue")
@@ -378,22 +377,22 @@ def _control(unit: TileTransform) -> Leaf:
             out_row = counter("out_row", column_row_ends, last_output)
             out_tile_ends = column_row_ends & (out_row == last_output)
             out_half.next <<= out_half ^ out_tile_ends
-            for half, register in enumerate(occupied):
+            for half, half_full in enumerate(occupied):
                 fills = in_tile_ends & (in_half == half)
                 empties = out_tile_ends & (out_half == half)
-                register.next <<= (register | fills) & ~empties
-            results["bank_read_address"] = _register(pyrtl.concat(out_half, out_column), "bank_read_address_r")
-            results["code_columns"] = _register(code(out_row), "code_columns_r")
+                half_full.next <<= (half_full | fills) & ~empties
+            results["bank_read_address"] = delayed(pyrtl.concat(out_half, out_column), 1, "bank_read_address_r")
+            results["code_columns"] = delayed(code(out_row), 1, "code_columns_r")
         taken <<= w["in_valid"] & in_ready
 
         # Values of a row are collected and, with the last, held.
         linear = ~planar
         direct, direct_ends = (taken & linear, in_row_ends & linear) if linear_possible else (zero, zero)
         levels = unit.plan.levels
-        collects = direct | _delay(column_issue, levels, "column_valid")
-        holds = direct_ends | _delay(column_row_ends, levels, "column_last")
-        results["collect"] = _register(collects, "collect_r")
-        results["hold"] = hold = _register(holds, "hold_r")
+        collects = direct | delayed(column_issue, levels, "column_valid")
+        holds = direct_ends | delayed(column_row_ends, levels, "column_last")
+        results["collect"] = delayed(collects, 1, "collect_r")
+        results["hold"] = hold = delayed(holds, 1, "hold_r")
 
         # The second T emits what is held.
         emitting = pyrtl.Register(1, "emitting")
@@ -402,8 +401,8 @@ def _control(unit: TileTransform) -> Leaf:
         following <<= pyrtl.select(hold, pyrtl.Const(0, bitwidth=steps), (emitted + 1)[:steps])
         emitted.next <<= following
         emitting.next <<= hold | (emitting & (emitted != last_output))
-        results["code_rows"] = _register(code(following), "code_rows_r")
-        write = _delay(emitting, unit.tail_cycles, "result_valid")
+        results["code_rows"] = delayed(code(following), 1, "code_rows_r")
+        write = delayed(emitting, unit.tail_cycles, "result_valid")
         written.next <<= (written + write)[: len(written)]
         results["queue_write"] = write
         results["queue_write_address"] = written[: _bits(entries)]
@@ -414,8 +413,8 @@ def _control(unit: TileTransform) -> Leaf:
         promised.next <<= (promised + promise - pop)[: len(promised)]
         partial = (in_column != 0) | (in_row != 0)
         busy = (promised != 0) | partial
-        for register in occupied:
-            busy = busy | register  # not |=: PyRTL would drive the wire
+        for half_full in occupied:
+            busy = busy | half_full  # not |=: PyRTL would drive the wire
         results["mode"] = pyrtl.concat(planar & one, four & one)
         return {**results, "in_ready": in_ready, "out_valid": out_valid, "idle": ~busy}
 

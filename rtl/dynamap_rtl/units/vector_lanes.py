@@ -2,7 +2,8 @@
 
 Pooling and element-wise addition are sums or maxima of vectors of channels over positions that the feeder's walk
 gives: the accumulators add them up like kn2row's products. Accumulators start at zero, so a maximum is taken of
-values shifted to be positive: 2**(width - 1) is added, and whoever reads the result subtracts it.
+values shifted to be positive: 2**(width - 1) is added, and whoever reads the result subtracts it. ``vector_path`` says
+which coefficients, biases and scales make which operation.
 
 Contract of lane j: ``value`` in cycle x + j with ``coefficient`` and ``maximum`` in cycle x gives value * coefficient
 (+ 2**(width - 1) if maximum) on ``vector`` in cycle x + j + 2. A value every cycle.
@@ -16,9 +17,10 @@ import pyrtl
 
 from dynamap_rtl.hardware import Design, Grid, Leaf, Port, add, delayed, multiply
 
+from .vector_path import COEFFICIENT_BITS
+
 __all__ = ["COEFFICIENT_BITS", "LANE_LATENCY", "vector_lanes"]
 
-COEFFICIENT_BITS = 18
 LANE_LATENCY = 2
 
 

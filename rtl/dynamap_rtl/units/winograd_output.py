@@ -24,7 +24,7 @@ from functools import cached_property
 import numpy as np
 import pyrtl
 
-from dynamap_rtl.hardware import Design
+from dynamap_rtl.hardware import Design, delayed
 from dynamap_rtl.parameters import OverlayError
 
 from .tile_transform import Finish, Mode, TileTransform, check_modes, transform_module
@@ -149,8 +149,8 @@ class WinogradOutput:
             other = choose(moved)
             value = (value - other)[:bits] if step == 0 else (value + other)[:bits]
             if step % _FACTORS_PER_CYCLE == 0 or step == self._steps - 1:
-                value = _register(value, f"quotient_{step}")
-        return value if self._steps else _register(value, "quotient")
+                value = delayed(value, 1, f"quotient_{step}")
+        return value if self._steps else delayed(value, 1, "quotient")
 
     def create(self) -> Design:
         """The circuit; ports as in ``tile_transform``."""
@@ -166,9 +166,3 @@ class WinogradOutput:
 
 def _either(choice: pyrtl.WireVector, options: Sequence[pyrtl.WireVector]) -> pyrtl.WireVector:
     return options[0] if len(options) == 1 else pyrtl.select(choice, options[1], options[0])
-
-
-def _register(value: pyrtl.WireVector, name: str) -> pyrtl.Register:
-    register = pyrtl.Register(len(value), name)
-    register.next <<= value
-    return register

@@ -252,19 +252,30 @@ def test_bits_of_the_sums_above_those_that_matter_do_not_matter(tile, axis):
         max_size=5,
     )
 )
-def test_slots_and_codes_of_any_matrix_compute_its_rows(matrix):
+def test_pairs_and_codes_of_any_matrix_compute_its_rows(matrix):
     tree = plan(matrix)
     for row, code in zip(matrix, tree.codes, strict=True):
-        total = [0, 0, 0]
-        for place, slot in enumerate(tree.slots):
-            index = code & ((1 << slot.index_bits) - 1)
-            negative = slot.signs[0] if len(slot.signs) == 1 else bool(code >> slot.index_bits & 1)
-            assert place % 2 == 1 or not negative  # only the second of a pair subtracts
-            code >>= slot.code_bits  # noqa: PLW2901
-            if slot.options[index] is not None:
-                tap, shift = slot.options[index]
-                total[tap] += (-1 if negative else 1) << shift
-        assert total == row
+        total = np.zeros(3, dtype=int)
+        for pair in tree.pairs:
+            inner = np.zeros(3, dtype=int)
+            for place, slot in enumerate(pair.slots):
+                option = slot.options[code & ((1 << slot.index_bits) - 1)]
+                negative = slot.signs[0] if len(slot.signs) == 1 else bool(code >> slot.index_bits & 1)
+                assert place == 1 or not negative  # only the second of a pair is subtracted
+                code >>= slot.code_bits  # noqa: PLW2901
+                if option is not None:
+                    inner[option[0]] += (-1 if negative else 1) << option[1]
+            total += inner << pair.shifts[code & ((1 << pair.shift_bits) - 1)]
+            code >>= pair.shift_bits  # noqa: PLW2901
+        assert total.tolist() == row
+        assert code == 0
+
+
+def test_the_output_transform_chooses_one_tap_and_adds_pairs_of_neighbours():
+    rows = WINOGRAD[4].output_rows
+    pairs = plan(rows).pairs
+    assert sorted(pair.shifts for pair in pairs) == [(0,), (0,), (0, 1, 2, 3)]  # a shift is made once, for both terms
+    assert sorted(len(slot.options) for pair in pairs for slot in pair.slots) == [1, 1, 1, 1, 3]
 
 
 @pytest.mark.parametrize(
