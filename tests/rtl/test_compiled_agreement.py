@@ -96,8 +96,12 @@ def memory_leaf(width: int, address: int) -> Leaf:
     def logic(i):
         memory = pyrtl.MemBlock(width, address, "memory", max_read_ports=None, asynchronous=True)
         rom = pyrtl.RomBlock(
-            width, address, [(k * 0x9E3779B97F4A7C15F39CC0605CEDC835) % 2**width for k in range(2**address)], "rom",
-            max_read_ports=None, asynchronous=True,
+            width,
+            address,
+            [(k * 0x9E3779B97F4A7C15F39CC0605CEDC835) % 2**width for k in range(2**address)],
+            "rom",
+            max_read_ports=None,
+            asynchronous=True,
         )
         where = pyrtl.Register(address, "where")
         where.next <<= i["read"]
@@ -128,7 +132,9 @@ def test_memories_in_cells(width):
 
 def processing_element(width: int, total: int) -> Leaf:
     def logic(i):
-        a, b, acc, drain = (pyrtl.Register(n, x) for x, n in (("a", width), ("b", width), ("acc", total), ("drain", total)))
+        a, b, acc, drain = (
+            pyrtl.Register(n, x) for x, n in (("a", width), ("b", width), ("acc", total), ("drain", total))
+        )
         first = pyrtl.Register(1, "first", reset_value=1)
         a.next <<= i["a_in"]
         b.next <<= i["b_in"]
@@ -137,7 +143,12 @@ def processing_element(width: int, total: int) -> Leaf:
         acc.next <<= (pyrtl.select(first, pyrtl.Const(0, total), acc) + product)[:total]
         drain.next <<= pyrtl.select(first, acc, i["drain_in"])
         return {
-            "a_out": a, "b_out": b, "first_out": first, "drain_out": drain, "busy": first | i["enable"], "zero": acc == 0,
+            "a_out": a,
+            "b_out": b,
+            "first_out": first,
+            "drain_out": drain,
+            "busy": first | i["enable"],
+            "zero": acc == 0,
         }
 
     return Leaf(
@@ -175,9 +186,19 @@ def test_one_register_linked_in_two_directions_and_twice_in_one():
         r.next <<= (i["west"] + i["other"] + i["north"] + i["second"])[:6]
         return {"out": r, "again": r}
 
-    cell = Leaf("both", inputs=dict.fromkeys(("west", "other", "north", "second"), 6), outputs={"out": 6, "again": 6}, logic=logic)
+    cell = Leaf(
+        "both",
+        inputs=dict.fromkeys(("west", "other", "north", "second"), 6),
+        outputs={"out": 6, "again": 6},
+        logic=logic,
+    )
     grid = Grid(
-        "linked", cell, rows=3, columns=3, east={"west": "out", "other": "out"}, south={"north": "again", "second": "again"}
+        "linked",
+        cell,
+        rows=3,
+        columns=3,
+        east={"west": "out", "other": "out"},
+        south={"north": "again", "second": "again"},
     )
     agree(grid, cycles=30)
 
@@ -210,10 +231,15 @@ def feedback() -> Design:
     second.connect(enable=gates["enables"])
     again = design.add("again", gate, go=design["go"], busy=second["busy"])  # logic of second's input, back into a grid
     first.connect(
-        a_in=mix["left"], b_in=second["b_out"], first_in=second["first_out"], drain_in=second["drain_out"],
+        a_in=mix["left"],
+        b_in=second["b_out"],
+        first_in=second["first_out"],
+        drain_in=second["drain_out"],
         enable=again["enables"],
     )
-    tail = Leaf("tail", inputs={"x": 128}, outputs={"sum": 96}, logic=lambda i: {"sum": (i["x"][:95] + i["x"][33:])[:96]})
+    tail = Leaf(
+        "tail", inputs={"x": 128}, outputs={"sum": 96}, logic=lambda i: {"sum": (i["x"][:95] + i["x"][33:])[:96]}
+    )
     end = design.add("end", tail, x=second["drain_out"])
     return design.finish(sum=end["sum"], busy=first["busy"])
 
@@ -226,7 +252,9 @@ def test_cells_that_are_designs_with_grids_inside():
     inner = array(2, 2, 4, 12)
     cell = Design("tile", inputs={"x": 8, "y": 8, "z": 24, "f": 2}, outputs={"x_out": 8, "sum": 24, "flags": 4})
     shift = Leaf(
-        "hold", inputs={"x": 8}, outputs={"y": 8},
+        "hold",
+        inputs={"x": 8},
+        outputs={"y": 8},
         logic=lambda i: {"y": held(i["x"])},
     )
 
@@ -251,7 +279,9 @@ def pyrtl_constant(bits: int, value: int):
     return Constant(value, Port(bits))
 
 
-def random_leaf(seed: int, inputs: dict[str, int], registered: dict[str, int], plain: dict[str, int], name: str) -> Leaf:
+def random_leaf(
+    seed: int, inputs: dict[str, int], registered: dict[str, int], plain: dict[str, int], name: str
+) -> Leaf:
     """Random nets over random widths; ``registered`` outputs are registers."""
 
     def logic(i):

@@ -34,11 +34,11 @@ class Limb(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """``count`` bits of something from bit ``low``."""
+    """``width`` bits of something from bit ``low``."""
 
     key: Key
     low: int
-    count: int
+    width: int
 
 
 #: Bits ``shift`` up to ``shift + count`` of a limb.
@@ -46,27 +46,28 @@ Piece: TypeAlias = tuple[Limb, int, int]
 
 
 class Alias:
-    """Pieces of other wires side by side."""
+    """Pieces of other wires side by side, contiguous ones put together."""
 
     def __init__(self, segments: Iterable[Segment]) -> None:
         self.segments: list[Segment] = []
         for segment in segments:
             last = self.segments[-1] if self.segments else None
-            if last is not None and last.key is segment.key and last.low + last.count == segment.low:
-                self.segments[-1] = Segment(last.key, last.low, last.count + segment.count)
+            if last is not None and last.key is segment.key and last.low + last.width == segment.low:
+                self.segments[-1] = Segment(last.key, last.low, last.width + segment.width)
             else:
                 self.segments.append(segment)
         self.starts: list[int] = []
         self.width = 0
         for segment in self.segments:
             self.starts.append(self.width)
-            self.width += segment.count
+            self.width += segment.width
 
     def cut(self, low: int, count: int) -> Iterator[Segment]:
+        """The pieces of some of the bits."""
         index = bisect_right(self.starts, low) - 1
         while count > 0:
             segment, skipped = self.segments[index], low - self.starts[index]
-            taken = min(count, segment.count - skipped)
+            taken = min(count, segment.width - skipped)
             yield Segment(segment.key, segment.low + skipped, taken)
             low, count, index = low + taken, count - taken, index + 1
 

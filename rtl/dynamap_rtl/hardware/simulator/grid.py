@@ -19,8 +19,9 @@ from dataclasses import dataclass
 
 import pyrtl
 
-from ..flatten import flatten
-from ..module import Grid, HardwareError
+from dynamap_rtl.hardware.flatten import flatten
+from dynamap_rtl.hardware.module import Grid, HardwareError
+
 from .code import Code, Limb, Segment
 from .layout import Field, Layout, Spot
 from .netlist import Memory, Netlist, Wire, live_widths
@@ -259,7 +260,7 @@ class _Loop(Code):
         self._load(sources)
         for net in nets:
             self.emit(net)
-        self._store(roots)
+        self._store()
 
     def _pointer(self, field: Field, name: str, *, written: bool) -> str:
         """The C pointer to a field's first cell."""
@@ -291,7 +292,7 @@ class _Loop(Code):
             elif name in program.mirrors:
                 self._element(wire, spot, f"m{list(program.mirrors).index(name)}", program.back[name])
             elif name in program.back:
-                source = program.grid.east.get(name) if name in program.grid.east else program.grid.south[name]
+                source = {**program.grid.south, **program.grid.east}[name]
                 register = program.netlist.register_behind(self.netlist.by_name[source])
                 self._element(wire, spot, self._array_of(register), program.back[name])
             else:
@@ -334,7 +335,7 @@ class _Loop(Code):
         name = self._pointer(field, f"q{number}", written=True)
         return f"{name}[{limb * field.count} + (cell << {memory.addrwidth}) + {address}]"
 
-    def _store(self, roots: Collection[Wire]) -> None:
+    def _store(self) -> None:
         program = self.program
         if self.outputs is not None:
             for wire in self.outputs:
@@ -395,4 +396,3 @@ class _Loop(Code):
             end = program.origin + -(-cells // unit) * unit
             loop = f"#pragma GCC ivdep\n    for (size_t i = {program.origin}; i < {end}; i++) {{\n"
         return f"void {self.name}(uint8_t *base, int phase)\n{{\n    (void)phase;\n{head}\n{loop}{body}\n    }}\n}}\n"
-

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import pyrtl
 
-from ..module import HardwareError
+from dynamap_rtl.hardware.module import HardwareError
 
 __all__ = ["Memory", "Net", "Netlist", "Wire", "live_widths", "natural", "topological"]
 
@@ -47,7 +47,8 @@ class Netlist:
         self.registers: tuple[Wire, ...] = _sorted(block.wirevector_subset(pyrtl.Register))
         memories = {net.op_param[1] for net in block.logic if net.op in "m@"}
         self.memories: tuple[Memory, ...] = _sorted(memories)
-        #: Of a register among registers, of a memory among memories. (Wires are no good in lists: their == is a circuit.)
+        #: Of a register among registers, of a memory among memories. (Wires cannot be looked up in tuples: their ==
+        #: makes a circuit.)
         self.number: Mapping[Any, int] = {
             thing: index for things in (self.registers, self.memories) for index, thing in enumerate(things)
         }
@@ -92,12 +93,7 @@ class Netlist:
 
     def inputs_behind(self, wire: Wire) -> frozenset[str]:
         """Names of the inputs that a wire depends on within the cycle."""
-        found = {
-            source.name
-            for net in self.order([wire])
-            for source in net.args
-            if isinstance(source, pyrtl.Input)
-        }
+        found = {source.name for net in self.order([wire]) for source in net.args if isinstance(source, pyrtl.Input)}
         return frozenset(found | ({wire.name} if isinstance(wire, pyrtl.Input) else set()))
 
 
