@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import pyrtl
@@ -70,15 +70,15 @@ class Netlist:
             return None
         return self.driver.get(wire)
 
-    def order(self, roots: Iterable[Wire]) -> list[Net]:
-        """The combinational nets that ``roots`` need, each after those it needs itself."""
-        first = [net for root in roots if (net := self.logic(root)) is not None]
-        return topological(first, self._needs, lambda net: str(net.dests[0].name))
+    def order(self, roots: Iterable[Wire], known: Collection[Wire] = ()) -> list[Net]:
+        """The combinational nets that ``roots`` need, each after those it needs itself; ``known`` wires need none."""
 
-    def _needs(self, net: Net) -> Iterator[Net]:
-        for wire in net.args:
-            if (before := self.logic(wire)) is not None:
-                yield before
+        def behind(wires: Iterable[Wire]) -> Iterator[Net]:
+            for wire in wires:
+                if wire not in known and (net := self.logic(wire)) is not None:
+                    yield net
+
+        return topological(behind(roots), lambda net: behind(net.args), lambda net: str(net.dests[0].name))
 
     def register_behind(self, wire: Wire) -> Wire | None:
         """The register that plainly is this wire, through wires of its width, if there is one."""
