@@ -34,11 +34,11 @@ class Limb(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """``count`` bits of something from bit ``low``."""
+    """``width`` bits of something from bit ``low``."""
 
     key: Key
     low: int
-    count: int
+    width: int
 
 
 #: Bits ``shift`` up to ``shift + count`` of a limb.
@@ -46,27 +46,28 @@ Piece: TypeAlias = tuple[Limb, int, int]
 
 
 class Alias:
-    """Pieces of other wires side by side."""
+    """Pieces of other wires side by side, contiguous ones put together."""
 
     def __init__(self, segments: Iterable[Segment]) -> None:
         self.segments: list[Segment] = []
         for segment in segments:
             last = self.segments[-1] if self.segments else None
-            if last is not None and last.key is segment.key and last.low + last.count == segment.low:
-                self.segments[-1] = Segment(last.key, last.low, last.count + segment.count)
+            if last is not None and last.key is segment.key and last.low + last.width == segment.low:
+                self.segments[-1] = Segment(last.key, last.low, last.width + segment.width)
             else:
                 self.segments.append(segment)
         self.starts: list[int] = []
         self.width = 0
         for segment in self.segments:
             self.starts.append(self.width)
-            self.width += segment.count
+            self.width += segment.width
 
     def cut(self, low: int, count: int) -> Iterator[Segment]:
+        """The pieces of some of the bits."""
         index = bisect_right(self.starts, low) - 1
         while count > 0:
             segment, skipped = self.segments[index], low - self.starts[index]
-            taken = min(count, segment.count - skipped)
+            taken = min(count, segment.width - skipped)
             yield Segment(segment.key, segment.low + skipped, taken)
             low, count, index = low + taken, count - taken, index + 1
 
@@ -92,6 +93,8 @@ class Code:
         self.limbs: dict[Key, Sequence[Limb]] = {}
         self.aliases: dict[Key, Alias] = {}
         self._locals = 0
+        #: Of wires that are a tree of one operator over bits: which bits of what.
+        self._trees: dict[Wire, tuple[str, dict[Wire, int]]] = {}
 
     # What subclasses give.
 
@@ -218,9 +221,11 @@ class Code:
         return True
 
     def _compute(self, net: Net, width: int) -> list[Limb]:
-        op, args = net.op, net.args
+        op, args, dest = net.op, net.args, net.dests[0]
         if op == "w":
             return [self.word(args[0], k, width, clean=False) for k in self.words(width)]
+        if op in "&|" and len(dest) == 1 and (tree := self._tree(net)) is not None:
+            return [tree]
         if op in "~&|^n":
             return [self._logic(op, [self.word(arg, k, width, clean=False) for arg in args]) for k in self.words(width)]
         if op == "x":
@@ -240,6 +245,30 @@ class Code:
             address = self.local(self.slice(args[0], 0, len(args[0]), clean=True)).text
             return [Limb(self.read(memory, address, k), self._own(memory.bitwidth, k)) for k in self.words(width)]
         raise AssertionError(op)
+
+    def _tree(self, net: Net) -> Limb | None:
+        """All bits, or any bit, of something: PyRTL makes trees of gates on single bits, C compares under a mask."""
+        masks: dict[Wire, int] = {}
+        for wire in net.args:
+            op, own = self._trees.get(wire, ("", None))
+            if own is None or op != net.op:
+                source, bit = self._origin(wire, 0)
+                own = {source: 1 << bit}
+            for source, mask in own.items():
+                masks[source] = masks.get(source, 0) | mask
+        self._trees[net.dests[0]] = (net.op, masks)
+        if max(mask.bit_count() for mask in masks.values()) < 3:
+            return None
+        terms = []
+        for source, mask in masks.items():
+            width = mask.bit_length()
+            for limb in self.words(width):
+                own_mask = (mask >> (limb * self.bits)) & (2**self.bits - 1)
+                if own_mask:
+                    bits = self.literal(own_mask).text
+                    value = f"({self.word(source, limb, width, clean=False).text} & {bits})"
+                    terms.append(f"({value} == {bits})" if net.op == "&" else f"({value} != 0)")
+        return Limb(f"({self.ctype})({f' {net.op} '.join(terms)})", 1)
 
     def _own(self, width: int, limb: int) -> int:
         return min(self.bits, width - limb * self.bits)
