@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .isa import COMPUTE, Mode
 from .timing import Dataflow, ceil_div
 
 if TYPE_CHECKING:
@@ -108,8 +109,6 @@ class MatrixLayout:
         Raises:
             RecordError: when a size does not fit the command's fields.
         """
-        from .units.gemm import command_record  # noqa: PLC0415 - PyRTL loads only where hardware is wanted
-
         if self.stationary:
             inner = ceil_div(self.b, self.rows)
             outer = ceil_div(self.across, self.columns)
@@ -123,19 +122,22 @@ class MatrixLayout:
             stream = ((self.b, inner, outer), (1, self.b, 0), 0)
             collect = ((self.rows, inner, outer), (-1, self.rows, self.a), self.rows - 1)
             steps = self.b
-        mode = int(self.stationary)
+        mode = Mode.OPERAND_STATIONARY if self.stationary else Mode.OUTPUT_STATIONARY
         values = {
-            "feed_stationary": mode,
-            "stream_stationary": mode,
+            "feed_mode": mode,
+            "feed_maximum": 0,
+            "feed_coefficient": 0,
+            "stream_mode": mode,
             "stream_steps": steps,
-            "collect_stationary": mode,
+            "collect_mode": mode,
             "collect_half": half,
+            "collect_maximum": 0,
             "collect_last_rows": self.a - (inner - 1) * self.rows if not self.stationary else self.rows,
             **_walk("feed", parameters.feeder, *feed),
             **_walk("stream", parameters.streamer, *stream),
-            **_walk("collect", parameters.collector, *collect),
+            **_walk("collect", parameters.collector, *collect, phases=False),
         }
-        return command_record(parameters).pack(**values)
+        return COMPUTE.pack(**values)
 
 
 def matrix_layout(dataflow: Dataflow, a: int, b: int, c: int, *, rows: int, columns: int) -> MatrixLayout:
@@ -151,17 +153,26 @@ def _folded(matrix: Integers, lanes: int) -> Integers:
 
 
 def _walk(
-    engine: str, parameters: WalkerParameters, counts: Sequence[int], strides: Sequence[int], base: int
+    engine: str,
+    parameters: WalkerParameters,
+    counts: Sequence[int],
+    strides: Sequence[int],
+    base: int,
+    *,
+    phases: bool = True,
 ) -> dict[str, int | tuple[int, ...]]:
     from .units.walker import deltas  # noqa: PLC0415 - PyRTL loads only where hardware is wanted
 
     rest = parameters.levels - len(counts)
     counts, strides = (*counts, *[1] * rest), (*strides, *[0] * rest)
     steps = deltas(counts, strides)
-    return {
-        f"{engine}_base": base % 2**parameters.address_width,
-        f"{engine}_phase_base": base % parameters.modulus,
+    size = 2**parameters.address_width
+    walk: dict[str, int | tuple[int, ...]] = {
+        f"{engine}_base": base % size,
         f"{engine}_counts": tuple(counts),
-        f"{engine}_deltas": tuple(step % 2**parameters.address_width for step in steps),
-        f"{engine}_phase_deltas": tuple(step % parameters.modulus for step in steps),
+        f"{engine}_deltas": tuple(step % size for step in steps),
     }
+    if phases:
+        walk[f"{engine}_phase_base"] = base % parameters.modulus
+        walk[f"{engine}_phase_deltas"] = tuple(step % parameters.modulus for step in steps)
+    return walk

@@ -134,8 +134,9 @@ class _Placer:
 
     def _cut(self, grid: Grid, path: str, inputs: Wires, outputs: Wires) -> None:
         _check_links(grid)
-        into = {name: pyrtl.Output(port.bits, f"{path}{name}") for name, port in grid.inputs.items()}
-        out_of = {name: pyrtl.Input(port.bits, f"{path}{name}_") for name, port in grid.outputs.items()}
+        prefix = path or "grid."  # of a grid that is all there is, whose ports have the bare names
+        into = {name: pyrtl.Output(port.bits, f"{prefix}{name}") for name, port in grid.inputs.items()}
+        out_of = {name: pyrtl.Input(port.bits, f"{prefix}{name}_") for name, port in grid.outputs.items()}
         for name, wire in into.items():
             _drive(wire, inputs[name])
         for name, source in out_of.items():

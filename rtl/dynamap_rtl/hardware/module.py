@@ -80,7 +80,7 @@ class Leaf(Module):
         inputs: ports, a number standing for one lane of so many bits.
         outputs: likewise.
         logic: builds the circuit; called once, when ``block`` is first wanted. Registers and memories may be given
-            names; they need only be unique within the leaf.
+            names; they need only be unique within the leaf, and an output's own name is free for its register.
     """
 
     def __init__(self, name: str, *, inputs: Ports, outputs: Ports, logic: Logic) -> None:

@@ -30,11 +30,14 @@ from dynamap_rtl.hardware import Constant, Design, Grid, HardwareError, Leaf, Po
 from .pe import CONTROLS, ElementParameters, processing_element
 from .skew import skew
 
-__all__ = ["RESULT_LATENCY", "ArrayParameters", "systolic_array"]
+__all__ = ["RESULT_LATENCY", "TOP_SKEW", "ArrayParameters", "systolic_array"]
 
-#: Cycles from the last step of a tile to its first result on ``drain`` of column 0, less the number of rows, and from a
-#: streamed vector to its result on ``sum``. The sums take a register more than they need, so that both are the same.
+#: Cycles from the last step of a tile to its first result on ``drain`` of column 0, less the number of rows, and from
+#: a streamed vector to its result on ``sum``. The sums take a register more than they need, so that both are the same.
 RESULT_LATENCY = 6
+
+#: Cycles from ``top`` to lane 0 of ``top_skewed``, for units beside the array; lane j is j cycles behind.
+TOP_SKEW = 2
 
 # Waves start in row 0 and reach row i after i cycles.
 _WAVES = ("feed_even", "feed_odd", "shift_even", "shift_odd", "load", "north", "keep", "last", "valid")
@@ -83,10 +86,16 @@ def systolic_array(parameters: ArrayParameters) -> Design:
             "top": Port(element.top_width, columns),
             **dict.fromkeys(_INPUTS, 1),
         },
-        outputs={"sum": sums, "drain": sums, "passing": 1, "draining": 1},
+        outputs={
+            "sum": sums,
+            "drain": sums,
+            "top_skewed": Port(element.top_width, columns),
+            "passing": 1,
+            "draining": 1,
+        },
     )
-    left = design.add("left", skew(width=element.left_width, lanes=rows, delay=3), data=design["left"])
-    top = design.add("top", skew(width=element.top_width, lanes=columns, delay=2), data=design["top"])
+    left = design.add("left", skew(width=element.left_width, lanes=rows, delay=TOP_SKEW + 1), data=design["left"])
+    top = design.add("top", skew(width=element.top_width, lanes=columns, delay=TOP_SKEW), data=design["top"])
     arrivals = design.add("arrivals", _arrivals(rows))
     ahead = design.add("ahead", _ahead(), **{f"{name}_in": design[name] for name in _INPUTS})
     ahead.connect(shift_even_in=arrivals["even"], shift_odd_in=arrivals["odd"])
@@ -128,6 +137,7 @@ def systolic_array(parameters: ArrayParameters) -> Design:
     return design.finish(
         sum=below["held"],
         drain=elements["drain"],
+        top_skewed=top["skewed"],
         passing=arrivals["passing"],
         draining=arrivals["draining"],
     )

@@ -1,8 +1,9 @@
 """The matrix engine: array, accumulators, and the three walkers that keep them busy from a queue of commands.
 
-A command is one product (or many of one shape, as walker levels): where the *feeder* finds the top operand, the
-*streamer* the left one, and the *collector* the accumulators. Each has a queue of its own and runs as far ahead as
-the array allows, so that the next command's operand is already on its way while the last results of this one leave.
+A command (``isa.COMPUTE``) is one product, or many of one shape as walker levels: where the *feeder* finds the top
+operand, the *streamer* the left one, and the *collector* the accumulators. Each has a queue of its own and runs as
+far ahead as the array allows, so that the next command's operand is already on its way while the last results of this
+one leave.
 
 - Output-stationary: every step reads a column of the left operand and a row of the top one; tiles of ``steps`` steps;
   their last steps are at least ``rows`` cycles apart, because results leave a column through ``rows`` registers.
@@ -30,19 +31,22 @@ from dataclasses import dataclass
 
 import pyrtl
 
-from dynamap_rtl.hardware import Constant, Design, HardwareError, Leaf, Port, delayed
-from dynamap_rtl.record import Field, Record
+from dynamap_rtl.hardware import Design, HardwareError, Leaf, Port, delayed
+from dynamap_rtl.isa import COLLECT, COMPUTE, COUNT_BITS, FEED, LEVELS, STREAM, Mode
+from dynamap_rtl.record import Record
 
 from .accumulators import WRITE_LATENCY, AccumulatorParameters, accumulators
-from .array import RESULT_LATENCY, ArrayParameters, systolic_array
+from .array import RESULT_LATENCY, TOP_SKEW, ArrayParameters, systolic_array
 from .queue import queue
+from .vector_lanes import COEFFICIENT_BITS, LANE_LATENCY, vector_lanes
 from .walker import WalkerParameters, walker
 
-__all__ = ["COMMAND_LEVELS", "GemmParameters", "command_record", "matrix_engine"]
+__all__ = ["GemmParameters", "matrix_engine"]
 
-#: Nested loops of a command's walkers.
-COMMAND_LEVELS = 5
-_COUNT_WIDTH = 16
+# From a vector read to the accumulators: the skew of lane 0, and the lane.
+_VECTOR_LATENCY = TOP_SKEW + LANE_LATENCY
+
+_ENGINES = {record.name: record for record in (FEED, STREAM, COLLECT)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,59 +115,14 @@ class GemmParameters:
     @staticmethod
     def _walker(depth: int, modulus: int) -> WalkerParameters:
         return WalkerParameters(
-            levels=COMMAND_LEVELS,
+            levels=LEVELS,
             address_width=(depth - 1).bit_length(),
-            count_width=_COUNT_WIDTH,
+            count_width=COUNT_BITS,
             modulus=modulus,
         )
 
 
-def _walk_fields(parameters: WalkerParameters) -> dict[str, Field]:
-    return {
-        "base": Field(parameters.address_width),
-        "phase_base": Field(parameters.phase_width),
-        "counts": Field(_COUNT_WIDTH, COMMAND_LEVELS),
-        "deltas": Field(parameters.address_width, COMMAND_LEVELS),
-        "phase_deltas": Field(parameters.phase_width, COMMAND_LEVELS),
-    }
-
-
-def _engine_records(parameters: GemmParameters) -> dict[str, Record]:
-    """What each walker's queue holds."""
-    row = Field(parameters.array.rows.bit_length())
-    return {
-        "feed": Record("feed", stationary=Field(1), **_walk_fields(parameters.feeder)),
-        "stream": Record("stream", stationary=Field(1), steps=Field(_COUNT_WIDTH), **_walk_fields(parameters.streamer)),
-        "collect": Record(
-            "collect",
-            stationary=Field(1),
-            half=Field(1),
-            last_rows=row,
-            **_walk_fields(parameters.collector),
-        ),
-    }
-
-
-def command_record(parameters: GemmParameters) -> Record:
-    """The fields of a command: those of feeder, streamer and collector, as ``feed_base``.
-
-    | field | meaning |
-    |---|---|
-    | ``stationary`` | 0 output-stationary, 1 operand-stationary; the same for all three |
-    | ``steps`` | length of a tile's stream |
-    | ``half`` | of the accumulators |
-    | ``last_rows`` | output-stationary: rows of the last tile of level 1 that count |
-    | ``base``, ``phase_base`` | first address, and the same modulo the lanes |
-    | ``counts``, ``deltas``, ``phase_deltas`` | of the walk's levels, see ``walker`` |
-
-    Level 0 of the collector walks the rows of a tile, from the bottom (output-stationary), or its vectors.
-    """
-    fields = {
-        f"{engine}_{name}": field
-        for engine, record in _engine_records(parameters).items()
-        for name, field in record.fields.items()
-    }
-    return Record("command", **fields)
+_WALK = ("base", "phase_base", "counts", "deltas", "phase_deltas")
 
 
 def matrix_engine(parameters: GemmParameters) -> Design:
@@ -173,14 +132,14 @@ def matrix_engine(parameters: GemmParameters) -> Design:
     ``left_phase`` and the same of ``top`` go to the operand buffers, whose data comes ``read_latency`` cycles later;
     ``read``, ``read_address``, ``read_half`` and ``row`` are those of the accumulators; ``busy``, ``retired``.
     """
-    records, array = _engine_records(parameters), parameters.array
+    array = parameters.array
     element = array.element
     walkers = {"feed": parameters.feeder, "stream": parameters.streamer, "collect": parameters.collector}
     address = parameters.accumulators.address_width
     design = Design(
         f"gemm_{parameters.name}",
         inputs={
-            "command": command_record(parameters).width,
+            "command": COMPUTE.width,
             "command_valid": 1,
             "left_data": Port(element.left_width, array.rows),
             "top_data": Port(element.top_width, array.columns),
@@ -199,26 +158,27 @@ def matrix_engine(parameters: GemmParameters) -> Design:
             "row": Port(element.sum_width, array.columns),
             "busy": 1,
             "retired": 1,
+            "released": 1,
         },
     )
-    split = design.add("split", _split(parameters), command=design["command"], valid=design["command_valid"])
+    split = design.add("split", _split(), command=design["command"], valid=design["command_valid"])
     pacer = design.add("pacer", _pacer(parameters))
-    for engine, record in records.items():
+    for engine, record in _ENGINES.items():
         waiting = design.add(
             f"{engine}_queue",
             queue(width=record.width, depth=parameters.queue_depth),
-            push=split["push"],
+            push=split[f"{engine}_push"],
             data=split[engine],
             pop=pacer[f"{engine}_start"],
         )
         split.connect(**{f"{engine}_ready": waiting["ready"]})
-        head = design.add(f"{engine}_head", _unpacked(parameters.name, record), packed=waiting["head"])
+        head = design.add(f"{engine}_head", _unpacked(record, walkers[engine]), packed=waiting["head"])
         walk = design.add(
             f"{engine}_walker",
             walker(walkers[engine]),
             start=pacer[f"{engine}_start"],
             advance=pacer[f"{engine}_advance"],
-            **{name: head[name] for name in _walk_fields(walkers[engine])},
+            **{name: head[name] for name in _WALK},
         )
         pacer.connect(
             **{
@@ -236,17 +196,20 @@ def matrix_engine(parameters: GemmParameters) -> Design:
         **{name: pacer[name] for name in ("feed_even", "feed_odd", "load", "north", "keep", "last", "valid")},
     )
     pacer.connect(draining=systolic["draining"], passing=systolic["passing"])
-    sums = Port(element.sum_width, array.columns)
+    vector = design.add(
+        "vector",
+        vector_lanes(lanes=array.columns, width=element.top_width, sum_width=element.sum_width),
+        value=systolic["top_skewed"],
+        coefficient=pacer["coefficient"],
+        maximum=pacer["lane_maximum"],
+    )
     memory = design.add(
         "accumulators",
         accumulators(parameters.accumulators),
         drain=systolic["drain"],
         sum=systolic["sum"],
-        vector=Constant(0, sums),
-        maximum=Constant(0, Port(1)),
-        write=pacer["write"],
-        half=pacer["half"],
-        source=pacer["source"],
+        vector=vector["vector"],
+        **{name: pacer[name] for name in ("write", "half", "maximum", "source")},
         address=design.instances["collect_walker"]["address"],
         **{name: design[name] for name in ("read", "read_address", "read_half")},
     )
@@ -262,161 +225,206 @@ def matrix_engine(parameters: GemmParameters) -> Design:
         row=memory["row"],
         busy=pacer["busy"],
         retired=pacer["retired"],
+        released=pacer["released"],
     )
 
 
 def _pacer_fields(record: Record) -> list[str]:
     """Fields of a queue's head that the pacer wants, besides the walk."""
-    wanted = ["stationary", "steps", "half", "last_rows"]
-    if record.name == "collect":
+    wanted = ["mode", "coefficient", "maximum", "steps", "half", "last_rows"]
+    if record is COLLECT:
         wanted.append("counts")
     return [name for name in wanted if name in record.fields]
 
 
-def _split(parameters: GemmParameters) -> Leaf:
+def _split() -> Leaf:
     """A command goes into all three queues at once, when all have room."""
-    records = _engine_records(parameters)
 
     def logic(inputs: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
         ready = inputs["feed_ready"] & inputs["stream_ready"] & inputs["collect_ready"]
-        parts = {}
+        push = ready & inputs["valid"]
+        parts: dict[str, pyrtl.WireVector] = {}
         first = 0
-        for engine, record in records.items():
+        for engine, record in _ENGINES.items():
             parts[engine] = inputs["command"][first : first + record.width]
+            parts[f"{engine}_push"] = push
             first += record.width
-        return {**parts, "push": ready & inputs["valid"], "ready": ready}
+        # The streamer has nothing to do with vectors.
+        parts["stream_push"] = push & (COMPUTE.slices(inputs["command"])["feed_mode"] != Mode.VECTOR)
+        return {**parts, "ready": ready}
 
     return Leaf(
-        f"gemm_split_{parameters.name}",
+        "gemm_split",
         inputs={
-            "command": command_record(parameters).width,
+            "command": COMPUTE.width,
             "valid": 1,
-            **{f"{engine}_ready": 1 for engine in records},
+            **{f"{engine}_ready": 1 for engine in _ENGINES},
         },
-        outputs={"push": 1, "ready": 1, **{engine: record.width for engine, record in records.items()}},
+        outputs={
+            "ready": 1,
+            **{f"{engine}_push": 1 for engine in _ENGINES},
+            **{engine: record.width for engine, record in _ENGINES.items()},
+        },
         logic=logic,
     )
 
 
-def _unpacked(name: str, record: Record) -> Leaf:
-    """The fields of a packed record, as ports."""
-    return Leaf(
-        f"gemm_{record.name}_head_{name}",
-        inputs={"packed": record.width},
-        outputs={field: Port(kind.width, kind.lanes) for field, kind in record.fields.items()},
-        logic=lambda inputs: record.slices(inputs["packed"]),
-    )
+def _unpacked(record: Record, parameters: WalkerParameters) -> Leaf:
+    """The fields of a queue's head as ports, addresses and phases cut to what the memory has."""
+    lanes = {name: record.fields[name].lanes for name in _WALK if name in record.fields}
+    widths = {
+        "base": parameters.address_width,
+        "deltas": parameters.address_width,
+        "counts": COUNT_BITS,
+        "phase_base": parameters.phase_width,
+        "phase_deltas": parameters.phase_width,
+    }
+    outputs = {name: Port(field.width, field.lanes) for name, field in record.fields.items()}
+    outputs |= {name: Port(widths[name], lanes.get(name, LEVELS if name.endswith("s") else 1)) for name in _WALK}
+
+    def logic(inputs: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
+        fields = record.slices(inputs["packed"])
+        for name, lane_count in lanes.items():
+            wide = record.fields[name].width
+            cut = [fields[name][lane * wide : lane * wide + widths[name]] for lane in range(lane_count)]
+            fields[name] = pyrtl.concat_list(cut)
+        for name in outputs.keys() - fields.keys():  # accumulators have no phase
+            fields[name] = pyrtl.Const(0, bitwidth=outputs[name].bits)
+        return fields
+
+    sizes = f"{parameters.address_width}_{parameters.modulus}"
+    return Leaf(f"gemm_{record.name}_head_{sizes}", inputs={"packed": record.width}, outputs=outputs, logic=logic)
 
 
 def _pacer(parameters: GemmParameters) -> Leaf:
     """Decides in every cycle which walkers start and advance, and gives the array its controls."""
     rows, latency = parameters.array.rows, parameters.read_latency
-    records = _engine_records(parameters)
     row_width = rows.bit_length()
     inputs: dict[str, Port | int] = {
         "draining": 1,
         "passing": 1,
-        **{f"{engine}_{signal}": 1 for engine in records for signal in ("valid", "busy")},
-        **{f"{engine}_end": COMMAND_LEVELS for engine in records},
+        **{f"{engine}_{signal}": 1 for engine in _ENGINES for signal in ("valid", "busy")},
+        **{f"{engine}_end": LEVELS for engine in _ENGINES},
         **{
             f"{engine}_{name}": Port(record.fields[name].width, record.fields[name].lanes)
-            for engine, record in records.items()
+            for engine, record in _ENGINES.items()
             for name in _pacer_fields(record)
         },
     }
     controls = ("feed_even", "feed_odd", "load", "north", "keep", "last", "valid")
     outputs = {
-        **{f"{engine}_{signal}": 1 for engine in records for signal in ("start", "advance")},
+        **{f"{engine}_{signal}": 1 for engine in _ENGINES for signal in ("start", "advance")},
         **dict.fromkeys(controls, 1),
-        **dict.fromkeys(("write", "half", "busy", "retired"), 1),
+        **dict.fromkeys(("write", "half", "maximum", "busy", "retired", "released"), 1),
         "source": 2,
+        "coefficient": COEFFICIENT_BITS,
+        "lane_maximum": 1,
     }
 
     def logic(wires: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
-        mode = pyrtl.Register(1, "stationary")
-        busy = {engine: wires[f"{engine}_busy"] for engine in records}
-        ended = {engine: wires[f"{engine}_end"][-1] for engine in records}
+        mode = pyrtl.Register(2, "mode")
+        stationary, vector = mode == Mode.OPERAND_STATIONARY, mode == Mode.VECTOR
+        own = ~stationary & ~vector  # output-stationary
+        busy = {engine: wires[f"{engine}_busy"] for engine in _ENGINES}
+        ended = {engine: wires[f"{engine}_end"][-1] for engine in _ENGINES}
 
         # Streamer and feeder: which of them has a step now.
-        steps = pyrtl.Register(_COUNT_WIDTH, "steps")
-        step = pyrtl.Register(_COUNT_WIDTH, "step")
+        steps = pyrtl.Register(COUNT_BITS, "steps")
+        step = pyrtl.Register(COUNT_BITS, "step")
         cooldown = pyrtl.Register(row_width, "cooldown")  # cycles before results may start to leave again
         loaded = pyrtl.Register(1, "loaded")  # a stationary operand waits in the shadow registers
         row = pyrtl.Register(row_width, "row")
         odd = pyrtl.Register(1, "odd")
         first = step == 0
         feeding = busy["feed"] & ((row != 0) | ~loaded)
-        complete = feeding & (row == rows - 1) & mode
-        may_start = pyrtl.select(mode, loaded | complete, (cooldown < steps) & busy["feed"])
+        complete = feeding & (row == rows - 1) & stationary
+        may_start = pyrtl.select(stationary, loaded | complete, (cooldown < steps) & busy["feed"])
         streaming = busy["stream"] & (~first | may_start)
-        feed_advance = pyrtl.select(mode, feeding, streaming)
-        final = (step + 1)[:_COUNT_WIDTH] == steps
+        feed_advance = pyrtl.select(stationary, feeding, pyrtl.select(vector, busy["feed"], streaming))
+        final = (step + 1)[:COUNT_BITS] == steps
         step.next <<= pyrtl.select(
-            streaming, pyrtl.select(final, pyrtl.Const(0, bitwidth=_COUNT_WIDTH), (step + 1)[:_COUNT_WIDTH]), step
+            streaming, pyrtl.select(final, pyrtl.Const(0, bitwidth=COUNT_BITS), (step + 1)[:COUNT_BITS]), step
         )
         cooldown.next <<= pyrtl.select(
             streaming & final,
             pyrtl.Const(rows - 1, bitwidth=row_width),
             (cooldown - (cooldown != 0))[:row_width],
         )
-        taken = mode & streaming & first
+        taken = stationary & streaming & first
         loaded.next <<= (loaded | complete) & ~taken
         after = pyrtl.select(row == rows - 1, pyrtl.Const(0, bitwidth=row_width), (row + 1)[:row_width])
-        row.next <<= pyrtl.select(feeding & mode, after, row)
+        row.next <<= pyrtl.select(feeding & stationary, after, row)
         odd.next <<= odd ^ complete
 
         # Collector: a row of results arrives at column 0.
         draining, passing = wires["draining"], wires["passing"]
-        arrived = draining | passing
+        vector_valid = delayed(vector & busy["feed"], latency + _VECTOR_LATENCY, "vector_valid")
+        arrived = draining | passing | vector_valid
         below = pyrtl.Register(row_width, "below", reset_value=rows - 1)  # rows that still follow of this tile
         below.next <<= pyrtl.select(
             draining,
             pyrtl.select(below == 0, pyrtl.Const(rows - 1, bitwidth=row_width), (below - 1)[:row_width]),
             below,
         )
-        tiles = pyrtl.Register(_COUNT_WIDTH, "tiles")  # of level 1 still to come, this one included
-        all_tiles = pyrtl.Register(_COUNT_WIDTH, "all_tiles")
+        tiles = pyrtl.Register(COUNT_BITS, "tiles")  # of level 1 still to come, this one included
+        all_tiles = pyrtl.Register(COUNT_BITS, "all_tiles")
         last_rows = pyrtl.Register(row_width, "last_rows")
-        half = pyrtl.Register(1, "half")
         beyond = draining & (tiles == 1) & (below >= last_rows)
 
         # Starts.
         advance = {"feed": feed_advance, "stream": streaming, "collect": arrived}
         starts = {
             engine: wires[f"{engine}_valid"]
-            & (wires[f"{engine}_stationary"] == mode)
+            & (wires[f"{engine}_mode"] == mode)
             & (~busy[engine] | (advance[engine] & ended[engine]))
-            for engine in records
+            for engine in _ENGINES
         }
         empty = ~busy["feed"] & ~busy["stream"] & ~busy["collect"]
-        waiting = wires["feed_valid"] & wires["stream_valid"] & wires["collect_valid"]
-        mode.next <<= pyrtl.select(empty & waiting, wires["stream_stationary"], mode)
+        pair = wires["stream_valid"] | (wires["feed_mode"] == Mode.VECTOR)
+        waiting = wires["feed_valid"] & wires["collect_valid"] & pair
+        mode.next <<= pyrtl.select(empty & waiting, wires["feed_mode"], mode)
         steps.next <<= pyrtl.select(starts["stream"], wires["stream_steps"], steps)
-        half.next <<= pyrtl.select(starts["collect"], wires["collect_half"], half)
+        half = _taken(starts["collect"], wires["collect_half"], "half")
+        maximum = _taken(starts["collect"], wires["collect_maximum"], "maximum")
         last_rows.next <<= pyrtl.select(starts["collect"], wires["collect_last_rows"], last_rows)
-        count = wires["collect_counts"][_COUNT_WIDTH : 2 * _COUNT_WIDTH]
+        count = wires["collect_counts"][COUNT_BITS : 2 * COUNT_BITS]
         all_tiles.next <<= pyrtl.select(starts["collect"], count, all_tiles)
-        next_tiles = pyrtl.select(tiles == 1, all_tiles, (tiles - 1)[:_COUNT_WIDTH])
+        next_tiles = pyrtl.select(tiles == 1, all_tiles, (tiles - 1)[:COUNT_BITS])
         tiles.next <<= pyrtl.select(starts["collect"], count, pyrtl.select(draining & (below == 0), next_tiles, tiles))
 
         given = {
-            "feed_even": ~mode | (feed_advance & ~odd),
-            "feed_odd": ~mode | (feed_advance & odd),
-            "load": ~mode | taken,
-            "north": mode,
+            "feed_even": own | (stationary & feed_advance & ~odd),
+            "feed_odd": own | (stationary & feed_advance & odd),
+            "load": own | taken,
+            "north": stationary,
             "keep": ~first,
-            "last": ~mode & streaming & final,
-            "valid": mode & streaming,
+            "last": own & streaming & final,
+            "valid": stationary & streaming,
         }
+        lane = {
+            "coefficient": _taken(starts["feed"], wires["feed_coefficient"], "given_coefficient"),
+            "lane_maximum": _taken(starts["feed"], wires["feed_maximum"], "given_maximum"),
+        }
+        read = pyrtl.select(vector, feed_advance & ended["feed"], streaming & ended["stream"])
         return {
             **{f"{engine}_start": start for engine, start in starts.items()},
             **{f"{engine}_advance": wire for engine, wire in advance.items()},
             **{name: delayed(wire, latency, name) for name, wire in given.items()},
             "write": arrived & ~beyond,
             "half": half,
-            "source": passing.zero_extended(2),
-            "busy": ~empty | waiting,
+            "maximum": maximum,
+            "source": pyrtl.concat(vector_valid, passing),
+            "busy": ~empty | wires["feed_valid"] | wires["collect_valid"],
             "retired": arrived & ended["collect"],
+            "released": read,
+            **{name: delayed(wire, latency + TOP_SKEW, name) for name, wire in lane.items()},
         }
 
     return Leaf(f"gemm_pacer_{parameters.name}", inputs=inputs, outputs=outputs, logic=logic)
+
+
+def _taken(load: pyrtl.WireVector, value: pyrtl.WireVector, name: str) -> pyrtl.Register:
+    """A register that takes the value when ``load`` is high."""
+    register = pyrtl.Register(len(value), name)
+    register.next <<= pyrtl.select(load, value, register)
+    return register

@@ -1,0 +1,8 @@
+"""A compiled simulator that knows grids: C made of the netlist of one cell and looped over all of them."""
+
+from __future__ import annotations
+
+from .build import cache_folder
+from .simulation import CompiledSimulation, PeerFunction, Values
+
+__all__ = ["CompiledSimulation", "PeerFunction", "Values", "cache_folder"]
