@@ -220,6 +220,7 @@ _VERILATOR_ALLOWS = (
     "WIDTHTRUNC",
     "UNSIGNED",
     "CMPCONST",
+    "VARHIDDEN",
 )
 
 

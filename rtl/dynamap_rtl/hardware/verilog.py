@@ -7,9 +7,9 @@ registers are declared with their initial values, which FPGA configuration loads
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from .module import Constant, Design, Grid, HardwareError, Leaf, Module, Port, Source, modules_of
+from .module import Constant, Design, Grid, HardwareError, Leaf, Module, Port, Source
 from .verilog_leaf import leaf_body
 from .verilog_text import CLOCK, Names, check_names, literal, range_of, statement
 
@@ -22,21 +22,43 @@ def verilog_of(top: Module) -> dict[str, str]:
     The text depends on the hardware alone: the same parameters give the same bytes in every process.
 
     Raises:
-        HardwareError: when two modules share a name, a name is no Verilog identifier, or a port is called ``clock``.
+        HardwareError: when two different modules share a name, a name is no Verilog identifier, or a port is called
+            ``clock``.
     """
     clocked: dict[str, bool] = {}
-    files = {}
-    for module in modules_of(top):
+    files: dict[str, str] = {}
+    for module in _parts_first(top):
         check_names(module)
         body = _body(module, clocked)
-        text = [*_head(module, clocked=clocked[module.name]), *body, "", "endmodule", "", "`default_nettype wire", ""]
-        files[f"{module.name}.v"] = "\n".join(text)
+        lines = [*_head(module, clocked=clocked[module.name]), *body, "", "endmodule", "", "`default_nettype wire", ""]
+        text = "\n".join(lines)
+        # Units that make their parts anew each time may well make the same part twice.
+        if files.setdefault(f"{module.name}.v", text) != text:
+            raise HardwareError(f"two modules are named {module.name!r} and differ; put what differs into the name")
     return files
 
 
 def verilog_text(top: Module) -> str:
     """All modules of a hierarchy in one text, the top module last."""
     return "\n".join(verilog_of(top).values())
+
+
+def _parts_first(top: Module) -> Iterator[Module]:
+    """Every module object of a hierarchy once, what it is made of before it."""
+    seen: set[int] = set()
+
+    def walk(module: Module) -> Iterator[Module]:
+        if id(module) in seen:
+            return
+        seen.add(id(module))
+        if isinstance(module, Grid):
+            yield from walk(module.cell)
+        elif isinstance(module, Design):
+            for instance in module.instances.values():
+                yield from walk(instance.module)
+        yield module
+
+    return walk(top)
 
 
 def _body(module: Module, clocked: dict[str, bool]) -> list[str]:

@@ -24,6 +24,7 @@ __all__ = ["LeafBody", "leaf_body"]
 
 _TEMPORARY = re.compile(r"tmp\d+\Z")
 _SYMBOL = {"&": "&", "|": "|", "^": "^", "+": "+", "-": "-", "<": "<", ">": ">", "=": "=="}
+_OPPOSITE = {"<": ">=", ">": "<=", "=": "!="}
 _ASSOCIATIVE = frozenset("&|^+")
 _MOST_OPERANDS = 8  # in an expression inside another
 _MOST_LEVELS = 4
@@ -44,10 +45,11 @@ class LeafBody:
 
 @dataclass(frozen=True)
 class _Expression:
-    """Text and its outermost binary operator, '' when it needs no parentheses."""
+    """Text, its outermost binary operator ('' when it needs no parentheses), and the opposite of a comparison."""
 
     text: str
     operator: str = ""
+    opposite: str = ""
 
 
 def leaf_body(leaf: Leaf) -> LeafBody:
@@ -305,9 +307,20 @@ class _Writer:
 
     def _always(self) -> list[str]:
         lines: list[str] = []
+        enabled: dict[tuple[str, ...], list[str]] = {}
         for net in self.netlist.registers:
             name = self.declared[net.dests[0]]
-            lines += self._update(net.dests[0], net.args[0], 8) or [f"        {name} <= {name};"]
+            update = self._update(net.dests[0], net.args[0], 8) or [f"        {name} <= {name};"]
+            head = _enable(update)
+            if head:  # registers with one enable stand together, after the others
+                enabled.setdefault(head, []).extend(update[len(head) :])
+            else:
+                lines += update
+        for head, body in enabled.items():
+            if len(body) == 1:
+                lines += [*head, *body]
+            else:
+                lines += [*head[:-1], head[-1] + " begin", *body, "        end"]
         for net in self.netlist.writes:
             _, data, enable = net.args
             text = f"{self._word(net)} <= {self._value(data, len(data)).text};"
@@ -392,7 +405,8 @@ class _Writer:
             operand.text if operand.operator == op and op in _ASSOCIATIVE else _enclosed(operand)
             for operand in (left, right)
         ]
-        return _Expression(f"{texts[0]} {_SYMBOL[op]} {texts[1]}", op)
+        opposite = f"{texts[0]} {_OPPOSITE[op]} {texts[1]}" if op in _OPPOSITE else ""
+        return _Expression(f"{texts[0]} {_SYMBOL[op]} {texts[1]}", op, opposite)
 
     def _product(self, left: pyrtl.WireVector, right: pyrtl.WireVector, width: int) -> _Expression:
         """A multiplication, assigned as it stands to ``width`` bits.
@@ -465,6 +479,14 @@ class _Writer:
         return parts
 
 
+def _enable(update: list[str]) -> tuple[str, ...]:
+    """The lines of ``if (...)`` when a plain assignment under it is all there is, else none."""
+    deeper = [number for number, line in enumerate(update) if re.match(r" {12}\w+ <= ", line)]
+    if update[0].startswith("        if (") and len(deeper) == 1 and "else" not in " ".join(update).split():
+        return tuple(update[: deeper[0]])
+    return ()
+
+
 def _enclosed(expression: _Expression) -> str:
     return f"({expression.text})" if expression.operator else expression.text
 
@@ -484,6 +506,8 @@ def _joined(parts: Sequence[Part]) -> _Expression:
 
 
 def _inverted(expression: _Expression) -> _Expression:
+    if expression.opposite:
+        return _Expression(expression.opposite, "!", expression.text)
     if expression.text.startswith("~") and not expression.operator:
         return _Expression(expression.text[1:])
     return _Expression(f"~{_enclosed(expression)}")
