@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .hardware.module import Design, Grid, HardwareError, Module
 from .hardware.verilog import verilog_of
-from .hardware.verilog_testbench import random_stimulus, bench_files
+from .hardware.verilog_testbench import bench_files, random_stimulus
 
 __all__ = ["SUMMARY", "write_design"]
 

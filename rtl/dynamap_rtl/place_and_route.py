@@ -85,9 +85,8 @@ def _routed(report: dict[str, Any]) -> Routed:
     if len(report["fmax"]) != 1:
         raise SynthesisError(f"one clock was expected, the router found {sorted(report['fmax'])}")
     (clock,) = report["fmax"].values()
-    inside = [
-        path["path"] for path in report["critical_paths"] if path["from"] == path["to"] and "<async>" not in path["from"]
-    ]
+    paths = report["critical_paths"]
+    inside = [path["path"] for path in paths if path["from"] == path["to"] and "<async>" not in path["from"]]
     return Routed(
         clock_mhz=clock["achieved"],
         cells={kind: count["used"] for kind, count in sorted(report["utilization"].items()) if count["used"]},

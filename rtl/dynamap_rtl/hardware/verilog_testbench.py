@@ -9,7 +9,7 @@ from .module import HardwareError, Module
 from .simulator import CompiledSimulation
 from .verilog_text import CLOCK, Names, range_of, statement
 
-__all__ = ["random_stimulus", "bench_files"]
+__all__ = ["bench_files", "random_stimulus"]
 
 _SHOWN = 10  # mismatches that are printed one by one
 
