@@ -9,7 +9,8 @@ import pyrtl
 import pytest
 
 from dynamap_rtl.hardware import HardwareError, flatten
-from dynamap_rtl.units.rotator import rotator, rotator_latency
+from dynamap_rtl.rotation import rotator_latency
+from dynamap_rtl.units.rotator import rotator
 from dynamap_rtl.units.turn_buffer import BufferKind, TurnBufferModel, TurnBufferParameters, turn_buffer
 
 SHAPES = [(1, 1), (2, 1), (2, 2), (3, 2), (4, 4), (5, 5), (5, 3), (8, 2), (9, 4), (12, 12)]

@@ -12,6 +12,7 @@ own protocol.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -280,14 +281,16 @@ class Design(Module):
 def modules_of(top: Module) -> Iterator[Module]:
     """Every different module of a hierarchy once, what a module is made of before the module.
 
+    Modules of one name are one module, however often they were made.
+
     Raises:
-        HardwareError: when two different modules have one name.
+        HardwareError: when two modules of one name are not the same hardware.
     """
     seen: dict[str, Module] = {}
 
     def walk(module: Module) -> Iterator[Module]:
         if module.name in seen:
-            if seen[module.name] is not module:
+            if not _same(seen[module.name], module):
                 raise HardwareError(f"two modules are named {module.name!r}; put what differs into the name")
             return
         seen[module.name] = module
@@ -299,3 +302,54 @@ def modules_of(top: Module) -> Iterator[Module]:
         yield module
 
     yield from walk(top)
+
+
+def _same(left: Module, right: Module) -> bool:
+    """Whether two modules of one name are the same hardware, as far as their own level tells.
+
+    The nets of leaves are compared without their wires' names, which PyRTL numbers through.
+    """
+    if left is right:
+        return True
+    if type(left) is not type(right) or left.inputs != right.inputs or left.outputs != right.outputs:
+        return False
+    if isinstance(left, Leaf) and isinstance(right, Leaf):
+        return _nets(left) == _nets(right)
+    if isinstance(left, Grid) and isinstance(right, Grid):
+        return (left.cell.name, left.rows, left.columns, left.east, left.south, left.shared) == (
+            right.cell.name,
+            right.rows,
+            right.columns,
+            right.east,
+            right.south,
+            right.shared,
+        )
+    assert isinstance(left, Design)
+    assert isinstance(right, Design)
+    return _wiring(left) == _wiring(right)
+
+
+def _nets(leaf: Leaf) -> Counter[tuple[object, ...]]:
+    def kind(wire: pyrtl.WireVector) -> tuple[object, ...]:
+        value = wire.val if isinstance(wire, pyrtl.Const) else getattr(wire, "reset_value", None)
+        return type(wire).__name__, len(wire), value
+
+    def parameter(net: pyrtl.LogicNet) -> object:
+        return (net.op_param[1].bitwidth, net.op_param[1].addrwidth) if net.op in "m@" else net.op_param
+
+    return Counter((net.op, parameter(net), *map(kind, (*net.args, *net.dests))) for net in leaf.block.logic)
+
+
+def _wiring(design: Design) -> tuple[object, ...]:
+    def plain(source: Source) -> object:
+        if isinstance(source, Constant):
+            return source
+        return source.instance and source.instance.name, source.name
+
+    return (
+        {
+            name: (instance.module.name, {port: plain(source) for port, source in instance.connections.items()})
+            for name, instance in design.instances.items()
+        },
+        {name: plain(source) for name, source in design.results.items()},
+    )

@@ -11,30 +11,16 @@ from collections.abc import Mapping
 import pyrtl
 
 from dynamap_rtl.hardware import Leaf, Port
-from dynamap_rtl.timing import ceil_div
+from dynamap_rtl.rotation import STAGES_A_REGISTER, phase_width, rotator_latency
 
-from .walker import phase_width
-
-__all__ = ["STAGES_A_REGISTER", "rotator", "rotator_latency"]
-
-#: Two-way multiplexers between two registers.
-STAGES_A_REGISTER = 3
-
-
-def rotator_latency(lanes: int) -> int:
-    """Cycles from input to output, at least one.
-
-    >>> [rotator_latency(lanes) for lanes in (1, 8, 9, 64, 66, 92)]
-    [1, 1, 2, 2, 3, 3]
-    """
-    return max(1, ceil_div((lanes - 1).bit_length(), STAGES_A_REGISTER))
+__all__ = ["rotator"]
 
 
 def rotator(*, lanes: int, width: int, up: bool) -> Leaf:
     """Rotate ``data`` (``lanes`` of ``width`` bits) by ``distance``, a number below ``lanes``.
 
     With ``up``, lane x goes to lane (x + distance) modulo ``lanes``, otherwise to (x - distance). ``rotated`` is a
-    register, :func:`rotator_latency` cycles behind the inputs.
+    register, :func:`dynamap_rtl.rotation.rotator_latency` cycles behind the inputs.
     """
 
     def logic(inputs: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:

@@ -25,14 +25,12 @@ from operator import or_
 import pyrtl
 
 from dynamap_rtl.hardware import Design, Leaf, Port, Signal
-from dynamap_rtl.isa import HEADER, INSTRUCTION_BYTES, SEMAPHORES, Unit
+from dynamap_rtl.isa import BYTE_ADDRESS_BITS, HEADER, INSTRUCTION_BYTES, SEMAPHORES, Unit
 
 from .queue import queue
 
-__all__ = ["ADDRESS_WIDTH", "FETCH_BYTES", "TOKEN_BITS", "SequencerParameters", "sequencer"]
+__all__ = ["FETCH_BYTES", "TOKEN_BITS", "SequencerParameters", "sequencer"]
 
-#: Byte addresses of memory.
-ADDRESS_WIDTH = 40
 #: Bytes a beat of the program port.
 FETCH_BYTES = 16
 #: Bits of a semaphore.
@@ -69,7 +67,7 @@ def sequencer(parameters: SequencerParameters) -> Design:
         f"sequencer_{parameters.name}",
         inputs={
             "start": 1,
-            "program_address": ADDRESS_WIDTH,
+            "program_address": BYTE_ADDRESS_BITS,
             "request_ready": 1,
             "data_valid": 1,
             "data": 8 * FETCH_BYTES,
@@ -78,7 +76,7 @@ def sequencer(parameters: SequencerParameters) -> Design:
         },
         outputs={
             "request_valid": 1,
-            "request_address": ADDRESS_WIDTH,
+            "request_address": BYTE_ADDRESS_BITS,
             "request_bytes": 16,
             "data_ready": 1,
             "finished": 1,
@@ -149,7 +147,7 @@ def _fetch(parameters: SequencerParameters) -> Leaf:
     def logic(inputs: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
         running = pyrtl.Register(1, "running")  # requests are made
         draining = pyrtl.Register(1, "draining")  # END was met; what was asked for beyond it still arrives
-        address = pyrtl.Register(ADDRESS_WIDTH, "address")
+        address = pyrtl.Register(BYTE_ADDRESS_BITS, "address")
         waited = pyrtl.Register(ahead, "waited")  # instructions asked for and not yet complete
         beat = pyrtl.Register((_BEATS - 1).bit_length(), "beat")
         full = pyrtl.Register(1, "full")
@@ -175,7 +173,7 @@ def _fetch(parameters: SequencerParameters) -> Leaf:
         address.next <<= pyrtl.select(
             inputs["start"],
             inputs["program_address"],
-            pyrtl.select(asked, (address + INSTRUCTION_BYTES)[:ADDRESS_WIDTH], address),
+            pyrtl.select(asked, (address + INSTRUCTION_BYTES)[:BYTE_ADDRESS_BITS], address),
         )
         running.next <<= inputs["start"] | (running & ~met_end)
         draining.next <<= ~inputs["start"] & (draining | met_end)
@@ -193,7 +191,7 @@ def _fetch(parameters: SequencerParameters) -> Leaf:
         f"fetch_{parameters.requests_ahead}",
         inputs={
             "start": 1,
-            "program_address": ADDRESS_WIDTH,
+            "program_address": BYTE_ADDRESS_BITS,
             "request_ready": 1,
             "data_valid": 1,
             "data": 8 * FETCH_BYTES,
@@ -201,7 +199,7 @@ def _fetch(parameters: SequencerParameters) -> Leaf:
         },
         outputs={
             "request_valid": 1,
-            "request_address": ADDRESS_WIDTH,
+            "request_address": BYTE_ADDRESS_BITS,
             "request_bytes": 16,
             "data_ready": 1,
             "instruction": 8 * INSTRUCTION_BYTES,

@@ -34,9 +34,10 @@ import pyrtl
 from numpy.typing import NDArray
 
 from dynamap_rtl.hardware import Constant, Design, Grid, HardwareError, Leaf, Port
+from dynamap_rtl.rotation import phase_width, rotator_latency
 
-from .rotator import rotator, rotator_latency
-from .walker import advance_phase, phase_width
+from .rotator import rotator
+from .walker import advance_phase
 
 __all__ = ["BufferKind", "TurnBufferModel", "TurnBufferParameters", "bank", "turn_buffer"]
 

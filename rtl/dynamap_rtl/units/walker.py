@@ -29,6 +29,7 @@ from itertools import product
 import pyrtl
 
 from dynamap_rtl.hardware import HardwareError, Leaf, Port
+from dynamap_rtl.rotation import phase_width
 
 __all__ = ["Step", "WalkerParameters", "advance_phase", "deltas", "phase_width", "walk", "walker", "walker_logic"]
 
@@ -70,15 +71,6 @@ class Step:
     address: int
     phase: int
     at_end: tuple[bool, ...]
-
-
-def phase_width(modulus: int) -> int:
-    """Bits that hold a number modulo ``modulus``, at least one.
-
-    >>> [phase_width(modulus) for modulus in (1, 2, 5, 8)]
-    [1, 1, 3, 3]
-    """
-    return max(1, (modulus - 1).bit_length())
 
 
 def deltas(counts: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:

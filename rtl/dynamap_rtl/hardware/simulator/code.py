@@ -20,7 +20,7 @@ import pyrtl
 
 from .netlist import Memory, Net, Netlist, Wire
 
-__all__ = ["Code", "Key", "Limb", "Segment"]
+__all__ = ["Alias", "Code", "Key", "Limb", "Piece", "Segment"]
 
 Key: TypeAlias = Any  # a wire, or a lane of a grid's output
 
@@ -45,7 +45,7 @@ class Segment(NamedTuple):
 Piece: TypeAlias = tuple[Limb, int, int]
 
 
-class _Alias:
+class Alias:
     """Pieces of other wires side by side."""
 
     def __init__(self, segments: Iterable[Segment]) -> None:
@@ -90,7 +90,7 @@ class Code:
         self.ctype = f"uint{bits}_t"
         self.lines: list[str] = []
         self.limbs: dict[Key, Sequence[Limb]] = {}
-        self.aliases: dict[Key, _Alias] = {}
+        self.aliases: dict[Key, Alias] = {}
         self._locals = 0
 
     # What subclasses give.
@@ -122,7 +122,7 @@ class Code:
 
     def alias(self, key: Key, segments: Iterable[Segment]) -> None:
         """Let a wire be pieces of others."""
-        self.aliases[key] = _Alias(segments)
+        self.aliases[key] = Alias(segments)
 
     def segments(self, key: Key, low: int, count: int) -> list[Segment]:
         """Where bits of a wire come from: pieces of what is not itself an alias."""
@@ -187,6 +187,9 @@ class Code:
         width = self.live[dest]
         if width == 0:
             return
+        if net.op == "w" and net.args[0] in self.aliases:
+            self.alias(dest, self.segments(net.args[0], 0, width))
+            return
         if width > self.bits and net.op in "wcs" and self._bundle(net, width):
             return
         limbs = self._compute(net, width)
@@ -198,6 +201,8 @@ class Code:
         if net.op == "w":
             self.alias(dest, self.segments(net.args[0], 0, width))
         elif net.op == "c":
+            if any(copies > 3 for _, copies in self._runs(net)):
+                return False
             parts: list[Segment] = []
             low = 0
             for wire in reversed(net.args):
@@ -300,40 +305,65 @@ class Code:
         return Limb(f"({self.ctype}){text}", 1)
 
     def _concatenation(self, net: Net, width: int) -> list[Limb]:
-        if (extended := self._sign_extended(net)) is not None and width <= self.bits:
-            own = len(extended)
-            value = self.slice(extended, 0, min(own, width), clean=False)
-            if width <= own:
-                return [value]
-            if value.known > own:
-                up = self.bits - own
-                return [Limb(f"({self.ctype})((int{self.bits}_t)({value.text} << {up}) >> {up})", self.bits)]
-            sign = self.literal(2 ** (own - 1)).text
-            return [Limb(f"(({value.text} ^ {sign}) - {sign})", self.bits)]
+        value = net.args[-1]
+        own = len(value)
+        if own < width <= self.bits and self._extends(net):
+            return [self._sign_extended(value, own)]
         pieces: list[Piece] = []
         low = 0
-        for wire in reversed(net.args):
-            if low < width:
+        for wire, copies in self._runs(net):
+            if low >= width:
+                break
+            if copies > 1:
+                pieces += self._repeated(wire, 0, min(copies, width - low))
+            else:
                 for segment in self.segments(wire, 0, min(len(wire), width - low)):
                     pieces += self._pieces(segment)
-            low += len(wire)
+            low += copies * len(wire)
         return self._packed(pieces, width)
 
-    def _sign_extended(self, net: Net) -> Wire | None:
-        """The wire whose highest bit is repeated in front of it, when the concatenation is that."""
-        if len(net.args) != 2:
-            return None
-        copies, value = (self.netlist.logic(net.args[0]), net.args[1])
-        if copies is None or copies.op != "s" or len(set(copies.op_param)) != 1:
-            return None
-        source, bit = copies.args[0], copies.op_param[0]
-        while source is not value:
-            before = self.netlist.logic(source)
-            if before is None or before.op not in "ws":
-                return None
-            bit = before.op_param[bit] if before.op == "s" else bit
-            source = before.args[0]
-        return value if bit == len(value) - 1 else None
+    def _extends(self, net: Net) -> bool:
+        """Whether all that a concatenation puts in front of its last part is the highest bit of that."""
+        sign, place = self._origin(net.args[-1], len(net.args[-1]) - 1)
+        for wire in net.args[:-1]:
+            for bit in range(len(wire)):
+                source, at = self._origin(wire, bit)
+                if source is not sign or at != place:
+                    return False
+        return True
+
+    def _origin(self, wire: Wire, bit: int) -> tuple[Wire, int]:
+        """The bit that a bit is, through connections and selections."""
+        while (net := self.netlist.logic(wire)) is not None and net.op in "ws":
+            bit = net.op_param[bit] if net.op == "s" else bit
+            wire = net.args[0]
+        return wire, bit
+
+    def _sign_extended(self, wire: Wire, own: int) -> Limb:
+        """PyRTL extends by repeating the highest bit wire by wire; here it is one shift, or two sums."""
+        value = self.slice(wire, 0, own, clean=False)
+        if value.known > own:
+            up = self.bits - own
+            return Limb(f"({self.ctype})((int{self.bits}_t)({value.text} << {up}) >> {up})", self.bits)
+        sign = self.literal(2 ** (own - 1)).text
+        return Limb(f"(({value.text} ^ {sign}) - {sign})", self.bits)
+
+    def _runs(self, net: Net) -> Iterator[tuple[Wire, int]]:
+        """The parts of a concatenation from the lowest, and how often each single bit stands side by side."""
+        parts = net.args[::-1]
+        index = 0
+        while index < len(parts):
+            copies = 1
+            while len(parts[index]) == 1 and index + copies < len(parts) and parts[index + copies] is parts[index]:
+                copies += 1
+            yield parts[index], copies
+            index += copies
+
+    def _repeated(self, wire: Wire, bit: int, copies: int) -> list[Piece]:
+        """A bit so many times."""
+        value = self.local(Limb(f"(-{self.slice(wire, bit, 1, clean=True).text})", self.bits))
+        whole, rest = divmod(copies, self.bits)
+        return [(value, 0, self.bits)] * whole + ([(value, 0, rest)] if rest else [])
 
     def _selection(self, net: Net, width: int) -> list[Limb]:
         source, chosen = net.args[0], net.op_param[:width]
@@ -346,14 +376,7 @@ class Code:
             while at + copies < width and chosen[at + copies] == chosen[at]:
                 copies += 1
             if copies > 1:
-                bit = self.slice(source, chosen[at], 1, clean=True)
-                repeated = Limb(f"(-{bit.text})", self.bits)
-                if len(pieces) or copies < width:
-                    repeated = self.local(repeated)
-                left = copies
-                while left:
-                    pieces.append((repeated, 0, min(left, self.bits)))
-                    left -= pieces[-1][2]
+                pieces += self._repeated(source, chosen[at], copies)
                 at += copies
             else:
                 for segment in self.segments(source, chosen[at], run):

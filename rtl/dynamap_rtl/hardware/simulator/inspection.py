@@ -14,7 +14,7 @@ from typing import TypeAlias
 import pyrtl
 
 from ..module import HardwareError
-from .layout import Bytes, Field
+from .layout import Bytes, Field, Spot
 from .netlist import Memory, Net, Netlist, Wire, topological
 from .program import Placed, Program, split_cell_name
 
@@ -23,9 +23,9 @@ __all__ = ["Inspector", "Place"]
 
 @dataclass(frozen=True)
 class Place:
-    """One value of a field."""
+    """Where one value is."""
 
-    field: Field
+    spot: Spot
     index: int
     width: int
 
@@ -97,25 +97,25 @@ class Inspector:
     def _flat_place(self, wire: Wire) -> Place | None:
         program = self.program
         if isinstance(wire, pyrtl.Register):
-            return Place(program.registers[wire], 0, len(wire))
+            return Place(Spot(program.registers[wire]), 0, len(wire))
         if wire in program.kept:
-            return Place(program.kept[wire], 0, len(wire))
+            return Place(Spot(program.kept[wire]), 0, len(wire))
         if wire.name in program.inputs:
-            return Place(program.inputs[wire.name], 0, len(wire))
+            return Place(Spot(program.inputs[wire.name]), 0, len(wire))
         if wire.name in program.outputs:
-            return Place(program.outputs[wire.name], 0, len(wire))
+            return Place(Spot(program.outputs[wire.name]), 0, len(wire))
         return None
 
     def _flat_source(self, wire: Wire, state: Bytes, phase: int) -> int | None:
         if (place := self._flat_place(wire)) is not None:
-            return place.field.read(state, phase, 0)
+            return place.spot.read(state, phase, 0)
         if wire in self.program.boundary:
             number, name = self.program.boundary[wire]
             placed = self.program.placed[number]
-            field = placed.program.outputs[name].at(placed.base)
+            spot = placed.program.outputs[name].at(placed.base)
             port = placed.cut.grid.outputs[name]
             return sum(
-                field.read(state, phase, placed.program.output_index(name, lane)) << (lane * port.width)
+                spot.read(state, phase, placed.program.output_index(name, lane)) << (lane * port.width)
                 for lane in range(port.lanes)
             )
         return None
@@ -127,10 +127,10 @@ class Inspector:
         if isinstance(wire, pyrtl.Register):
             return Place(program.registers[wire].at(placed.base), index, len(wire))
         if wire in program.kept:
-            return Place(program.kept[wire].at(placed.base), index, len(wire))
+            return Place(Spot(program.kept[wire].at(placed.base)), index, len(wire))
         if isinstance(wire, pyrtl.Input):
-            field, index = program.cell_input(name, row, column)
-            return Place(field.at(placed.base), index, len(wire))
+            spot, index = program.cell_input(name, row, column)
+            return Place(spot.at(placed.base), index, len(wire))
         if name in program.outputs:
             return Place(program.outputs[name].at(placed.base), index, len(wire))
         return None
@@ -142,7 +142,7 @@ class Inspector:
 
         def source(wire: Wire) -> int | None:
             place = self._cell_place(placed, row, column, wire.name)
-            return None if place is None else place.field.read(state, phase, place.index)
+            return None if place is None else place.spot.read(state, phase, place.index)
 
         def rom(memory: Memory, address: int) -> int:
             return placed.program.roms[memory].at(placed.base).read(state, 0, address)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CTYPES", "Bytes", "Field", "Layout", "limbs_of", "narrowest"]
+__all__ = ["CTYPES", "Bytes", "Field", "Layout", "Spot", "limbs_of", "narrowest", "zeros"]
 
 Bytes = NDArray[np.uint8]
 
@@ -78,6 +78,37 @@ class Field:
         for phase in (0, 1):
             for place, limb in enumerate(self.view(state, phase)):
                 limb[:] = (value >> (64 * place)) & (2 ** (8 * self.size) - 1)
+
+
+@dataclass(frozen=True)
+class Spot:
+    """The values of a field, or of a bit of its elements.
+
+    Attributes:
+        field: where.
+        bit: which bit of an element; None for whole values.
+    """
+
+    field: Field
+    bit: int | None = None
+
+    def at(self, base: int) -> Spot:
+        """The same, counted from where its part begins."""
+        return Spot(self.field.at(base), self.bit)
+
+    def read(self, state: Bytes, phase: int, index: int) -> int:
+        """One value."""
+        value = self.field.read(state, phase, index)
+        return value if self.bit is None else value >> self.bit & 1
+
+    def fill(self, state: Bytes, value: int) -> None:
+        """Set all values, in both buffers."""
+        if self.bit is None:
+            self.field.fill(state, value)
+            return
+        for phase in (0, 1):
+            view = self.field.view(state, phase)
+            view[:] = view & ((2 ** (8 * self.field.size) - 1) ^ (1 << self.bit)) | value << self.bit
 
 
 class Layout:

@@ -92,12 +92,7 @@ class Netlist:
 
     def inputs_behind(self, wire: Wire) -> frozenset[str]:
         """Names of the inputs that a wire depends on within the cycle."""
-        found = {
-            source.name
-            for net in self.order([wire])
-            for source in net.args
-            if isinstance(source, pyrtl.Input)
-        }
+        found = {source.name for net in self.order([wire]) for source in net.args if isinstance(source, pyrtl.Input)}
         return frozenset(found | ({wire.name} if isinstance(wire, pyrtl.Input) else set()))
 
 

@@ -10,7 +10,7 @@ import pyrtl
 
 from ..flatten import CutGrid, flatten_around_grids
 from ..module import Grid, Module
-from .code import Code, Limb, Segment
+from .code import Alias, Code, Limb, Piece, Segment
 from .grid import GridProgram, OutputGroup
 from .layout import Field, Layout, limbs_of
 from .netlist import Memory, Net, Netlist, Wire, live_widths, topological
@@ -41,10 +41,10 @@ class Placed:
 
 @dataclass(frozen=True)
 class _Scatter:
-    """Lay an input of a grid out for its cells."""
+    """Lay inputs of a grid out for its cells, together."""
 
     placed: int
-    name: str
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,13 @@ class _Lane:
 
     array: str
     place: int
+
+
+_GAP = object()
+"""Bits of a word that nobody reads."""
+
+_HERE = object()
+"""The lane that is laid out just now."""
 
 
 class Program:
@@ -179,17 +186,19 @@ class Program:
 
         def needs(item: Item) -> Iterator[Item]:
             if isinstance(item, _Scatter):
-                yield from behind(self.placed[item.placed].cut.inputs[item.name])
+                for name in item.names:
+                    yield from behind(self.placed[item.placed].cut.inputs[name])
             elif isinstance(item, _Call):
-                for name in sorted(item.group.needs):
-                    yield _Scatter(item.placed, name)
+                for names in self.placed[item.placed].program.scatters:
+                    if item.group.needs.intersection(names):
+                        yield _Scatter(item.placed, names)
             else:
                 for wire in item.args:
                     yield from behind(wire)
 
         def name_of(item: Item) -> str:
             if isinstance(item, _Scatter):
-                return f"input {item.name!r} of grid {self.placed[item.placed].cut.path!r}"
+                return f"input {item.names[0]!r} of grid {self.placed[item.placed].cut.path!r}"
             if isinstance(item, _Call):
                 return f"output {item.group.outputs[0]!r} of grid {self.placed[item.placed].cut.path!r}"
             return f"wire {item.dests[0].name!r}"
@@ -200,7 +209,7 @@ class Program:
         for name in self.top.outputs:
             roots += behind(netlist.by_name[name])
         for number, placed in enumerate(self.placed):
-            roots += [_Scatter(number, name) for name in placed.cut.inputs]
+            roots += [_Scatter(number, names) for names in placed.program.scatters]
             # What nothing outside uses is there to be looked at all the same.
             roots += [_Call(number, group) for group in placed.program.groups]
         for wire in kept:
@@ -262,6 +271,8 @@ class _Flat(Code):
         self._home: dict[str, int] = {}
         self._spilled: dict[str, str] = {}
         self._macros: dict[str, str] = {}
+        self._lane_keys: dict[tuple[str, int], _Lane] = {}
+        self.limbs[_GAP] = [self.literal(0)]
         self._sources()
         self._rest = {
             "outputs": {netlist.by_name[name]: name for name in program.top.outputs},
@@ -334,18 +345,22 @@ class _Flat(Code):
 
     def _lanes(self, wire: Wire, number: int, name: str) -> None:
         placed = self.program.placed[number]
-        field = placed.program.outputs[name].at(placed.base)
+        spot = placed.program.outputs[name].at(placed.base)
+        field = spot.field
         port = placed.cut.grid.outputs[name]
         array = self._array(field, "const ")
         segments = []
         for lane in range(port.lanes):
             place = placed.program.output_index(name, lane)
-            key = _Lane(array, place)
+            key = self._lane_keys.setdefault((array, place), _Lane(array, place))
             self.limbs[key] = [
-                Limb(f"(uint64_t){array}[{place + limb * field.count}]", min(64, port.width - 64 * limb))
+                Limb(
+                    f"(uint64_t){array}[{place + limb * field.count}]",
+                    min(64, port.width - 64 * limb) if spot.bit is None else 8 * field.size,
+                )
                 for limb in range(field.limbs)
             ]
-            segments.append(Segment(key, 0, port.width))
+            segments.append(Segment(key, spot.bit or 0, port.width))
         self.alias(wire, segments)
 
     def _array(self, field: Field, const: str) -> str:
@@ -356,25 +371,53 @@ class _Flat(Code):
 
     def _scatter(self, item: _Scatter) -> None:
         placed = self.program.placed[item.placed]
-        field = placed.program.inputs[item.name].at(placed.base)
-        port = placed.cut.grid.inputs[item.name]
-        wire = placed.cut.inputs[item.name]
+        spots = sorted(((placed.program.inputs[name], name) for name in item.names), key=lambda pair: pair[0].bit or 0)
+        name = item.names[0]
+        field = spots[0][0].field.at(placed.base)
+        port = placed.cut.grid.inputs[name]
         array = self._array(field, "")
-        copies: list[tuple[int, str, int]] = []  # place, array and place there, of lanes that are lanes elsewhere
+        lanes = []
         for lane in range(port.lanes):
-            place = placed.program.input_index(item.name, lane)
-            segments = self.segments(wire, lane * port.width, port.width)
-            key = segments[0].key
-            if len(segments) == 1 and isinstance(key, _Lane) and segments[0].low == 0 and field.limbs == 1:
-                copies.append((place, key.array, key.place))
-                continue
-            for limb in range(field.limbs):
-                count = min(64, port.width - 64 * limb)
-                value = self.slice(wire, lane * port.width + 64 * limb, count, clean=count != 8 * field.size)
-                self.lines.append(f"{array}[{place + limb * field.count}] = ({field.ctype}){value.text};")
+            segments: list[Segment] = []
+            position = 0
+            for spot, own in spots:
+                if spot.bit is not None and len(spots) > 1:
+                    segments.append(Segment(_GAP, 0, spot.bit - position))
+                    position = spot.bit + 1
+                segments += self.segments(placed.cut.inputs[own], lane * port.width, port.width)
+            lanes.append((placed.program.input_index(name, lane), Alias(part for part in segments if part.count)))
+        bit = spots[0][0].bit if len(spots) == 1 else None
+        index = 0
+        while index < len(lanes):
+            run = _alike(lanes, index) if field.limbs == 1 else 1
+            self._lay_out(array, field, bit, lanes[index : index + run])
+            index += run
             if len(self.lines) >= _CHUNK:
                 self._new_chunk()
-        self.lines += _copied(array, field.ctype, copies)
+
+    def _lay_out(self, array: str, field: Field, bit: int | None, lanes: Sequence[tuple[int, Alias]]) -> None:
+        """Store lanes of an input, several in a loop if they are alike."""
+        place, first = lanes[0]
+        if len(lanes) > 1:
+            second_place, second = lanes[1]
+            pieces: list[Piece] = []
+            for one, two in zip(first.segments, second.segments, strict=True):
+                if one.key is _GAP:
+                    pieces.append((self.literal(0), 0, one.count))
+                    continue
+                limb = self.limbs[one.key][0]
+                step = two.key.place - one.key.place
+                pieces.append((Limb(f"(uint64_t){one.key.array}[{one.key.place} + k * {step}]", limb.known), one.low, one.count))
+            value = self.join(pieces, clean=True)
+            target = f"{array}[{place} + k * {second_place - place}]"
+            self.lines.append(f"for (long k = 0; k < {len(lanes)}; k++) {_stored(target, field, bit, value.text)}")
+            return
+        self.alias(_HERE, first.segments)
+        for limb in range(field.limbs):
+            count = min(64, first.width - 64 * limb)
+            value = self.slice(_HERE, 64 * limb, count, clean=bit is not None or count != 8 * field.size)
+            target = f"{array}[{place + limb * field.count}]"
+            self.lines.append(_stored(target, field, bit, value.text))
 
     def _deliver(self, wire: Wire) -> None:
         """Store a value where others look for it."""
@@ -441,21 +484,40 @@ class _Flat(Code):
         return "\n".join(parts) + "\n"
 
 
-def _copied(array: str, ctype: str, copies: Sequence[tuple[int, str, int]]) -> Iterator[str]:
-    """Loops for lanes that are taken at equal steps from another array."""
-    index = 0
-    while index < len(copies):
-        place, source, there = copies[index]
-        run = 1
-        step = copies[index + 1][0] - place if index + 1 < len(copies) else 1
-        other = copies[index + 1][2] - there if index + 1 < len(copies) else 1
-        while index + run < len(copies) and copies[index + run] == (place + run * step, source, there + run * other):
-            run += 1
-        yield (
-            f"for (long k = 0; k < {run}; k++) {array}[{place} + k * {step}] = "
-            f"({ctype}){source}[{there} + k * {other}];"
-        )
-        index += run
+def _stored(target: str, field: Field, bit: int | None, value: str) -> str:
+    if bit is None:
+        return f"{target} = ({field.ctype}){value};"
+    return f"{target} = ({field.ctype})(({target} & ~{1 << bit:#x}) | ({value} << {bit}));"
+
+
+def _alike(lanes: Sequence[tuple[int, Alias]], start: int) -> int:
+    """How many lanes from ``start`` on take the same bits of the same arrays, at equal steps."""
+
+    def shape(alias: Alias) -> list[tuple[object, int, int]] | None:
+        parts: list[tuple[object, int, int]] = []
+        for key, low, count in alias.segments:
+            if not isinstance(key, _Lane):
+                if key is not _GAP:
+                    return None
+                parts.append((None, low, count))
+            else:
+                parts.append((key.array, low, count))
+        return parts
+
+    def places(index: int) -> list[int]:
+        place, alias = lanes[index]
+        return [place, *(segment.key.place for segment in alias.segments if isinstance(segment.key, _Lane))]
+
+    wanted = shape(lanes[start][1])
+    run = 1
+    steps: list[int] | None = None
+    while wanted is not None and start + run < len(lanes) and shape(lanes[start + run][1]) == wanted:
+        now = [b - a for a, b in zip(places(start + run - 1), places(start + run), strict=True)]
+        if steps is not None and now != steps:
+            break
+        steps = now
+        run += 1
+    return run
 
 
 _HEAD = """#include <stddef.h>
@@ -499,14 +561,16 @@ uint64_t dm_run(
         dm_cycle(S);
         n++;
         if (out) {{ memcpy(out, O, 8 * {output_words}); out += {output_words}; }}
-        for (uint64_t k = 0; k < traced; k++) {{
-            const uint8_t *p = S + table[3 * k + P];
-            switch (table[3 * k + 2]) {{
-            case 1: *trace++ = *p; break;
-            case 2: *trace++ = *(const uint16_t *)p; break;
-            case 4: *trace++ = *(const uint32_t *)p; break;
-            default: *trace++ = *(const uint64_t *)p;
+        for (const uint64_t *t = table; t < table + 5 * traced; t += 5) {{
+            const uint8_t *p = S + t[P];
+            uint64_t value;
+            switch (t[2]) {{
+            case 1: value = *p; break;
+            case 2: value = *(const uint16_t *)p; break;
+            case 4: value = *(const uint32_t *)p; break;
+            default: value = *(const uint64_t *)p;
             }}
+            *trace++ = value >> t[3] & t[4];
         }}
         if (peer) peer(context, O, I);
         if (stop >= 0 && O[stop]) return n;

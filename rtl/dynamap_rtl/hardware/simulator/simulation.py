@@ -28,6 +28,7 @@ Values: TypeAlias = NDArray[np.uint64]
 #: In C: ``void peer(void *context, const uint64_t *outputs, uint64_t *inputs)``.
 PeerFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(ctypes.c_uint64))
 
+_TRACE_WORDS = 5  # of a row of the table of what is traced: see dm_run
 _BLOCK_CYCLES = 1 << 16  # cycles of one call: in between Python sees an interrupt, and traces find room
 
 
@@ -239,9 +240,9 @@ class CompiledSimulation:
     def next_value(self, register: str) -> int:
         """The value of a register in the next cycle."""
         place = self._inspector.place(register)
-        if place is None or place.field.offset == place.field.other:
+        if place is None or place.spot.field.offset == place.spot.field.other:
             raise HardwareError(f"{register!r} is not a register")
-        return place.field.read(self._state, self._phase, place.index)
+        return place.spot.read(self._state, self._phase, place.index)
 
     def inspect_mem(self, name: str) -> Values:
         """A copy of the contents of a memory: (words,), or (words, limbs) when they have more than 64 bits."""
@@ -298,7 +299,7 @@ class CompiledSimulation:
             write_vcd(file, {name: (widths[name], self.trace(name)) for name in self._columns}, cycle_ns=cycle_ns)
 
     def _trace_table(self, names: Sequence[str], *, skip_constants: bool) -> NDArray[np.uint64]:
-        rows: list[tuple[int, int, int]] = []
+        rows: list[tuple[int, ...]] = []
         for name in names:
             place = self._inspector.place(name)
             if place is None:
@@ -306,11 +307,13 @@ class CompiledSimulation:
                     continue
                 raise HardwareError(f"{name!r} is a constant: there is nothing to trace")
             start = len(rows)
-            for limb in range(place.field.limbs):
-                even, odd = (place.field.place(place.index, limb, phase) for phase in (0, 1))
-                rows.append((even, odd, place.field.size))
+            field, bit = place.spot.field, place.spot.bit
+            for limb in range(field.limbs):
+                even, odd = (field.place(place.index, limb, phase) for phase in (0, 1))
+                shift, mask = (0, 2**64 - 1) if bit is None else (bit, 1)
+                rows.append((even, odd, field.size, shift, mask))
             self._columns[name] = slice(start, len(rows))
-        return np.array(rows, np.uint64).reshape(-1, 3)
+        return np.array(rows, np.uint64).reshape(-1, _TRACE_WORDS)
 
     # Inside.
 

@@ -1,0 +1,450 @@
+"""What a load does and how long it takes: windows of a tensor in memory, taken into an operand buffer.
+
+A load is data; ``units/loader.py`` is the circuit that runs it. Its elements are numbered k = 0, 1, ... within each
+window: taps in raster order, the channels of a tap together. The circuit handles *runs*, one a burst or a stretch of
+padding, and writes one *piece* of a run a cycle; :func:`load_pieces` counts the pieces and :func:`load_cycles` is the
+time of a load, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from functools import lru_cache
+from math import gcd
+
+from .timing import ceil_div
+
+__all__ = ["Load", "LoadError", "LoadTarget", "LoaderParameters", "load_cycles", "load_pieces", "loader_fields"]
+
+
+class LoadError(ValueError):
+    """A load that the loader cannot run, or a loader that cannot be; the message names the rule and the fix."""
+
+
+class LoadTarget(IntEnum):
+    """Where the elements of a window go.
+
+    Along: window w is lane w mod P, its element k at depth ``depth`` + ⌊w / P⌋ ``depth_step`` + k.
+    Across: element k is lane k mod P, of window w at depth ``depth`` + ⌊k / P⌋ ``depth_step`` + w.
+    Stream: out of the loader's stream, a vector of up to N channels a pixel; the channel chunks of a window one after
+    another, its pixels in raster order within each.
+    """
+
+    ALONG = 0
+    ACROSS = 1
+    STREAM = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderParameters:
+    """Sizes of a loader.
+
+    Attributes:
+        lanes: P of the operand buffer.
+        transfer: N, elements written a cycle, at most P.
+        port_bytes: W, bytes of a beat.
+        depth_width: bits of a depth of the operand buffer.
+        latency: cycles from a request to its first beat that the loader hides; a memory with this latency or less never
+            makes it wait.
+        element_width: bits of the elements written, signed; 9 for an 8-bit value minus a zero point.
+        element_bytes: the most bytes an element takes in memory, 1 to 3.
+        address_width: bits of a byte address.
+        count_width: bits of the sizes of a load: taps, windows, elements and bytes of a run.
+        position_width: bits, signed, of a position in the image; counts elements where a burst spans pixels.
+        stream: whether there is a stream output.
+
+    Raises:
+        LoadError: when a size cannot be.
+    """
+
+    lanes: int
+    transfer: int
+    port_bytes: int
+    depth_width: int
+    latency: int
+    element_width: int = 9
+    element_bytes: int = 1
+    address_width: int = 40
+    count_width: int = 16
+    position_width: int = 20
+    stream: bool = False
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) < 1 and field.name != "stream":
+                raise LoadError(f"a loader's {field.name} must be at least 1, not {getattr(self, field.name)}")
+        if self.transfer > self.lanes:
+            raise LoadError(f"a transfer of {self.transfer} elements is wider than {self.lanes} lanes; choose fewer")
+        if not self.element_bytes <= min(3, self.port_bytes):
+            raise LoadError(
+                f"elements of {self.element_bytes} bytes: choose 1 to 3, at most the {self.port_bytes} of a beat"
+            )
+        if self.element_width < 9:
+            raise LoadError(f"an element of {self.element_width} bits cannot hold a byte minus a zero point; choose 9")
+        if self.position_width <= self.count_width:
+            raise LoadError("a position must have more bits than a count: a window may lie beside the image")
+
+    @property
+    def lane_width(self) -> int:
+        """Bits of a lane and of a phase."""
+        return max(1, (self.lanes - 1).bit_length())
+
+    @property
+    def shift_latency(self) -> int:
+        """Registers in the shifter that brings a piece to the front of its beat: one every three stages."""
+        return ceil_div((self.port_bytes - 1).bit_length(), 3)
+
+    @property
+    def run_queue(self) -> int:
+        """Runs asked for and not yet being written: enough to hide the latency."""
+        return 1 << max(1, (self.latency + 1).bit_length())
+
+    @property
+    def set_up(self) -> int:
+        """Cycles from a load's start to its first write, with the memory's latency."""
+        return 7 + self.latency + self.shift_latency
+
+
+def loader_fields(parameters: LoaderParameters) -> dict[str, int]:
+    """The fields of a load as the circuit takes them, and their bits."""
+    address, count = parameters.address_width, parameters.count_width
+    position, lane = parameters.position_width, parameters.lane_width
+    return {
+        "line_address": address,  # of the first tap of the window in column 0 of the first window's row
+        "address": address,  # of the first tap of the first window
+        "tap_x_pitch": address,
+        "tap_y_pitch": address,
+        "column_pitch": address,  # from a window to its right neighbour
+        "row_pitch": address,  # from a row of windows to the next
+        "line_x": position,
+        "x": position,
+        "tap_x_step": position,
+        "column_step": position,
+        "width": position,
+        "y": position,
+        "tap_y_step": position,
+        "row_step": position,
+        "height": position,
+        "taps_x": count,
+        "taps_y": count,
+        "chunks": count,
+        "columns": count,
+        "columns_left": count,  # of the first row, the first window included
+        "windows": count,
+        "span": count,  # elements of a run, padding included
+        "span_bytes": count,
+        "last_span": count,  # likewise, in the last channel chunk
+        "last_span_bytes": count,
+        "tail": count,
+        "whole": 1,  # a run lies in the image or beside it, never partly
+        "element_bytes": 2,
+        "zero_point": 8,
+        "signed": 1,
+        "target": 2,
+        "depth": parameters.depth_width,
+        "depth_phase": lane,
+        "depth_step": parameters.depth_width,
+        "depth_step_phase": lane,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """Windows of a tensor (height, width, channels) of bytes, and where they go.
+
+    Attributes:
+        address: byte address of pixel (0, 0), its first channel taken.
+        row_pitch: bytes from a row of the image to the next.
+        pixel_pitch: bytes from a pixel to the next; more than the channels for a slice of a concatenation.
+        height: rows of the image.
+        width: its columns.
+        channels: taken of a pixel; elements, not bytes.
+        taps_y: rows of a window.
+        taps_x: its columns.
+        dilation_y: rows of the image between two rows of a window.
+        dilation_x: likewise, columns.
+        step_y: rows of the image between two rows of windows.
+        step_x: likewise, columns.
+        origin_y: row of the first tap of window (0, 0); negative with padding.
+        origin_x: likewise, column.
+        columns: windows in a row of windows.
+        first_row: row of the first window taken.
+        first_column: its column.
+        windows: windows taken, in raster order.
+        tail: zeros behind each window, as if it had so many elements more; not into a stream.
+        element_bytes: 1, or 2 or 3 for little-endian signed elements. Those lie in beats of ⌊W / bytes⌋ elements; what
+            is left of a beat is not used. They have no zero point.
+        zero_point: subtracted from every element; padding is written as 0.
+        signed: whether the bytes are signed.
+        target: where the elements go.
+        depth: of element 0 of the first window; the upper half of a double buffer is in its top bit.
+        depth_step: see :class:`LoadTarget`.
+    """
+
+    address: int
+    row_pitch: int
+    pixel_pitch: int
+    height: int
+    width: int
+    channels: int
+    taps_y: int = 1
+    taps_x: int = 1
+    dilation_y: int = 1
+    dilation_x: int = 1
+    step_y: int = 1
+    step_x: int = 1
+    origin_y: int = 0
+    origin_x: int = 0
+    columns: int
+    first_row: int = 0
+    first_column: int = 0
+    windows: int
+    tail: int = 0
+    element_bytes: int = 1
+    zero_point: int = 0
+    signed: bool = False
+    target: LoadTarget = LoadTarget.ALONG
+    depth: int = 0
+    depth_step: int = 0
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the taps of a window's row are one run."""
+        return (
+            self.taps_x > 1
+            and self.dilation_x == 1
+            and self.element_bytes == 1
+            and self.pixel_pitch == self.channels
+            and self.target is not LoadTarget.STREAM
+        )
+
+    def chunks(self, parameters: LoaderParameters) -> tuple[int, ...]:
+        """Channels of each channel chunk; only a stream has more than one."""
+        if self.target is not LoadTarget.STREAM:
+            return (self.channels,)
+        full, rest = divmod(self.channels, parameters.transfer)
+        return (parameters.transfer,) * full + ((rest,) if rest else ())
+
+    def fields(self, parameters: LoaderParameters) -> dict[str, int]:
+        """The load as the circuit takes it; every value fits the bits of :func:`loader_fields`.
+
+        Raises:
+            LoadError: when the load is none or does not fit the loader.
+        """
+        self._check(parameters)
+        contiguous = self.contiguous
+        unit = self.channels if contiguous else 1  # positions count elements or pixels
+        chunks = self.chunks(parameters)
+        row = self.origin_y + self.first_row * self.step_y
+        column = self.origin_x + self.first_column * self.step_x
+        line = self.address + row * self.row_pitch
+        span, last = chunks[0], chunks[-1]
+        if contiguous:
+            span = last = span * self.taps_x
+        values = {
+            "line_address": line + self.origin_x * self.pixel_pitch,
+            "address": line + column * self.pixel_pitch,
+            "tap_x_pitch": self.dilation_x * self.pixel_pitch,
+            "tap_y_pitch": self.dilation_y * self.row_pitch,
+            "column_pitch": self.step_x * self.pixel_pitch,
+            "row_pitch": self.step_y * self.row_pitch,
+            "line_x": self.origin_x * unit,
+            "x": column * unit,
+            "tap_x_step": self.dilation_x,
+            "column_step": self.step_x * unit,
+            "width": self.width * unit,
+            "y": row,
+            "tap_y_step": self.dilation_y,
+            "row_step": self.step_y,
+            "height": self.height,
+            "taps_x": 1 if contiguous else self.taps_x,
+            "taps_y": self.taps_y,
+            "chunks": len(chunks),
+            "columns": self.columns,
+            "columns_left": self.columns - self.first_column,
+            "windows": self.windows,
+            "span": span,
+            "span_bytes": self._bytes(span, parameters),
+            "last_span": last,
+            "last_span_bytes": self._bytes(last, parameters),
+            "tail": self.tail,
+            "whole": int(not contiguous),
+            "element_bytes": self.element_bytes,
+            "zero_point": self.zero_point % 256,
+            "signed": int(self.signed),
+            "target": int(self.target),
+            "depth": self.depth,
+            "depth_phase": self.depth % parameters.lanes,
+            "depth_step": self.depth_step,
+            "depth_step_phase": self.depth_step % parameters.lanes,
+        }
+        bits = loader_fields(parameters)
+        for name, value in values.items():
+            half = 1 << (bits[name] - 1)
+            if bits[name] == parameters.position_width and name not in _ADDRESSES:
+                fits = -half <= value < half
+            else:  # addresses are modulo their width: a window may begin before the tensor
+                fits = name in _ADDRESSES or 0 <= value < 2 * half
+            if not fits:
+                raise LoadError(
+                    f"{name} of a load is {value}, which does not fit its {bits[name]} bits; split the load"
+                )
+        return {name: value % (1 << bits[name]) for name, value in values.items()}
+
+    def _bytes(self, elements: int, parameters: LoaderParameters) -> int:
+        """Bytes of a burst of so many elements."""
+        full, rest = divmod(elements, parameters.port_bytes // self.element_bytes)
+        return full * parameters.port_bytes + rest * self.element_bytes
+
+    def _check(self, parameters: LoaderParameters) -> None:
+        positive = "height width channels taps_y taps_x dilation_y dilation_x step_y step_x columns windows"
+        for name in positive.split():
+            if getattr(self, name) < 1:
+                raise LoadError(f"{name} of a load must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.first_column < self.columns or self.first_row < 0:
+            raise LoadError(
+                f"the first window ({self.first_row}, {self.first_column}) of a load is not among its {self.columns} "
+                "columns of windows"
+            )
+        if not 1 <= self.element_bytes <= parameters.element_bytes:
+            raise LoadError(
+                f"a load of {self.element_bytes}-byte elements needs a loader with element_bytes at least that, not "
+                f"{parameters.element_bytes}"
+            )
+        if not (-128 <= self.zero_point < 128 if self.signed else 0 <= self.zero_point < 256):
+            raise LoadError(f"zero_point {self.zero_point} of a load is not a value of its elements' type")
+        if self.element_bytes > 1 and self.zero_point:
+            raise LoadError("elements of several bytes have no zero point; set it to 0")
+        if self.tail < 0 or (self.tail and self.target is LoadTarget.STREAM):
+            raise LoadError(f"tail of a load must be 0 into a stream and not negative, not {self.tail}")
+        if self.target is LoadTarget.STREAM and not parameters.stream:
+            raise LoadError("a load into the stream needs a loader with stream=True")
+        if self.target is LoadTarget.STREAM and parameters.transfer > parameters.port_bytes // self.element_bytes:
+            raise LoadError(
+                f"a stream's vector of {parameters.transfer} elements must come from one beat; choose transfer at most "
+                f"{parameters.port_bytes // self.element_bytes}"
+            )
+        if min(self.address, self.row_pitch, self.pixel_pitch, self.depth, self.depth_step) < 0:
+            raise LoadError("address, pitches and depths of a load must not be negative")
+        end = self.address + (self.height - 1) * self.row_pitch + (self.width - 1) * self.pixel_pitch
+        end += self._bytes(self.channels, parameters)
+        if end > 1 << parameters.address_width:
+            raise LoadError(f"the tensor of a load ends at byte {end}, beyond {parameters.address_width}-bit addresses")
+        size = self.taps_y * self.taps_x * self.channels + self.tail
+        if self.target is LoadTarget.ALONG:
+            deepest = self.depth + (self.windows - 1) // parameters.lanes * self.depth_step + size - 1
+        else:
+            deepest = self.depth + (size - 1) // parameters.lanes * self.depth_step + self.windows - 1
+        if self.target is not LoadTarget.STREAM and deepest >= 1 << parameters.depth_width:
+            raise LoadError(
+                f"a load reaches depth {deepest} of a buffer {1 << parameters.depth_width} deep; split the load"
+            )
+        # The walk passes these positions; they need not lie in the image.
+        rows = (self.first_row * self.columns + self.first_column + self.windows - 1) // self.columns
+        unit = self.channels if self.contiguous else 1
+        furthest = max(
+            self.origin_y + rows * self.step_y + self.taps_y * self.dilation_y,
+            (self.origin_x + self.columns * self.step_x + self.taps_x * self.dilation_x) * unit,
+        )
+        if furthest >= 1 << (parameters.position_width - 1):
+            raise LoadError(
+                f"a load reaches position {furthest}, which does not fit {parameters.position_width} signed bits; "
+                "split the load"
+            )
+
+
+_ADDRESSES = {"line_address", "address", "tap_x_pitch", "tap_y_pitch", "column_pitch", "row_pitch"}
+
+
+def load_pieces(load: Load, parameters: LoaderParameters) -> int:
+    """Writes of a load: every run is cut at the beats of its burst, at N elements and where lanes wrap."""
+    if load.target is LoadTarget.STREAM:  # every pixel of a chunk is one vector
+        return load.windows * load.taps_y * load.taps_x * len(load.chunks(parameters))
+    taps_y = range(load.taps_y)
+    inside = [
+        _sums(_window_row(load, parameters, tap, column, valid=True) for column in range(load.columns))
+        for tap in taps_y
+    ]
+    outside = [_window_row(load, parameters, tap, 0, valid=False) for tap in taps_y]
+    beat = parameters.port_bytes // load.element_bytes
+    lanes = parameters.lanes if load.target is LoadTarget.ACROSS else 0
+    size = load.taps_y * load.taps_x * load.channels
+    total = load.windows * _run(load.tail, size % lanes if lanes else 0, beat, parameters.transfer, lanes)
+    first, left, row = load.first_column, load.windows, load.first_row
+    while left:
+        end = min(load.columns, first + left)
+        for tap in taps_y:
+            y = load.origin_y + row * load.step_y + tap * load.dilation_y
+            if 0 <= y < load.height:
+                total += inside[tap][end] - inside[tap][first]
+            else:
+                total += outside[tap] * (end - first)
+        left -= end - first
+        first, row = 0, row + 1
+    return total
+
+
+def load_cycles(load: Load, parameters: LoaderParameters) -> int:
+    """Cycles from the one in which an idle loader takes a load to the one of its last write, the first not counted.
+
+    Holds for a memory port that takes a request a cycle and answers ``latency`` or fewer cycles later with a beat a
+    cycle. Of loads that follow one another, each starts while its predecessor is being written: when that takes longer
+    than the next one's set-up, the next takes only its pieces.
+    """
+    return load_pieces(load, parameters) + parameters.set_up - 1
+
+
+def _sums(values: Iterator[int]) -> list[int]:
+    sums = [0]
+    for value in values:
+        sums.append(sums[-1] + value)
+    return sums
+
+
+def _window_row(load: Load, parameters: LoaderParameters, tap_y: int, column: int, *, valid: bool) -> int:
+    """Pieces of one row of taps of a window in ``column``, inside the image's rows (``valid``) or not."""
+    beat = parameters.port_bytes // load.element_bytes
+    lanes = parameters.lanes if load.target is LoadTarget.ACROSS else 0
+    k = tap_y * load.taps_x * load.channels
+    x = load.origin_x + column * load.step_x
+    if load.contiguous:
+        left = min(max(-x, 0), load.taps_x) if valid else load.taps_x
+        right = min(max(x + load.taps_x - load.width, 0), load.taps_x) if valid else 0
+        runs = [left, load.taps_x - left - right, right]
+    else:
+        runs = [1] * load.taps_x
+    pieces = 0
+    for run in runs:
+        elements = run * load.channels
+        pieces += _run(elements, k % lanes if lanes else 0, beat, parameters.transfer, lanes)
+        k += elements
+    return pieces
+
+
+@lru_cache(maxsize=1 << 16)
+def _run(elements: int, lane: int, beat: int, transfer: int, lanes: int) -> int:
+    """Pieces of a run; ``lanes`` is 0 when they do not wrap."""
+    if not lanes:
+        full, rest = divmod(elements, beat)
+        return full * ceil_div(beat, transfer) + ceil_div(rest, transfer)
+    # After so many beats the lanes repeat.
+    period = lanes // gcd(lanes, beat)
+    full, rest = divmod(elements, beat)
+    rounds, beats = divmod(full, period)
+    one_round = (
+        sum(_cut(beat, (lane + index * beat) % lanes, transfer, lanes) for index in range(period)) if rounds else 0
+    )
+    pieces = rounds * one_round
+    for _ in range(beats):
+        pieces += _cut(beat, lane, transfer, lanes)
+        lane = (lane + beat) % lanes
+    return pieces + _cut(rest, lane, transfer, lanes)
+
+
+def _cut(elements: int, lane: int, transfer: int, lanes: int) -> int:
+    """Pieces of consecutive lanes, from ``lane`` on, that wrap."""
+    head = min(elements, lanes - lane)
+    full, rest = divmod(elements - head, lanes)
+    return ceil_div(head, transfer) + full * ceil_div(lanes, transfer) + ceil_div(rest, transfer)
