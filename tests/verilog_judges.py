@@ -19,7 +19,7 @@ import pyrtl
 import pytest
 
 from dynamap_rtl.hardware import Module, flatten
-from dynamap_rtl.hardware.verilog import verilog_of
+from dynamap_rtl.hardware.verilog import port_names, verilog_of
 
 Streams = Mapping[str, Sequence[int]]
 
@@ -114,11 +114,12 @@ def bench_of(runs: Sequence[Run]) -> Bench:
         # Every module gets the clock where it has one.
         clocked = "wire  clock" in files[f"{run.module.name}.v"].partition(");")[0]
         connections = [".clock(clock)"] if clocked else []
+        names = port_names(run.module)
         for name, port in run.module.inputs.items():
-            connections.append(f".{name}(in[{low_in} +: {port.bits}])")
+            connections.append(f".{names[name]}(in[{low_in} +: {port.bits}])")
             low_in += port.bits
         for name, port in run.module.outputs.items():
-            connections.append(f".{name}(out[{low_out} +: {port.bits}])")
+            connections.append(f".{names[name]}(out[{low_out} +: {port.bits}])")
             low_out += port.bits
         lines.append(f"    {run.module.name} run{number} ({', '.join(connections)});")
     # More than 64 bits, so that Verilator's ports are arrays of words whatever is inside.

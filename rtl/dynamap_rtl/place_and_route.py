@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .hardware.module import HardwareError, Module
-from .hardware.verilog import verilog_of
+from .hardware.verilog import port_names, verilog_of
 from .synthesis import SynthesisError, run_tool
 
 __all__ = ["Routed", "place_and_route"]
@@ -97,14 +97,14 @@ def _routed(report: dict[str, Any]) -> Routed:
 def _wrapper(module: Module) -> str:
     into = sum(port.bits for port in module.inputs.values())
     out = sum(port.bits for port in module.outputs.values())
-    connections = [".clock(clock)"]
+    connections, names = [".clock(clock)"], port_names(module)
     low = 0
     for name, port in module.inputs.items():
-        connections.append(f".{name}(into[{low} +: {port.bits}])")
+        connections.append(f".{names[name]}(into[{low} +: {port.bits}])")
         low += port.bits
     low = 0
     for name, port in module.outputs.items():
-        connections.append(f".{name}(result[{low} +: {port.bits}])")
+        connections.append(f".{names[name]}(result[{low} +: {port.bits}])")
         low += port.bits
     return f"""module {_TOP} (
     input wire clock,

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dynamap_rtl.hardware import Constant, Design, Grid, HardwareError, Leaf, Module, Port, add, multiply, resize
-from dynamap_rtl.hardware.verilog import verilog_of, verilog_text
+from dynamap_rtl.hardware.verilog import port_names, verilog_of, verilog_text
 from dynamap_rtl.synthesis import SynthesisError, check_netlist
 from random_leaves import random_leaf
 from verilog_judges import JUDGES, Run, icarus_outputs, pyrtl_outputs, random_run
@@ -199,7 +199,7 @@ def nested() -> Design:
 def designed_runs() -> list[Run]:
     modules: list[Module] = [operators(width) for width in (1, 2, 7, 33)]
     modules += [names(), enables(), memories(), grid(4, 3, 2), grid(1, 1, 1), grid(1, 1, 3), grid(2, 2, 1)]
-    modules += [crossed(), nested()]
+    modules += [crossed(), nested(), reserved_ports()]
     return [random_run(module, cycles=200, seed=seed) for seed, module in enumerate(modules)]
 
 
@@ -300,8 +300,37 @@ def test_a_module_without_state_has_no_clock() -> None:
     assert all("input wire  clock" in text for name, text in files.items() if name != "mixer.v")
 
 
-@pytest.mark.parametrize(("module", "port"), [("wire", "a"), ("fine", "reg"), ("fine", "clock"), ("schön", "a")])
-def test_names_that_verilog_has_no_room_for_are_refused(module: str, port: str) -> None:
+def reserved_ports() -> Design:
+    """Ports whose names Verilog reserves, or that would be taken by those with a dash behind; at every level."""
+
+    def logic(wires: Wires) -> dict[str, pyrtl.WireVector]:
+        held = pyrtl.Register(3, "held")
+        held.next <<= wires["signed"] ^ wires["signed_"]
+        return {"always": held, "end": held ^ wires["event"]}
+
+    cell = Leaf(
+        "reserved_cell", inputs={"signed": 3, "signed_": 3, "event": 3}, outputs={"always": 3, "end": 3}, logic=logic
+    )
+    cells = Grid("reserved_cells", cell, rows=2, columns=2, east={"signed": "always"}, shared=["event"])
+    inputs = {"signed": Port(3, 2), "signed_": Port(3, 4), "event": 3}
+    top = Design("reserved_ports", inputs=inputs, outputs={"always": Port(3, 2), "end": Port(3, 4), "wire": 3})
+    part = top.add("case", cells, **{name: top[name] for name in inputs})
+    return top.finish(always=part["always"], end=part["end"], wire=top["event"])
+
+
+def test_reserved_port_names_get_a_dash_that_no_other_port_has() -> None:
+    assert port_names(reserved_ports()) == {
+        "signed": "signed__",
+        "signed_": "signed_",
+        "event": "event_",
+        "always": "always_",
+        "end": "end_",
+        "wire": "wire_",
+    }
+
+
+@pytest.mark.parametrize(("module", "port"), [("wire", "a"), ("schön", "a"), ("fine", "größe")])
+def test_names_that_verilog_has_no_letters_for_are_refused(module: str, port: str) -> None:
     leaf = Leaf(module, inputs={port: 1}, outputs={"out": 1}, logic=lambda wires: {"out": wires[port]})
     with pytest.raises(HardwareError, match="rename"):
         verilog_of(leaf)

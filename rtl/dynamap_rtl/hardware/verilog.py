@@ -1,8 +1,9 @@
 """Hierarchical Verilog-2001: one module of Verilog for every module of a hierarchy.
 
-Ports keep their names; lane i of a port stands at ``[i*width +: width]``. A module that holds state, or contains one
-that does, has a port ``clock`` before all others. Grids are generate loops, designs instances. There is no reset net:
-registers are declared with their initial values, which FPGA configuration loads.
+Ports keep their names, with ``_`` behind those that Verilog reserves (``port_names``); lane i of a port stands at
+``[i*width +: width]``. A module that holds state, or contains one that does, has a port ``clock`` before all others.
+Grids are generate loops, designs instances. There is no reset net: registers are declared with their initial values,
+which FPGA configuration loads.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Iterator, Mapping
 
 from .module import Constant, Design, Grid, HardwareError, Leaf, Module, Port, Source
 from .verilog_leaf import leaf_body
-from .verilog_text import CLOCK, Names, check_names, literal, range_of, statement
+from .verilog_text import CLOCK, Names, check_name, literal, port_names, range_of, statement
 
-__all__ = ["verilog_of", "verilog_text"]
+__all__ = ["port_names", "verilog_of", "verilog_text"]
 
 
 def verilog_of(top: Module) -> dict[str, str]:
@@ -22,13 +23,13 @@ def verilog_of(top: Module) -> dict[str, str]:
     The text depends on the hardware alone: the same parameters give the same bytes in every process.
 
     Raises:
-        HardwareError: when two different modules share a name, a name is no Verilog identifier, or a port is called
-            ``clock``.
+        HardwareError: when two different modules share a name, or a name is no Verilog
+            identifier.
     """
     clocked: dict[str, bool] = {}
     files: dict[str, str] = {}
     for module in _parts_first(top):
-        check_names(module)
+        check_name(module)
         body = _body(module, clocked)
         lines = [*_head(module, clocked=clocked[module.name]), *body, "", "endmodule", "", "`default_nettype wire", ""]
         text = "\n".join(lines)
@@ -77,8 +78,9 @@ def _body(module: Module, clocked: dict[str, bool]) -> list[str]:
 
 
 def _head(module: Module, *, clocked: bool) -> list[str]:
-    ports = [("input", name, port) for name, port in module.inputs.items()]
-    ports += [("output", name, port) for name, port in module.outputs.items()]
+    names = port_names(module)
+    ports = [("input", names[name], port) for name, port in module.inputs.items()]
+    ports += [("output", names[name], port) for name, port in module.outputs.items()]
     if clocked:
         ports.insert(0, ("input", CLOCK, Port(1)))
     lines = []
@@ -91,7 +93,7 @@ def _head(module: Module, *, clocked: bool) -> list[str]:
 
 def _instance(module: Module, name: str, wires: Mapping[str, str], *, clocked: bool, indent: int) -> list[str]:
     connections = ([(CLOCK, CLOCK)] if clocked else []) + [
-        (port, wires.get(port, "")) for port in (*module.inputs, *module.outputs)
+        (name, wires.get(port, "")) for port, name in port_names(module).items()
     ]
     space = " " * indent
     lines = [
@@ -103,7 +105,8 @@ def _instance(module: Module, name: str, wires: Mapping[str, str], *, clocked: b
 
 
 def _design(design: Design, clocked: Mapping[str, bool]) -> list[str]:
-    names = Names([design.name, *design.inputs, *design.outputs])
+    ports = port_names(design)
+    names = Names([design.name, *ports.values()])
     used = [source for instance in design.instances.values() for source in instance.connections.values()]
     needed = {
         (source.instance.name, source.name)
@@ -121,7 +124,7 @@ def _design(design: Design, clocked: Mapping[str, bool]) -> list[str]:
     def source_text(source: Source) -> str:
         if isinstance(source, Constant):
             return literal(source.value, source.port.bits)
-        return source.name if source.instance is None else wires[source.instance.name, source.name]
+        return ports[source.name] if source.instance is None else wires[source.instance.name, source.name]
 
     lines = [
         f"    wire {range_of(design.instances[name].module.outputs[port].bits)}{wire};"
@@ -134,18 +137,18 @@ def _design(design: Design, clocked: Mapping[str, bool]) -> list[str]:
         lines += ["", *_instance(module, instances[name], connected, clocked=clocked[module.name], indent=4)]
     lines.append("")
     for name, source in design.results.items():
-        lines += statement(f"assign {name} = {source_text(source)};", 4)
+        lines += statement(f"assign {ports[name]} = {source_text(source)};", 4)
     return lines[1:] if lines[0] == "" else lines
 
 
 def _grid(grid: Grid, *, clocked: bool) -> list[str]:
-    cell, links = grid.cell, {**grid.east, **grid.south}
-    names = Names([grid.name, *grid.inputs, *grid.outputs])
+    cell, links, ports = grid.cell, {**grid.south, **grid.east}, port_names(grid)
+    names = Names([grid.name, *ports.values()])
     rows, columns, row, column, here = (names.give(n) for n in ("ROWS", "COLUMNS", "row", "column", "HERE"))
     row_block, column_block, label = (names.give(n) for n in ("rows", "columns", "unit"))
     buses = {port: names.give(f"{port}_cells") for port in (*links, *dict.fromkeys(links.values()))}
     cells = grid.rows * grid.columns
-    bits = {port: kind.bits for port, kind in (*grid.inputs.items(), *grid.outputs.items())}
+    bits = {ports[port]: kind.bits for port, kind in (*grid.inputs.items(), *grid.outputs.items())}
     bits |= {bus: cells * (cell.inputs.get(port) or cell.outputs[port]).width for port, bus in buses.items()}
 
     def lane(bus: str, index: str, width: int) -> str:
@@ -170,7 +173,7 @@ def _grid(grid: Grid, *, clocked: bool) -> list[str]:
     for port, kind in cell.inputs.items():
         width = kind.width
         if port in grid.shared:
-            connected[port] = port
+            connected[port] = ports[port]
         elif port in links:
             if port in grid.east:
                 side, edge, neighbour, outside = "west", column, f"{here} - 1", row
@@ -179,18 +182,18 @@ def _grid(grid: Grid, *, clocked: bool) -> list[str]:
             target, source = lane(buses[port], here, width), lane(buses[links[port]], neighbour, width)
             lines += [
                 f"                if ({edge} == 0) begin : {names.give(f'{port}_from_{side}_edge')}",
-                f"                    assign {target} = {lane(port, outside, width)};",
+                f"                    assign {target} = {lane(ports[port], outside, width)};",
                 f"                end else begin : {names.give(f'{port}_from_{side}')}",
                 f"                    assign {target} = {source};",
                 "                end",
             ]
             connected[port] = lane(buses[port], here, width)
         else:
-            connected[port] = lane(port, here, width)
+            connected[port] = lane(ports[port], here, width)
     exits = []
     for port, kind in cell.outputs.items():
         width = kind.width
-        connected[port] = lane(buses.get(port, port), here, width)
+        connected[port] = lane(buses.get(port, ports[port]), here, width)
         if port in grid.east.values():
             side, edge, last, outside = "east", column, columns, row
         elif port in grid.south.values():
@@ -199,7 +202,7 @@ def _grid(grid: Grid, *, clocked: bool) -> list[str]:
             continue
         exits += [
             f"                if ({edge} == {last} - 1) begin : {names.give(f'{port}_to_{side}_edge')}",
-            f"                    assign {lane(port, outside, width)} = {lane(buses[port], here, width)};",
+            f"                    assign {lane(ports[port], outside, width)} = {lane(buses[port], here, width)};",
             "                end",
         ]
     lines += _instance(cell, label, connected, clocked=clocked, indent=16)

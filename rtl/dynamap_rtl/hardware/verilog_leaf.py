@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import pyrtl
 
 from .module import Leaf
-from .verilog_text import Literal, Names, Part, Piece, Slice, join, literal, range_of, statement
+from .verilog_text import Literal, Names, Part, Piece, Slice, join, literal, port_names, range_of, statement
 
 __all__ = ["LeafBody", "leaf_body"]
 
@@ -145,8 +145,11 @@ class _Writer:
     def __init__(self, leaf: Leaf) -> None:
         self.leaf = leaf
         self.netlist = _Netlist(leaf)
-        self.names = Names([leaf.name, *leaf.inputs, *leaf.outputs])
-        self.declared: dict[pyrtl.WireVector, str] = {leaf.block.wirevector_by_name[n]: n for n in leaf.inputs}
+        self.ports = port_names(leaf)
+        self.names = Names([leaf.name, *self.ports.values()])
+        self.declared: dict[pyrtl.WireVector, str] = {
+            leaf.block.wirevector_by_name[name]: self.ports[name] for name in leaf.inputs
+        }
         self.memory: dict[pyrtl.MemBlock, str] = {}
         self.size: dict[pyrtl.WireVector, tuple[int, int]] = {}  # operands and levels of what is not declared
 
@@ -176,7 +179,8 @@ class _Writer:
         results = []
         for name in self.leaf.outputs:
             wire = self.leaf.block.wirevector_by_name[name]
-            results += statement(f"assign {name} = {self._expression(netlist.driver[wire], len(wire)).text};", 4)
+            text = self._expression(netlist.driver[wire], len(wire)).text
+            results += statement(f"assign {self.ports[name]} = {text};", 4)
         lines = [line for section in (head, wires, block, results) if section for line in (*section, "")][:-1]
         return LeafBody(tuple(lines), clocked=bool(block))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from .module import HardwareError, Module
 from .simulator import CompiledSimulation
-from .verilog_text import CLOCK, Names, range_of, statement
+from .verilog_text import CLOCK, Names, port_names, range_of, statement
 
 __all__ = ["bench_files", "random_stimulus"]
 
@@ -73,11 +73,13 @@ def _words(bits: Mapping[str, int], streams: Mapping[str, Sequence[int]]) -> str
 
 
 def _bench(module: Module, cycles: int, *, clocked: bool) -> list[str]:
-    names = Names([module.name, *module.inputs, *module.outputs])
+    given = port_names(module)
+    names = Names([module.name, *given.values()])
     bench, dut, stimulus, expected, wanted, cycle, failures = (
         names.give(name) for name in (f"{module.name}_tb", "dut", "stimulus", "expected", "wanted", "cycle", "failures")
     )
-    inputs, outputs = module.inputs, module.outputs
+    inputs = {given[name]: port for name, port in module.inputs.items()}
+    outputs = {given[name]: port for name, port in module.outputs.items()}
     in_bits = sum(port.bits for port in inputs.values())
     out_bits = sum(port.bits for port in outputs.values())
     ports = [*([CLOCK] if clocked else []), *inputs, *outputs]
@@ -114,10 +116,10 @@ def _bench(module: Module, cycles: int, *, clocked: bool) -> list[str]:
         f'        $readmemh("expected.hex", {expected});',
         f"        {failures} = 0;",
         f"        for ({cycle} = 0; {cycle} < {cycles}; {cycle} = {cycle} + 1) begin",
-        *statement(f"{{{', '.join(reversed([*inputs]))}}} = {stimulus}[{cycle}];", 12),
+        *statement(f"{{{', '.join(reversed(inputs))}}} = {stimulus}[{cycle}];", 12),
         f"            {wanted} = {expected}[{cycle}];",
         "            #5;",
-        *statement(f"if ({{{', '.join(reversed([*outputs]))}}} !== {wanted}) begin", 12),
+        *statement(f"if ({{{', '.join(reversed(outputs))}}} !== {wanted}) begin", 12),
         f"                {failures} = {failures} + 1;",
         f"                if ({failures} <= {_SHOWN}) begin",
         *shown,

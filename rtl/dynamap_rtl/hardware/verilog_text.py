@@ -17,14 +17,15 @@ __all__ = [
     "Part",
     "Piece",
     "Slice",
-    "check_names",
+    "check_name",
     "join",
     "literal",
+    "port_names",
     "range_of",
     "statement",
 ]
 
-#: The one clock's port; no port of a module may have this name.
+#: The one clock's port.
 CLOCK = "clock"
 
 #: Reserved words of IEEE 1364-2001, Annex B, and those that SystemVerilog adds and tools reserve for any input.
@@ -53,19 +54,34 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _LINE = 110
 
 
-def check_names(module: Module) -> None:
-    """Refuse names that Verilog has no room for.
+def check_name(module: Module) -> None:
+    """Refuse a module's name that Verilog has no room for.
 
     Raises:
-        HardwareError: naming the module and the port.
+        HardwareError: naming the module.
     """
-    for name, what in [(module.name, "its name"), *((port, "a port") for port in (*module.inputs, *module.outputs))]:
-        if not _IDENTIFIER.match(name) or name in _RESERVED:
-            raise HardwareError(f"module {module.name!r}: {what}, {name!r}, is no Verilog identifier; rename it")
-        if what == "a port" and name == CLOCK:
-            raise HardwareError(
-                f"module {module.name!r}: port {CLOCK!r} would be the clock, which Verilog adds; rename"
-            )
+    if not _IDENTIFIER.match(module.name) or module.name in _RESERVED:
+        raise HardwareError(f"module name {module.name!r} is no Verilog identifier; rename it")
+
+
+def port_names(module: Module) -> dict[str, str]:
+    """The names that a module's ports have in Verilog: their own, with ``_`` behind reserved ones.
+
+    ``clock`` is reserved too, for the port that Verilog adds.
+
+    Raises:
+        HardwareError: for a name with letters that Verilog does not know.
+    """
+    ports = [*module.inputs, *module.outputs]
+    names = {}
+    for port in ports:
+        if not _IDENTIFIER.match(port):
+            raise HardwareError(f"module {module.name!r}: port {port!r} is no Verilog identifier; rename it")
+        name = port
+        while name in _RESERVED or name == CLOCK or (name != port and name in ports):
+            name += "_"
+        names[port] = name
+    return names
 
 
 class Names:

@@ -172,7 +172,7 @@ def matrix_engine(parameters: GemmParameters) -> Design:
             pop=pacer[f"{engine}_start"],
         )
         split.connect(**{f"{engine}_ready": waiting["ready"]})
-        head = design.add(f"{engine}_head", _unpacked(record, walkers[engine]), record=waiting["head"])
+        head = design.add(f"{engine}_head", _unpacked(record, walkers[engine]), packed=waiting["head"])
         walk = design.add(
             f"{engine}_walker",
             walker(walkers[engine]),
@@ -283,7 +283,7 @@ def _unpacked(record: Record, parameters: WalkerParameters) -> Leaf:
     outputs |= {name: Port(widths[name], lanes.get(name, LEVELS if name.endswith("s") else 1)) for name in _WALK}
 
     def logic(inputs: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
-        fields = record.slices(inputs["record"])
+        fields = record.slices(inputs["packed"])
         for name, lane_count in lanes.items():
             wide = record.fields[name].width
             cut = [fields[name][lane * wide : lane * wide + widths[name]] for lane in range(lane_count)]
@@ -293,7 +293,7 @@ def _unpacked(record: Record, parameters: WalkerParameters) -> Leaf:
         return fields
 
     sizes = f"{parameters.address_width}_{parameters.modulus}"
-    return Leaf(f"gemm_{record.name}_head_{sizes}", inputs={"record": record.width}, outputs=outputs, logic=logic)
+    return Leaf(f"gemm_{record.name}_head_{sizes}", inputs={"packed": record.width}, outputs=outputs, logic=logic)
 
 
 def _pacer(parameters: GemmParameters) -> Leaf:
