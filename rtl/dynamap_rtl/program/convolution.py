@@ -422,7 +422,7 @@ def finish_fields(
     else:
         counts, strides = (pixels, ceil_div(outputs, columns)), (1, pixels)
         # Pixel by pixel from lane to lane; depth moves with every wrap of the lane, which the circuit adds.
-        lane, depth, phase, channel = (1, 0), (0, columns), (0, columns), (0, 1)
+        lane, depth, phase, channel = (1, 0), (1 // columns * slot, columns), (0, columns), (0, 1)
         first = entry // columns
         step = slot
 
