@@ -105,7 +105,7 @@ class MatrixLayout:
         return across if self.dataflow is Dataflow.IS else across.T
 
     def command(
-        self, parameters: GemmParameters, *, half: int = 0, left: int = 0, top: int = 0, word: int = 0
+        self, parameters: GemmParameters, *, half: int = 0, left: int = 0, top: int = 0, word: int = 0, count: int = 1
     ) -> dict[str, Value]:
         """The fields of the compute instruction (``isa.COMPUTE``) for the whole product.
 
@@ -115,6 +115,7 @@ class MatrixLayout:
             left: depth at which the left operand begins.
             top: depth at which the top operand begins.
             word: of the accumulators at which the result begins.
+            count: so many products whose operands and results lie one behind the other in every buffer.
         """
         if self.stationary:
             inner = ceil_div(self.b, self.rows)
@@ -129,6 +130,13 @@ class MatrixLayout:
             stream = ((self.b, inner, outer), (1, self.b, 0), left)
             collect = ((self.rows, inner, outer), (-1, self.rows, self.a), word + self.rows - 1)
             steps = self.b
+
+        def all_products(
+            walk: tuple[tuple[int, int, int], tuple[int, int, int], int], size: int
+        ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+            counts, strides, base = walk
+            return (*counts, count), (*strides, size), base
+
         mode = Mode.OPERAND_STATIONARY if self.stationary else Mode.OUTPUT_STATIONARY
         return {
             "feed_mode": mode,
@@ -140,9 +148,9 @@ class MatrixLayout:
             "collect_half": half,
             "collect_maximum": 0,
             "collect_last_rows": self.a - (inner - 1) * self.rows if not self.stationary else self.rows,
-            **walk_values("feed", parameters.feeder, *feed),
-            **walk_values("stream", parameters.streamer, *stream),
-            **walk_values("collect", parameters.collector, *collect, phases=False),
+            **walk_values("feed", parameters.feeder, *all_products(feed, self.top_depth)),
+            **walk_values("stream", parameters.streamer, *all_products(stream, self.left_depth)),
+            **walk_values("collect", parameters.collector, *all_products(collect, self.words), phases=False),
         }
 
 

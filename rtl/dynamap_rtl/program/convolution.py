@@ -494,8 +494,8 @@ def channel_loads(circuit: CircuitParameters, constants: Constants, scaling: Sca
     memory = channel_parameters(circuit)
     if len(order) > min(memory.words * memory.lanes, memory.singles):
         raise ProgramError(
-            f"{len(order)} channel entries do not fit a channel memory of {memory.words} words of {memory.lanes} lanes; "
-            "set channel_words"
+            f"{len(order)} channel entries do not fit a channel memory of {memory.words} words of {memory.lanes} "
+            "lanes; set channel_words"
         )
     image = channel_image(scaling, order, circuit)
     address = constants.add(image)
