@@ -58,9 +58,16 @@ def test_kernel_and_python_price_an_order_alike(seed):
     order = np.random.default_rng(seed).permutation(7).astype(np.int32)
     sizes = problem.sizes
     priced = el._priced(problem.edge_ends, sizes, order)
-    assert [priced.work_cells, priced.kept_cells, priced.peak_cells, priced.width, priced.largest_cells] == (
-        el._cost_in_python(problem.edge_ends, sizes.tolist(), order.tolist())
-    )
+    cost, depth_first = el._cost_in_python(problem.edge_ends, sizes.tolist(), order.tolist())
+    assert cost == [
+        priced.work_cells,
+        priced.kept_cells,
+        priced.peak_cells,
+        priced.width,
+        priced.largest_cells,
+        priced.original_cells,
+    ]
+    assert depth_first.tolist() == priced.order.tolist()
 
 
 @pytest.mark.parametrize(
