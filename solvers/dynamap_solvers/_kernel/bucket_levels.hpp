@@ -44,18 +44,19 @@ constexpr bool kPermutes = true;
 template <typename T, bool Clamp, typename Index>
 using Reduce = T (*)(Bucket<T, Clamp, Index>&, T*, Index*, T);
 
-// The widest this machine has.
+// The widest this machine has, of the levels up to `most`: 0 plain, 1 AVX2, 2 AVX-512.
 template <typename T, bool Clamp, typename Index>
-Reduce<T, Clamp, Index> best_reduce() {
+Reduce<T, Clamp, Index> best_reduce(int most) {
 #ifdef DM_LEVELS
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    if (most >= 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
         return v4::reduce<T, Clamp, Index>;
     }
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma")) {
+    if (most >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma")) {
         return v3::reduce<T, Clamp, Index>;
     }
 #endif
+    (void)most;
     return plain::reduce<T, Clamp, Index>;
 }
 

@@ -107,6 +107,11 @@ Scale scale_of(const Problem<int64_t>& p, const EliminationPlan& plan, const std
     return scale;
 }
 
+size_t counted(double cells) {
+    if (cells > 1e15) throw std::bad_alloc();
+    return static_cast<size_t>(cells);
+}
+
 // One piece of memory with a stack at each end.
 template <typename T>
 class TwoStacks {
@@ -131,9 +136,10 @@ class TwoStacks {
 template <typename T, typename Given, bool Clamp, typename Index>
 class Elimination {
   public:
-    Elimination(const Problem<Given>& problem, const EliminationPlan& plan, const std::vector<Given>& own, const Scale& scale)
-        : p_(problem), plan_(plan), own_(own), scale_(scale), tables_(static_cast<size_t>(plan.peak)),
-          choices_((static_cast<size_t>(plan.kept) + 4 * kSlack) * sizeof(Index)), depth_(p_.n, 0), table_(p_.n, nullptr) {
+    Elimination(const Problem<Given>& problem, const EliminationPlan& plan, const std::vector<Given>& own, const Scale& scale,
+                int level)
+        : reduce_(dm::best_reduce<T, Clamp, Index>(level)), p_(problem), plan_(plan), own_(own), scale_(scale), tables_(counted(plan.peak)),
+          choices_((counted(plan.kept) + kSlack) * sizeof(Index)), depth_(p_.n, 0), table_(p_.n, nullptr) {
         for (int64_t k = p_.n; k-- > 0;) {
             const int32_t v = plan.order[k];
             if (plan.parent[v] >= 0) depth_[v] = depth_[plan.parent[v]] + 1;
@@ -174,6 +180,7 @@ class Elimination {
     }
 
   private:
+    const dm::Reduce<T, Clamp, Index> reduce_;
     const Problem<Given>& p_;
     const EliminationPlan& plan_;
     const std::vector<Given>& own_;
@@ -186,7 +193,6 @@ class Elimination {
     std::vector<std::vector<int32_t>> taken_in_;   // variables whose tables a variable takes in
     std::vector<int32_t> scope_, digits_;          // axes as they lie in memory, and how many are not in the block
     std::vector<int64_t> axis_;                    // of the variables in the present scope
-    const dm::Reduce<T, Clamp, Index> reduce_ = dm::best_reduce<T, Clamp, Index>();
     dm::Bucket<T, Clamp, Index> bucket_;
     std::vector<T> rows_;                          // of the edges
     std::vector<int64_t> dims_, strides_;
@@ -303,8 +309,8 @@ class Elimination {
 
 #define DM_VARIANT(NAME, T, GIVEN, CLAMP, INDEX) \
     bool NAME(const Problem<GIVEN>& p, const EliminationPlan& plan, const std::vector<GIVEN>& own, const Scale& scale, \
-              const int32_t* stop, GIVEN* objective, int32_t* choices) { \
-        return Elimination<T, GIVEN, CLAMP, INDEX>(p, plan, own, scale).run(stop, objective, choices); \
+              int level, const int32_t* stop, GIVEN* objective, int32_t* choices) { \
+        return Elimination<T, GIVEN, CLAMP, INDEX>(p, plan, own, scale, level).run(stop, objective, choices); \
     }
 DM_VARIANT(small_free_narrow, int32_t, int64_t, false, uint8_t)
 DM_VARIANT(small_free_wide, int32_t, int64_t, false, int32_t)
@@ -337,18 +343,18 @@ DM_EXPORT int dm_eliminate_is_small(
     }
 }
 
-// Eliminates along an order; returns 0, 1 where *stop became nonzero meanwhile, 2 when out of memory.
+// Eliminates along an order with vector instructions up to a level (see bucket_levels.hpp); returns 0, 1 where *stop became nonzero meanwhile, 2 when out of memory.
 DM_EXPORT int dm_eliminate_i64(
     int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int64_t* unary_starts,
     const int64_t* pair_starts, const int32_t* order, int has_forbidden, const int64_t* unary, const int64_t* pair,
-    const int32_t* stop, int64_t* objective, int32_t* choices) {
+    int level, const int32_t* stop, int64_t* objective, int32_t* choices) {
     const Problem<int64_t> p{n, m, ends, sizes, unary_starts, pair_starts, unary, pair, has_forbidden != 0};
     try {
         const EliminationPlan plan = dm::plan_elimination(n, m, ends, sizes, order);
         const std::vector<int64_t> own = p.own_costs();
         const Scale scale = scale_of(p, plan, own);
         const auto run = [&](auto narrow, auto wide) {
-            return (is_narrow(p) ? narrow : wide)(p, plan, own, scale, stop, objective, choices) ? 0 : 1;
+            return (is_narrow(p) ? narrow : wide)(p, plan, own, scale, level, stop, objective, choices) ? 0 : 1;
         };
         if (scale.bits >= 0) {
             return has_forbidden ? run(small_clamped_narrow, small_clamped_wide) : run(small_free_narrow, small_free_wide);
@@ -361,13 +367,13 @@ DM_EXPORT int dm_eliminate_i64(
 
 DM_EXPORT int dm_eliminate_f64(
     int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int64_t* unary_starts,
-    const int64_t* pair_starts, const int32_t* order, const double* unary, const double* pair, const int32_t* stop,
-    double* objective, int32_t* choices) {
+    const int64_t* pair_starts, const int32_t* order, const double* unary, const double* pair, int level,
+    const int32_t* stop, double* objective, int32_t* choices) {
     const Problem<double> p{n, m, ends, sizes, unary_starts, pair_starts, unary, pair, true};
     try {
         const EliminationPlan plan = dm::plan_elimination(n, m, ends, sizes, order);
         const auto run = is_narrow(p) ? float_narrow : float_wide;
-        return run(p, plan, p.own_costs(), Scale{}, stop, objective, choices) ? 0 : 1;
+        return run(p, plan, p.own_costs(), Scale{}, level, stop, objective, choices) ? 0 : 1;
     } catch (const std::bad_alloc&) {
         return 2;
     }

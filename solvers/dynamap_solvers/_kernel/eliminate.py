@@ -51,9 +51,12 @@ def order(
 
 
 def eliminate(
-    problem: SelectionProblem, order: NDArray[np.int32], *, stop: Stop
+    problem: SelectionProblem, order: NDArray[np.int32], *, stop: Stop, level: int = 2
 ) -> tuple[int | float, NDArray[np.int32]] | str | None:
-    """The optimum and an assignment; ``"stopped"`` where the flag was set; raises MemoryError."""
+    """The optimum and an assignment; ``"stopped"`` where the flag was set; raises MemoryError.
+
+    Vector instructions are used up to a level: 0 plain, 1 AVX2, 2 AVX-512.
+    """
     lib = library()
     if lib is None:
         return None
@@ -71,6 +74,7 @@ def eliminate(
     rest = (
         address(problem.unary_costs),
         address(problem.pair_costs),
+        ctypes.c_int(level),
         address(stop.flag),
         address(objective),
         address(choices),
