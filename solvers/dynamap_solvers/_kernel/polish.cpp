@@ -177,6 +177,7 @@ void Search::polish_step() {
         return;
     }
     look_up_incumbent();
+    work_ += 2.0 * static_cast<double>(pool_.T.size());
     const bool forest = !pool_.has_rows() && polished_ % 2 == 0;
     ++polished_;
     const i64 before = best_value_;

@@ -128,6 +128,7 @@ std::vector<int> Search::lift(const Net& net, const std::vector<int>& label, boo
 }
 
 void Search::improve(std::vector<int> x, bool deep) {
+    work_ += 2.0 * static_cast<double>(posed_.tables.size());
     if (posed_.has_rows() && !repair(posed_, x)) return;
     if (posed_.evaluate(x) >= BIG / 2) {
         if (deep) descend(posed_, x, last_moment_);

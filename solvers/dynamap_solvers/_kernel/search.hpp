@@ -107,7 +107,7 @@ class Search {
     i64 cut_ = BIG / 4;
     i64 root_bound_, bound_;
     i64 nodes_ = 0;
-    double work_ = 0;  // cells swept: unlike time, the same on every machine
+    double work_ = 0;  // cells looked at, about: unlike time, the same on every machine
     std::vector<char> alive_;
     std::vector<i64> certificate_, multipliers_;
     i64 certified_ = -BIG;  // the bound that they prove

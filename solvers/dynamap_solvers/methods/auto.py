@@ -36,7 +36,7 @@ _ELIMINATE_THIN = 2e11  # cells: minutes, but bounds are loose on thin graphs an
 _ELIMINATE_WIDE = 1e10  # cells: a few seconds
 _ELIMINATE_AT_ONCE = 1e7  # cells: no longer than a search takes to begin
 _CELLS_A_SWEEP = 16  # cells eliminated in the time that the search takes for one of its own
-_FIRST_LOOK = 100  # how often a first look at the bound may go over all tables
+_FIRST_LOOK = 50  # how often a first look at the bound may go over all tables
 _SMALL = 2e4  # cells of tables up to which a first look takes hardly longer than all else does at least
 _HOPELESS = 1e18
 
