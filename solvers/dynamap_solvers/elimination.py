@@ -109,7 +109,11 @@ def find_order(
         spent += _TRY_WORK[by_fill] * len(sizes)
         if thorough:
             continue
-        if (attempt + 1 >= _MIXED) if best is None else (spent > _TRY_SHARE * min(best.price, _HOPELESS)):
+        if best is None:
+            enough = attempt + 1 >= _MIXED
+        else:
+            enough = spent > _TRY_SHARE * best.price or (best.price > _HOPELESS and attempt + 1 >= 2 * _MIXED)
+        if enough:
             break
     return best
 

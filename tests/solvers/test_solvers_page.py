@@ -55,10 +55,9 @@ def test_the_steps_of_auto_are_methods_and_its_numbers_are_the_code_s():
         for number in (auto._ELIMINATE_THIN, auto._ELIMINATE_WIDE, auto._ELIMINATE_AT_ONCE, auto._SMALL)
     )
     assert f"at most {MAX_BYTES >> 30} GiB and {thin} cells, {wide} on wide graphs" in page
-    assert f"of width above {auto._THIN} and where all tables together have at most {small} cells" in page
-    assert f"gone over {auto._FIRST_LOOK} times" in page
-    assert f"above {at_once} cells, `branch-and-bound` first gets a sixteenth" in page
-    assert auto._CELLS_A_SWEEP == 16
+    assert f"{auto._LONGER_LOOK} on graphs of width above {auto._THIN}, {auto._FIRST_LOOK} on others" in page
+    assert f"all tables together have at most {small} cells" in page
+    assert f"on these, above {at_once} cells, `branch-and-bound` first gets about as long" in page
 
 
 def test_every_option_is_listed_with_its_default():

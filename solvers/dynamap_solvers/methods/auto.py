@@ -35,8 +35,9 @@ _THIN = 8  # width up to which elimination is tried before bounds
 _ELIMINATE_THIN = 2e11  # cells: minutes, but bounds are loose on thin graphs and search does not end at all
 _ELIMINATE_WIDE = 1e10  # cells: a few seconds
 _ELIMINATE_AT_ONCE = 1e7  # cells: no longer than a search takes to begin
-_CELLS_A_SWEEP = 16  # cells eliminated in the time that the search takes for one of its own
-_FIRST_LOOK = 50  # how often a first look at the bound may go over all tables
+_CELLS_A_SWEEP = 16  # cells eliminated in the time that the search takes for one of its own, memory counted in
+_FIRST_LOOK = 50  # how often a first look at the bound may go over all tables where the graph is thin
+_LONGER_LOOK = 400  # and where it is wide: bounds are tighter there and elimination is dear
 _SMALL = 2e4  # cells of tables up to which a first look takes hardly longer than all else does at least
 _HOPELESS = 1e18
 
@@ -71,8 +72,11 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
         pass
     searches = _kernel.library() is not None
     cells = len(first.problem.pair_costs)
-    if searches and int(first.problem.sizes.max()) > 2 and (cells <= _SMALL or _is_wide(first.problem)):
-        root = bound_and_incumbent(first.problem, _lowered(first, options), work=_FIRST_LOOK * cells)
+    look = 0
+    if searches and int(first.problem.sizes.max()) > 2:
+        look = _LONGER_LOOK if _is_wide(first.problem) else _FIRST_LOOK if cells <= _SMALL else 0
+    if look:
+        root = bound_and_incumbent(first.problem, _lowered(first, options), work=look * cells)
         if root.proved and root.assignment is not None:
             return _lifted(problem, first, _settled(first.problem, root, options), before)
     smaller, order = simplified(first)
@@ -84,7 +88,7 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
         wide = order.width > _THIN
         if order.work_cells <= (_ELIMINATE_WIDE if wide else _ELIMINATE_THIN) and fits(core, order):
             if wide and searches and order.work_cells > _ELIMINATE_AT_ONCE and int(core.sizes.max()) > 2:
-                found = search_within(core, _lowered(smaller, options), order.work_cells / _CELLS_A_SWEEP)
+                found = search_within(core, _lowered(smaller, options), order.price / _CELLS_A_SWEEP)
                 if found is not None:
                     return _lifted(problem, smaller, found, before)
             return solve_along(problem, smaller, order, options, {"simplify": before})
