@@ -13,7 +13,7 @@ from dynamap_solvers.methods import auto
 _ANY, _NONE = {"_ELIMINATE_THIN": 1e10, "_ELIMINATE_WIDE": 1e10}, {"_ELIMINATE_THIN": 0, "_ELIMINATE_WIDE": 0}
 ROADS = {  # what auto's thresholds are for the time being
     "eliminate": {**_ANY, "_SMALL": 0},
-    "first look, then eliminate": {**_ANY, "_THIN": 0, "_FIRST_LOOK": 2, "_LONGER_LOOK": 2},
+    "first look, then eliminate": {**_ANY, "_THIN": 0, "_FIRST_LOOK": 2, "_LONGER_LOOK": 3},
     "search a little, then eliminate": {
         **_ANY,
         "_SMALL": 0,

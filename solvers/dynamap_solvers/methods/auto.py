@@ -72,13 +72,15 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
         pass
     searches = _kernel.library() is not None
     cells = len(first.problem.pair_costs)
-    look = 0
     if searches and int(first.problem.sizes.max()) > 2:
-        look = _LONGER_LOOK if _is_wide(first.problem) else _FIRST_LOOK if cells <= _SMALL else 0
-    if look:
-        root = bound_and_incumbent(first.problem, _lowered(first, options), work=look * cells)
-        if root.proved and root.assignment is not None:
-            return _lifted(problem, first, _settled(first.problem, root, options), before)
+        # Orders take longer than a short look, so that whether the graph is wide is asked later where there is one.
+        looks = ([_FIRST_LOOK] if cells <= _SMALL else []) + [_LONGER_LOOK]
+        for look in looks:
+            if look == _LONGER_LOOK and not _is_wide(first.problem):
+                break
+            root = bound_and_incumbent(first.problem, _lowered(first, options), work=look * cells)
+            if root.proved and root.assignment is not None:
+                return _lifted(problem, first, _settled(first.problem, root, options), before)
     smaller, order = simplified(first)
     before = options.elapsed
     if smaller.conflict:
