@@ -37,6 +37,7 @@ __all__ = [
     "CHANNEL_BYTES",
     "COMPUTE",
     "COUNT_BITS",
+    "FETCH_AHEAD_BYTES",
     "FIELDS",
     "FINISH",
     "HEADER",
@@ -52,6 +53,8 @@ __all__ = [
 ]
 
 INSTRUCTION_BYTES = 128
+#: Memory behind a program's END that must be readable: the fetch asks ahead.
+FETCH_AHEAD_BYTES = 8 * INSTRUCTION_BYTES
 SEMAPHORES = 16
 #: Nested loops of a walk.
 LEVELS = 5
