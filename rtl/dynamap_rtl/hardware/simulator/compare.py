@@ -135,14 +135,17 @@ def _child(name: str, top: Module, verilog: VerilogWriter | None, seconds: float
             started = time.perf_counter()
             run = SIMULATORS[name](top, verilog, Path(folder))
             pipe.send(("build", time.perf_counter() - started))
+            started = time.perf_counter()
+            run(0)
+            start = time.perf_counter() - started  # of a program, where the simulator is one
             cycles = _FIRST_CYCLES
             while True:
                 started = time.perf_counter()
                 run(cycles)
-                taken = time.perf_counter() - started
+                taken = time.perf_counter() - started - start
                 if taken >= seconds:
                     break
-                cycles *= 2 if taken > seconds / 4 else 4
+                cycles *= 2 if taken > seconds / 8 else 8
             pipe.send(("rate", cycles / taken))
         except (HardwareError, OSError, subprocess.CalledProcessError, pyrtl.PyrtlError) as error:
             pipe.send(("reason", str(error)))
