@@ -13,7 +13,7 @@ thousands of bits that are only bundled and taken apart again, cost nothing.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import pyrtl
@@ -149,6 +149,8 @@ class Code:
         if isinstance(key, pyrtl.Const):
             yield self.literal((int(key.val) >> low) & (2**count - 1)), 0, count
             return
+        if key not in self.limbs and key in self._trees:
+            self.limbs[key] = [self.local(self._tree(*self._trees[key]))]
         limbs = self.limbs[key]
         while count > 0:
             index, shift = divmod(low, self.bits)
@@ -190,6 +192,8 @@ class Code:
         width = self.live[dest]
         if width == 0:
             return
+        if net.op in "&|" and len(dest) == 1 and self._is_tree(net):
+            return  # what only leads to a larger tree is never asked for
         if net.op == "w" and net.args[0] in self.aliases:
             self.alias(dest, self.segments(net.args[0], 0, width))
             return
@@ -221,11 +225,9 @@ class Code:
         return True
 
     def _compute(self, net: Net, width: int) -> list[Limb]:
-        op, args, dest = net.op, net.args, net.dests[0]
+        op, args = net.op, net.args
         if op == "w":
             return [self.word(args[0], k, width, clean=False) for k in self.words(width)]
-        if op in "&|" and len(dest) == 1 and (tree := self._tree(net)) is not None:
-            return [tree]
         if op in "~&|^n":
             return [self._logic(op, [self.word(arg, k, width, clean=False) for arg in args]) for k in self.words(width)]
         if op == "x":
@@ -246,8 +248,11 @@ class Code:
             return [Limb(self.read(memory, address, k), self._own(memory.bitwidth, k)) for k in self.words(width)]
         raise AssertionError(op)
 
-    def _tree(self, net: Net) -> Limb | None:
-        """All bits, or any bit, of something: PyRTL makes trees of gates on single bits, C compares under a mask."""
+    def _is_tree(self, net: Net) -> bool:
+        """Note which bits of what a gate is all or any of, through gates before it; whether that pays.
+
+        PyRTL makes trees of gates on single bits; C compares under a mask.
+        """
         masks: dict[Wire, int] = {}
         for wire in net.args:
             op, own = self._trees.get(wire, ("", None))
@@ -257,8 +262,9 @@ class Code:
             for source, mask in own.items():
                 masks[source] = masks.get(source, 0) | mask
         self._trees[net.dests[0]] = (net.op, masks)
-        if max(mask.bit_count() for mask in masks.values()) < 3:
-            return None
+        return max(mask.bit_count() for mask in masks.values()) >= 3
+
+    def _tree(self, op: str, masks: Mapping[Wire, int]) -> Limb:
         terms = []
         for source, mask in masks.items():
             width = mask.bit_length()
@@ -267,8 +273,8 @@ class Code:
                 if own_mask:
                     bits = self.literal(own_mask).text
                     value = f"({self.word(source, limb, width, clean=False).text} & {bits})"
-                    terms.append(f"({value} == {bits})" if net.op == "&" else f"({value} != 0)")
-        return Limb(f"({self.ctype})({f' {net.op} '.join(terms)})", 1)
+                    terms.append(f"({value} == {bits})" if op == "&" else f"({value} != 0)")
+        return Limb(f"({self.ctype})({f' {op} '.join(terms)})", 1)
 
     def _own(self, width: int, limb: int) -> int:
         return min(self.bits, width - limb * self.bits)

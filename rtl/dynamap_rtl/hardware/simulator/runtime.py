@@ -41,7 +41,7 @@ static void dm_cycle(uint8_t *S)
 /* Called after every cycle with its outputs; may set the inputs of the next. */
 typedef void (*dm_peer)(void *context, const uint64_t *outputs, uint64_t *inputs);
 
-uint64_t dm_run(
+__attribute__((visibility("default"))) uint64_t dm_run(
     uint8_t *S, uint64_t cycles, const uint64_t *in, uint64_t *out,
     const uint64_t *table, uint64_t traced, uint64_t *trace, int64_t stop, dm_peer peer, void *context)
 {{
