@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .api import compare as compare
     from .api import explain as explain
     from .api import export_model as export_model
+    from .api import generate as generate
     from .api import load_model as load_model
     from .api import map as map  # noqa: A004 - the command's name
     from .api import models as models
@@ -64,6 +65,8 @@ _HOME = {
     "explain": "dynamap_opt.api",
     "verify": "dynamap_opt.api",
     "compare": "dynamap_opt.api",
+    # hardware
+    "generate": "dynamap_opt.api",
     # solvers
     "SelectionProblem": "dynamap_solvers",
     "Solution": "dynamap_solvers",

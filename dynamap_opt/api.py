@@ -15,6 +15,7 @@ from .board import Board, board_names, load_board
 from .comparison import StrategyResult, compare_strategies
 from .errors import DynamapError
 from .explanation import LayerExplanation, explain_plan, mapper_of
+from .generation import GeneratedDesign, generate_design
 from .mapping import map_network
 from .plan import Plan, load_plan
 from .verification import Verification, verify_plan
@@ -26,6 +27,7 @@ __all__ = [
     "compare",
     "explain",
     "export_model",
+    "generate",
     "load_model",
     "map",
     "models",
@@ -226,3 +228,29 @@ def compare(
     network = model if isinstance(model, Network) else load_model(model, input_shapes=input_shapes)
     found = board if isinstance(board, Board) else load_board(board)
     return compare_strategies(network, found, cost=cost, allow_host=allow_host, threads=threads, progress=progress)
+
+
+def generate(
+    folder: str | os.PathLike[str],
+    *,
+    array: tuple[int, int] | None = None,
+    plan: PlanLike | None = None,
+    bytes_per_cycle: int | None = None,
+    winograd: Sequence[int] | None = None,
+) -> GeneratedDesign:
+    """Write the overlay as a folder of hierarchical Verilog with a file list, a summary and a test bench.
+
+    Args:
+        folder: new, empty, or written by an earlier call; it appears complete or stays as it was.
+        array: (P1, P2); the plan's if None.
+        plan: gives the array, the memory port's width and the Winograd tiles used, where these are not given.
+        bytes_per_cycle: of the memory ports; 16 without a plan.
+        winograd: tiles m of F(m, 3) the overlay is able to do; none without a plan.
+
+    Raises:
+        DynamapError: when there is neither array nor plan, or the folder holds something else.
+        OverlayError: when there is no such overlay.
+        OSError: from the file system.
+    """
+    loaded = plan if plan is None or isinstance(plan, Plan) else load_plan(plan)
+    return generate_design(Path(folder), array=array, plan=loaded, bytes_per_cycle=bytes_per_cycle, winograd=winograd)

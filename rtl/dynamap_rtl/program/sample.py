@@ -14,6 +14,7 @@ from dynamap_rtl.timing import Dataflow
 from .assembler import assemble
 from .convolution import Convolution, convolution_program
 from .layer import Scaling, TensorPlace
+from .winograd import winograd_program
 
 __all__ = ["Sample", "sample_convolution"]
 
@@ -38,7 +39,12 @@ class Sample:
 
 
 def sample_convolution(
-    circuit: CircuitParameters, dataflow: Dataflow = Dataflow.WS, *, outputs: int | None = None, seed: int = 0
+    circuit: CircuitParameters,
+    dataflow: Dataflow = Dataflow.WS,
+    *,
+    outputs: int | None = None,
+    tile: int | None = None,
+    seed: int = 0,
 ) -> Sample:
     """A 3x3 convolution of a 6x6 feature map of four channels, random values.
 
@@ -46,6 +52,7 @@ def sample_convolution(
         circuit: on what it will run.
         dataflow: how.
         outputs: output channels; as many as fill two tiles of columns if None.
+        tile: m of F(m, 3) by which it is computed; by im2col if None.
         seed: of the values.
 
     Raises:
@@ -69,7 +76,10 @@ def sample_convolution(
         ),
         pads=(1, 1),
     )
-    program = convolution_program(layer, circuit, dataflow, constants_address=constants_address)
+    if tile is None:
+        program = convolution_program(layer, circuit, dataflow, constants_address=constants_address)
+    else:
+        program = winograd_program(layer, circuit, dataflow, tile=tile, constants_address=constants_address)
     code = assemble(program.instructions)
     program_address = constants_address + -(-len(program.constants) // _PAGE) * _PAGE
     memory = np.zeros(program_address + len(code) + FETCH_AHEAD_BYTES, np.uint8)
