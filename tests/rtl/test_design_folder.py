@@ -52,8 +52,8 @@ def test_what_is_written(tmp_path: Path) -> None:
     assert summary["top"] == "pipe"
     assert summary["parameters"] == {"rows": 2, "columns": 3}
     assert summary["ports"]["data"] == {"direction": "input", "width": 9, "lanes": 2}
-    assert summary["instances"] == {"stage": 12, "stages": 2, "pipe": 1}
-    assert (folder / "files.f").read_text().split() == ["rtl/stage.v", "rtl/stages.v", "rtl/pipe.v"]
+    assert summary["instances"] == {"stage": 12, "stages_row": 4, "stages": 2, "pipe": 1}
+    assert (folder / "files.f").read_text().split() == ["rtl/stage.v", "rtl/stages_row.v", "rtl/stages.v", "rtl/pipe.v"]
     assert set(summary["files"]) == set(contents(folder)) - {SUMMARY}
     assert [path.name for path in folder.parent.iterdir()] == ["pipe"]
 

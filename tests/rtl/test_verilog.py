@@ -272,7 +272,7 @@ def test_every_process_writes_the_same_text() -> None:
 
 def test_one_file_for_each_module_and_the_top_last() -> None:
     files = verilog_of(nested())
-    assert list(files) == ["mixer.v", "element_5.v", "grid_2x3x5.v", "inner.v", "outer.v"]
+    assert list(files) == ["mixer.v", "element_5.v", "grid_2x3x5_row.v", "grid_2x3x5.v", "inner.v", "outer.v"]
     for name, text in files.items():
         assert text.count("endmodule") == 1
         assert f"module {name.removesuffix('.v')} (" in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -18,6 +18,7 @@ __all__ = [
     "Piece",
     "Slice",
     "check_name",
+    "instance_lines",
     "join",
     "literal",
     "port_names",
@@ -201,3 +202,17 @@ def statement(text: str, indent: int) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def instance_lines(module: Module, name: str, wires: Mapping[str, str], *, clocked: bool, indent: int) -> list[str]:
+    """A module placed: its ports, by the names they have in Python, connected to wires; those left out stay open."""
+    connections = ([(CLOCK, CLOCK)] if clocked else []) + [
+        (name, wires.get(port, "")) for port, name in port_names(module).items()
+    ]
+    space = " " * indent
+    lines = [
+        line
+        for number, (port, wire) in enumerate(connections, start=1)
+        for line in statement(f".{port}({wire})" + ("," if number < len(connections) else ""), indent + 4)
+    ]
+    return [f"{space}{module.name} {name} (", *lines, f"{space});"]
