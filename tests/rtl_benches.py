@@ -10,6 +10,7 @@ import pyrtl
 
 from dynamap_rtl import Dataflow
 from dynamap_rtl.hardware import flatten
+from dynamap_rtl.isa import COMPUTE
 from dynamap_rtl.matrix_program import matrix_layout
 from dynamap_rtl.units.accumulators import READ_LATENCY, WRITE_LATENCY
 from dynamap_rtl.units.array import ArrayParameters
@@ -63,7 +64,7 @@ class MatrixBench:
         array = self.parameters.array
         layout = matrix_layout(dataflow, a, b, c, rows=array.rows, columns=array.columns)
         operands = layout.left(left, right), layout.top(left, right)
-        self.step(*operands, command=layout.command(self.parameters), command_valid=1)
+        self.step(*operands, command=COMPUTE.pack(**layout.command(self.parameters)), command_valid=1)
         assert self.simulation.inspect("command_ready")
         first = last = None
         while last is None:

@@ -9,11 +9,11 @@ same moment).
 | bits | field | meaning |
 |---|---|---|
 | 0-3 | ``unit`` | which unit it is for, see :class:`Unit` |
-| 4-11 | ``wait`` | semaphores it takes a token from |
-| 12-19 | ``signal`` | semaphores it gives a token to when done |
-| 20-27 | ``release`` | semaphores it gives a token to when its operands are read |
-| 28-31 | | zero |
-| 32-1023 | | fields of the unit, see the records below |
+| 4-19 | ``wait`` | semaphores it takes a token from |
+| 20-35 | ``signal`` | semaphores it gives a token to when done |
+| 36-51 | ``release`` | semaphores it gives a token to when its operands are read |
+| 52-55 | | zero |
+| 56-1023 | | fields of the unit, see the records below |
 
 A *walk* is five nested loops, level 0 innermost: ``base`` is the first address, ``counts`` the iterations, ``deltas``
 what is added when a level goes on (inner levels are back at their start), and ``phase_base``, ``phase_deltas`` the
@@ -37,6 +37,7 @@ __all__ = [
     "CHANNEL_BYTES",
     "COMPUTE",
     "COUNT_BITS",
+    "FETCH_AHEAD_BYTES",
     "FIELDS",
     "FINISH",
     "HEADER",
@@ -52,7 +53,9 @@ __all__ = [
 ]
 
 INSTRUCTION_BYTES = 128
-SEMAPHORES = 8
+#: Memory behind a program's END that must be readable: the fetch asks ahead.
+FETCH_AHEAD_BYTES = 8 * INSTRUCTION_BYTES
+SEMAPHORES = 16
 #: Nested loops of a walk.
 LEVELS = 5
 ADDRESS_BITS = 20

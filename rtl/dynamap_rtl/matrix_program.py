@@ -1,4 +1,4 @@
-"""From a product (a x b) by (b x c) to commands of the matrix engine, and where its operands must lie."""
+"""From a product (a x b) by (b x c) to a command of the matrix engine, and where its operands must lie."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .isa import COMPUTE, Mode
+from .isa import Mode
+from .record import Value
 from .timing import Dataflow, ceil_div
 
 if TYPE_CHECKING:
     from .units.gemm import GemmParameters
     from .units.walker import WalkerParameters
 
-__all__ = ["MatrixLayout", "matrix_layout"]
+__all__ = ["MatrixLayout", "matrix_layout", "walk_values"]
 
 Integers = NDArray[np.int64]
 
@@ -103,27 +104,41 @@ class MatrixLayout:
         across = parts.transpose(1, 0, 2).reshape(tiles * self.columns, self.streamed)[: self.across]
         return across if self.dataflow is Dataflow.IS else across.T
 
-    def command(self, parameters: GemmParameters, *, half: int = 0) -> int:
-        """The packed command that computes the whole product from operands at depth 0 into words from 0.
+    def command(
+        self, parameters: GemmParameters, *, half: int = 0, left: int = 0, top: int = 0, word: int = 0, count: int = 1
+    ) -> dict[str, Value]:
+        """The fields of the compute instruction (``isa.COMPUTE``) for the whole product.
 
-        Raises:
-            RecordError: when a size does not fit the command's fields.
+        Args:
+            parameters: of the engine.
+            half: of the accumulators.
+            left: depth at which the left operand begins.
+            top: depth at which the top operand begins.
+            word: of the accumulators at which the result begins.
+            count: so many products whose operands and results lie one behind the other in every buffer.
         """
         if self.stationary:
             inner = ceil_div(self.b, self.rows)
             outer = ceil_div(self.across, self.columns)
-            feed = ((self.rows, inner, outer), (-1, self.rows, inner * self.rows), self.rows - 1)
-            stream = ((self.streamed, inner, outer), (1, self.streamed, 0), 0)
-            collect = ((self.streamed, inner, outer), (1, 0, self.streamed), 0)
+            feed = ((self.rows, inner, outer), (-1, self.rows, inner * self.rows), top + self.rows - 1)
+            stream = ((self.streamed, inner, outer), (1, self.streamed, 0), left)
+            collect = ((self.streamed, inner, outer), (1, 0, self.streamed), word)
             steps = self.streamed
         else:
             inner, outer = ceil_div(self.a, self.rows), ceil_div(self.c, self.columns)
-            feed = ((self.b, inner, outer), (1, 0, self.b), 0)
-            stream = ((self.b, inner, outer), (1, self.b, 0), 0)
-            collect = ((self.rows, inner, outer), (-1, self.rows, self.a), self.rows - 1)
+            feed = ((self.b, inner, outer), (1, 0, self.b), top)
+            stream = ((self.b, inner, outer), (1, self.b, 0), left)
+            collect = ((self.rows, inner, outer), (-1, self.rows, self.a), word + self.rows - 1)
             steps = self.b
+
+        def all_products(
+            walk: tuple[tuple[int, int, int], tuple[int, int, int], int], size: int
+        ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+            counts, strides, base = walk
+            return (*counts, count), (*strides, size), base
+
         mode = Mode.OPERAND_STATIONARY if self.stationary else Mode.OUTPUT_STATIONARY
-        values = {
+        return {
             "feed_mode": mode,
             "feed_maximum": 0,
             "feed_coefficient": 0,
@@ -133,11 +148,10 @@ class MatrixLayout:
             "collect_half": half,
             "collect_maximum": 0,
             "collect_last_rows": self.a - (inner - 1) * self.rows if not self.stationary else self.rows,
-            **_walk("feed", parameters.feeder, *feed),
-            **_walk("stream", parameters.streamer, *stream),
-            **_walk("collect", parameters.collector, *collect, phases=False),
+            **walk_values("feed", parameters.feeder, *all_products(feed, self.top_depth)),
+            **walk_values("stream", parameters.streamer, *all_products(stream, self.left_depth)),
+            **walk_values("collect", parameters.collector, *all_products(collect, self.words), phases=False),
         }
-        return COMPUTE.pack(**values)
 
 
 def matrix_layout(dataflow: Dataflow, a: int, b: int, c: int, *, rows: int, columns: int) -> MatrixLayout:
@@ -152,7 +166,7 @@ def _folded(matrix: Integers, lanes: int) -> Integers:
     return padded.reshape(-1, lanes, length).transpose(1, 0, 2).reshape(lanes, -1)
 
 
-def _walk(
+def walk_values(
     engine: str,
     parameters: WalkerParameters,
     counts: Sequence[int],
@@ -160,14 +174,24 @@ def _walk(
     base: int,
     *,
     phases: bool = True,
-) -> dict[str, int | tuple[int, ...]]:
+) -> dict[str, Value]:
+    """A walk as the fields ``<engine>_base`` and so on.
+
+    Args:
+        engine: prefix of the fields.
+        parameters: of the walker.
+        counts: of the levels used, the innermost first.
+        strides: likewise.
+        base: first address.
+        phases: whether the fields have phases.
+    """
     from .units.walker import deltas  # noqa: PLC0415 - PyRTL loads only where hardware is wanted
 
     rest = parameters.levels - len(counts)
     counts, strides = (*counts, *[1] * rest), (*strides, *[0] * rest)
     steps = deltas(counts, strides)
     size = 2**parameters.address_width
-    walk: dict[str, int | tuple[int, ...]] = {
+    walk: dict[str, Value] = {
         f"{engine}_base": base % size,
         f"{engine}_counts": tuple(counts),
         f"{engine}_deltas": tuple(step % size for step in steps),

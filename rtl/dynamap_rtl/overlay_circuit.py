@@ -16,7 +16,7 @@ import pyrtl
 
 from .circuit_parameters import CircuitParameters
 from .hardware import Design, Leaf, Port, delayed
-from .isa import ADDRESS_BITS, BYTE_ADDRESS_BITS, CHANNELS, COMPUTE, FINISH, LOAD, STORE, Unit
+from .isa import ADDRESS_BITS, BYTE_ADDRESS_BITS, FIELDS, HEADER, INSTRUCTION_BYTES, STORE
 from .store_pattern import StorerParameters, storer_fields
 from .units.array import ArrayParameters
 from .units.channel_memory import ChannelMemoryParameters, channel_memory
@@ -42,14 +42,6 @@ __all__ = [
     "top_parameters",
 ]
 
-_FIELDS = {
-    Unit.LOAD_LEFT: LOAD.width,
-    Unit.LOAD_TOP: LOAD.width,
-    Unit.LOAD_CHANNELS: CHANNELS.width,
-    Unit.COMPUTE: COMPUTE.width,
-    Unit.FINISH: FINISH.width,
-    Unit.STORE: STORE.width,
-}
 # Requests of the three readers that wait for their beats; the memory's latency in short bursts.
 _OUTSTANDING_MARGIN = 8
 
@@ -188,9 +180,9 @@ def overlay_circuit(circuit: CircuitParameters) -> Design:
         **{name: design[f"program_{name}"] for name in ("request_ready", "data_valid", "data")},
     )
     orders = {}
-    for unit, width in _FIELDS.items():
+    for unit, record in FIELDS.items():
         name = unit.name.lower()
-        orders[name] = design.add(f"{name}_order", _order(width), fields=control[f"{name}_fields"])
+        orders[name] = design.add(f"{name}_order", _order(record.width), fields=control[f"{name}_fields"])
 
     # Operands and channel parameters share the read port.
     gemm = gemm_parameters(circuit)
@@ -291,7 +283,7 @@ def _order(width: int) -> Leaf:
     """A unit's own fields out of an instruction's."""
     return Leaf(
         f"order_{width}",
-        inputs={"fields": 992},
+        inputs={"fields": 8 * INSTRUCTION_BYTES - HEADER.width},
         outputs={"own": width},
         logic=lambda inputs: {"own": inputs["fields"][:width]},
     )

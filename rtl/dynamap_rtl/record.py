@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from types import MappingProxyType
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, SupportsIndex, TypeAlias, TypeVar
 
 __all__ = ["Field", "Record", "RecordError"]
 
@@ -28,11 +29,11 @@ class Field:
         return self.width * self.lanes
 
 
-Value: TypeAlias = int | Sequence[int]
+Value: TypeAlias = int | Sequence[int]  # numpy integers as well
 
 
 class _Sliced(Protocol):
-    def __getitem__(self, index: slice, /) -> object: ...
+    def __getitem__(self, bits: slice, /) -> object: ...
 
 
 Bus = TypeVar("Bus", bound=_Sliced)
@@ -65,7 +66,7 @@ class Record:
         packed = position = 0
         for name, field in self.fields.items():
             value = values[name]
-            lanes = [value] if isinstance(value, int) else list(value)
+            lanes = [index(value)] if isinstance(value, SupportsIndex) else [index(number) for number in value]
             if len(lanes) != field.lanes:
                 raise RecordError(f"{self.name}: {name} has {field.lanes} lanes, not {len(lanes)}")
             low = -(1 << field.width - 1) if field.signed else 0

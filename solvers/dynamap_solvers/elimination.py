@@ -20,7 +20,12 @@ from dynamap_solvers.problem import FINITE_LIMIT, FORBIDDEN, SelectionProblem
 
 __all__ = ["EliminationOrder", "Stop", "eliminate", "find_order", "order_of", "treewidth_upper_bound"]
 
-_TRY_WORK = 2e4  # cells per variable that could be worked through while another order is looked for
+_TRY_WORK = {False: 1e4, True: 1e5}  # cells per variable worked through while an order is found, by fill or not
+_TRY_SHARE = 0.1  # of the work that looking for orders may take
+_TOUCH = 4  # cells worked through while a byte of fresh memory is touched for the first time
+_MIXED = 4  # orders at first, by cells and by fill in turn
+_HOPELESS = 1e11  # cells; what would take longer is not worth a longer look
+_SLACK = 32  # cells past each table, as in the kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +37,9 @@ class EliminationOrder:
         width: the most neighbours any has when it leaves: an upper bound of the graph's treewidth.
         work_cells: cells looked at: the sum over bags of the product of domain sizes.
         kept_cells: cells of all tables that arise; their best choices are kept for the way back.
-        peak_cells: the most cells of cost tables alive at a time.
+        peak_cells: the most cells of tables that arose alive at a time.
         largest_cells: of the largest table.
+        original_cells: of the original tables in one bucket, at most.
     """
 
     order: NDArray[np.int32]
@@ -42,11 +48,24 @@ class EliminationOrder:
     kept_cells: float
     peak_cells: float
     largest_cells: float
+    original_cells: float
+
+    @property
+    def price(self) -> float:
+        """By which orders compete: cells looked at, and memory at 4 bytes a cell and 1 a choice as so many cells."""
+        return self.work_cells + _TOUCH * (4 * self.peak_cells + self.kept_cells)
 
     def memory_bytes(self, problem: SelectionProblem) -> float:
-        """What elimination allocates at most: 8 bytes a cost cell, 1 a kept choice (4 beyond 256 choices)."""
-        wide = problem.num_variables > 0 and int(problem.sizes.max()) > 256
-        return 8 * self.peak_cells + (4 if wide else 1) * self.kept_cells
+        """What elimination allocates at its peak, besides workspaces of a few MiB.
+
+        A cost cell takes 4 bytes where the costs prove that 32 bits do, else 8; a kept choice 1 (4 beyond 256 choices).
+        """
+        choices = int(problem.sizes.max(initial=1))
+        kept = (4 if choices > 256 else 1) * self.kept_cells
+        cell = kernel.cell_bytes(problem, self.order)
+        if cell is None:  # numpy: sums of a whole bag, one more while they are added up, and where they are least
+            return 8 * self.peak_cells + kept + 24 * choices * self.largest_cells
+        return cell * (self.peak_cells + self.original_cells) + kept
 
 
 def find_order(
@@ -55,35 +74,46 @@ def find_order(
     *,
     seed: int = 0,
     most_cells: float = math.inf,
-    tries: int = 8,
+    tries: int = 64,
     thorough: bool = False,
 ) -> EliminationOrder | None:
     """The best of several greedy orders: fewest cells, min-fill, then both again with ties broken at random.
+
+    Orders by cells are found ten times as fast as those by fill: after the first four most are by cells.
 
     Args:
         ends: edges ``(m, 2)``; parallel ones count once.
         sizes: choices per variable ``(n,)``.
         seed: for the ties.
         most_cells: orders whose tables have more cells altogether are given up on the way.
-        tries: how many orders at most; fewer where the best is cheap to follow.
-        thorough: make all of them all the same.
+        tries: how many orders at most; fewer where the best is cheap to follow, or the first four were given up.
+        thorough: make all of them all the same, half of them by fill.
 
     Returns:
-        The order with the least work, or None where all of them were given up.
+        The order with the least :attr:`~EliminationOrder.price`, or None where all of them were given up.
     """
     best: EliminationOrder | None = None
+    spent = 0.0
     ends = np.ascontiguousarray(ends, np.int32)
     sizes = np.ascontiguousarray(sizes, np.int64)
     for attempt in range(max(tries, 1)):
-        limit = most_cells if best is None else min(most_cells, best.work_cells)
-        found = kernel.order(ends, sizes, by_fill=attempt % 2 == 1, seed=seed + attempt, most_cells=limit)
+        by_fill = attempt % 2 == 1 if thorough or attempt < _MIXED else attempt % 8 == 7
+        limit = most_cells if best is None else min(most_cells, best.price)
+        found = kernel.order(ends, sizes, by_fill=by_fill, seed=seed + attempt, most_cells=limit)
         if found is None:
-            found = _order_in_python(ends, sizes, by_fill=attempt % 2 == 1, most_cells=limit)
+            found = _order_in_python(ends, sizes, by_fill=by_fill, most_cells=limit)
         if len(found) == len(sizes):
             priced = _priced(ends, sizes, found)
-            if best is None or priced.work_cells < best.work_cells:
+            if best is None or priced.price < best.price:
                 best = priced
-        if not thorough and best is not None and best.work_cells < (attempt + 1) * _TRY_WORK * len(sizes):
+        spent += _TRY_WORK[by_fill] * len(sizes)
+        if thorough:
+            continue
+        if best is None:
+            enough = attempt + 1 >= _MIXED
+        else:
+            enough = spent > _TRY_SHARE * best.price or (best.price > _HOPELESS and attempt + 1 >= 2 * _MIXED)
+        if enough:
             break
     return best
 
@@ -126,11 +156,10 @@ def eliminate(
 
 
 def _priced(ends: NDArray[np.int32], sizes: NDArray[np.int64], order: NDArray[np.int32]) -> EliminationOrder:
-    cost = kernel.order_cost(ends, sizes, order)
-    if cost is None:
-        cost = _cost_in_python(ends, sizes.tolist(), order.tolist())
-    work, kept, peak, width, largest = cost
-    return EliminationOrder(order, int(width), work, kept, peak, largest)
+    """An order made depth first, and what it takes."""
+    cost, order = kernel.order_cost(ends, sizes, order) or _cost_in_python(ends, sizes.tolist(), order.tolist())
+    work, kept, peak, width, largest, original = cost
+    return EliminationOrder(order, int(width), work, kept, peak, largest, original)
 
 
 def _order_in_python(
@@ -188,27 +217,42 @@ def _scopes(edges: list[tuple[int, int]], order: list[int]) -> list[tuple[int, l
     return scopes
 
 
-def _cost_in_python(ends: NDArray[np.int32], sizes: list[int], order: list[int]) -> list[float]:
+def _cost_in_python(
+    ends: NDArray[np.int32], sizes: list[int], order: list[int]
+) -> tuple[list[float], NDArray[np.int32]]:
+    """What ``dm_order_cost`` does."""
     position = {v: k for k, v in enumerate(order)}
-    held = [0.0] * len(sizes)
+    rows = [0.0] * len(sizes)
     edges = _between_several(ends, sizes)
     for i, j in edges:
-        held[min(i, j, key=position.__getitem__)] += float(sizes[i] * sizes[j])
-    alive = peak = sum(held)
-    work = kept = largest = 0.0
+        rows[min(i, j, key=position.__getitem__)] += sizes[i] * sizes[j] + _SLACK
+    work = kept = peak = largest = 0.0
     width = 0
+    cells: dict[int, float] = {}
+    need: dict[int, float] = {}
+    children: list[list[int]] = [[] for _ in sizes]
+    roots: list[int] = []
     for v, around in _scopes(edges, order):
-        cells = math.prod(float(sizes[u]) for u in around)
-        work, kept = work + cells * sizes[v], kept + cells
-        width, largest = max(width, len(around)), max(largest, cells)
-        alive += cells
-        peak = max(peak, alive)
-        alive -= held[v]
+        cells[v] = math.prod(float(sizes[u]) for u in around)
+        work, kept = work + cells[v] * sizes[v], kept + cells[v]
+        width, largest = max(width, len(around)), max(largest, cells[v])
+        children[v].sort(key=lambda c: cells[c] - need[c])
+        held = need[v] = 0.0
+        for c in children[v]:
+            need[v] = max(need[v], held + need[c])
+            held += cells[c] + _SLACK
+        need[v] = max(need[v], held + cells[v] + _SLACK)
         if around:
-            held[around[0]] += cells
+            children[around[0]].append(v)
         else:
-            alive -= cells
-    return [work, kept, peak, float(width), largest]
+            roots.append(v)
+            peak = max(peak, need[v])
+    reverse: list[int] = []
+    while roots:
+        v = roots.pop()
+        reverse.append(v)
+        roots += children[v]
+    return [work, kept, peak, float(width), largest, max(rows, default=0.0)], np.array(reverse[::-1], np.int32)
 
 
 def _eliminate_in_numpy(
@@ -227,7 +271,8 @@ def _eliminate_in_numpy(
         scope, cells = ([i, j], table) if position[i] < position[j] else ([j, i], table.T)
         buckets[scope[0]].append((scope, cells))
     total: Any = problem.unary_costs.dtype.type(0)
-    back: list[tuple[int, list[int], NDArray[np.intp]]] = []
+    back: list[tuple[int, list[int], NDArray[Any]]] = []
+    kind = np.uint8 if max(sizes, default=1) <= 256 else np.int32
     for v, around in _scopes(_between_several(problem.edge_ends, list(sizes)), order):
         if stop.flag[0]:
             return None
@@ -237,7 +282,7 @@ def _eliminate_in_numpy(
             shape = [cells.shape[scope.index(u)] if u in scope else 1 for u in axes]
             joined = _clamped(joined + cells.reshape(shape))  # axes keep their order, so that a reshape is enough
         joined = np.broadcast_to(joined, [sizes[u] for u in axes])
-        back.append((v, around, joined.argmin(axis=0)))
+        back.append((v, around, joined.argmin(axis=0).astype(kind)))
         if around:
             buckets[around[0]].append((around, joined.min(axis=0)))
         else:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dynamap_rtl import Dataflow, Gemm, Overlay, array_cycles
 from dynamap_rtl.hardware import HardwareError
+from dynamap_rtl.isa import COMPUTE
 from dynamap_rtl.matrix_program import matrix_layout
 from dynamap_rtl.units.array import ArrayParameters
 from dynamap_rtl.units.gemm import GemmParameters
@@ -95,10 +96,11 @@ def test_commands_of_one_mode_follow_each_other_without_a_bubble(dataflow: Dataf
     rng = np.random.default_rng(5)
     left, right = rng.integers(-256, 256, sizes[:2]), rng.integers(-256, 256, sizes[1:])
     operands = layout.left(left, right), layout.top(left, right)
+    command = COMPUTE.pack(**layout.command(bench.parameters))
     retired: list[int] = []
     given = 0
     while len(retired) < 5:
-        bench.step(*operands, command=layout.command(bench.parameters), command_valid=int(given < 5))
+        bench.step(*operands, command=command, command_valid=int(given < 5))
         given += given < 5 and bench.simulation.inspect("command_ready")
         if bench.simulation.inspect("retired"):
             retired.append(bench.cycle)

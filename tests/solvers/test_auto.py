@@ -10,11 +10,28 @@ from dynamap_solvers._kernel import library
 from dynamap_solvers.certificates import check
 from dynamap_solvers.methods import auto
 
-ROADS = {  # width up to which a graph is thin, and cells up to which thin and wide ones are eliminated
-    "eliminate": (8, 1e10, 1e10),
-    "bound, then eliminate": (0, 1e10, 1e10),
-    "bound, then search": (0, 0, 0),
-    "search": (8, 0, 0),
+_ANY, _NONE = {"_ELIMINATE_THIN": 1e10, "_ELIMINATE_WIDE": 1e10}, {"_ELIMINATE_THIN": 0, "_ELIMINATE_WIDE": 0}
+ROADS = {  # what auto's thresholds are for the time being
+    "eliminate": {**_ANY, "_SMALL": 0},
+    "first look, then eliminate": {**_ANY, "_THIN": 0, "_FIRST_LOOK": 2, "_LONGER_LOOK": 3},
+    "search a little, then eliminate": {
+        **_ANY,
+        "_SMALL": 0,
+        "_THIN": 0,
+        "_LONGER_LOOK": 0,
+        "_ELIMINATE_AT_ONCE": 0,
+        "_CELLS_A_SWEEP": 1e-3,
+    },
+    "give the search up, then eliminate": {
+        **_ANY,
+        "_SMALL": 0,
+        "_THIN": 0,
+        "_LONGER_LOOK": 0,
+        "_ELIMINATE_AT_ONCE": 0,
+        "_CELLS_A_SWEEP": 100,
+    },
+    "first look, then search": {**_NONE, "_THIN": 0},
+    "search": {**_NONE, "_SMALL": 0},
 }
 
 
@@ -49,7 +66,7 @@ def random_problem(rng: np.random.Generator) -> SelectionProblem:
 @pytest.mark.parametrize("road", ROADS)
 @pytest.mark.parametrize("seed", range(4))
 def test_every_road_leads_to_the_optimum_with_a_certificate_that_checks(road, seed, monkeypatch):
-    for name, value in zip(("_THIN", "_ELIMINATE_THIN", "_ELIMINATE_WIDE"), ROADS[road], strict=True):
+    for name, value in ROADS[road].items():
         monkeypatch.setattr(auto, name, value)
     rng = np.random.default_rng([seed, 5])
     methods = set()

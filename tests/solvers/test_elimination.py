@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import networkx as nx
 import numpy as np
 import pytest
 
 from dynamap_solvers import FORBIDDEN, ProblemError, SelectionProblem, solve
 from dynamap_solvers import elimination as el
+from dynamap_solvers._kernel import eliminate as kernel
 from dynamap_solvers._kernel import library
 from dynamap_solvers._kernel.eliminate import Stop
 from dynamap_solvers.methods import tree_decomposition
@@ -52,15 +57,95 @@ def test_any_order_gives_the_optimum_in_kernel_and_numpy(seed, floats):
 
 
 @needs_kernel
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["small", "large", "forbidden", "float"])
+def test_every_level_of_vector_instructions_and_kind_of_table_agrees_with_numpy(kind, level):
+    rng = np.random.default_rng([level, len(kind)])
+    kinds = set()
+    for _ in range(40):
+        sizes = rng.integers(1, int(rng.choice([3, 6, 14, 30])), int(rng.integers(2, 8)))
+        edges = [(i, j) if rng.random() < 0.5 else (j, i) for i in range(len(sizes)) for j in range(i)]
+        edges = [edge for edge in edges if rng.random() < 0.6]
+        high = 10**16 if kind == "large" else 1000
+
+        def table(*shape: int, high: int = high) -> np.ndarray:
+            cells, hit = rng.integers(-high, high, shape), rng.random(shape) < 0.1
+            if kind == "float":
+                return np.where(hit, np.inf, cells / 8)  # eighths: sums are exact
+            return np.where(hit & (kind == "forbidden"), FORBIDDEN, cells)
+
+        problem = SelectionProblem(
+            unary=[table(size) for size in sizes], edges=edges, pair=[table(sizes[i], sizes[j]) for i, j in edges]
+        )
+        order = el.find_order(problem.edge_ends, problem.sizes)
+        if order.work_cells > 1e6:
+            continue
+        value, choices = kernel.eliminate(problem, order.order, stop=Stop(), level=level)
+        assert value == el._eliminate_in_numpy(problem, order.order.tolist(), Stop())[0]
+        assert problem.evaluate(choices) == value or value == problem.infeasible_value
+        kinds.add(kernel.cell_bytes(problem, order.order))
+    assert max(kinds) == (8 if kind in {"large", "float"} else 4)
+
+
+_MEASURE = """
+import sys
+from pathlib import Path
+from dynamap_solvers import elimination as el
+from dynamap_solvers.bench.instances import grid
+side, floats = int(sys.argv[1]), sys.argv[2] == "float"
+problem = grid(rows=side, columns=side, choices=4, costs="hard")
+if floats:
+    problem = problem.with_costs(unary=problem.unary_costs / 8, pair=problem.pair_costs / 8)
+order = el.find_order(problem.edge_ends, problem.sizes, tries=int(sys.argv[3]))
+def kilobytes(label):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(label)).split()[1])
+before = kilobytes("VmRSS:")
+el.eliminate(problem, order.order, stop=el.Stop())
+print(order.memory_bytes(problem), 1024 * (kilobytes("VmHWM:") - before))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says it this way")
+@pytest.mark.parametrize(
+    ("costs", "setting"),
+    [pytest.param("int", "on", marks=needs_kernel), pytest.param("float", "on", marks=needs_kernel), ("int", "off")],
+)
+def test_elimination_takes_no_more_memory_than_it_says(costs, setting):
+    environment = os.environ | {"DYNAMAP_KERNEL": setting}
+    command = [
+        sys.executable,
+        "-c",
+        _MEASURE,
+        "9" if setting == "off" else "10",
+        costs,
+        "4" if setting == "off" else "64",
+    ]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    said, taken = map(float, done.stdout.split())
+    assert said > 2**24  # or it says little
+    assert taken < said + 2**23
+    if setting == "on":
+        assert taken > 0.8 * said
+
+
+@needs_kernel
 @pytest.mark.parametrize("seed", range(5))
 def test_kernel_and_python_price_an_order_alike(seed):
     problem = wide_problem(seed)
     order = np.random.default_rng(seed).permutation(7).astype(np.int32)
     sizes = problem.sizes
     priced = el._priced(problem.edge_ends, sizes, order)
-    assert [priced.work_cells, priced.kept_cells, priced.peak_cells, priced.width, priced.largest_cells] == (
-        el._cost_in_python(problem.edge_ends, sizes.tolist(), order.tolist())
-    )
+    cost, depth_first = el._cost_in_python(problem.edge_ends, sizes.tolist(), order.tolist())
+    assert cost == [
+        priced.work_cells,
+        priced.kept_cells,
+        priced.peak_cells,
+        priced.width,
+        priced.largest_cells,
+        priced.original_cells,
+    ]
+    assert depth_first.tolist() == priced.order.tolist()
 
 
 @pytest.mark.parametrize(

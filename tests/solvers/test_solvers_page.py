@@ -12,7 +12,7 @@ import pytest
 import dynamap_solvers
 from dynamap_solvers import FLOAT_GAP, FORBIDDEN, METHODS, Status, StopReason, solve
 from dynamap_solvers.formats import FORMATS
-from dynamap_solvers.methods.auto import _ELIMINATE_THIN, _ELIMINATE_WIDE, _THIN
+from dynamap_solvers.methods import auto
 from dynamap_solvers.methods.tree_decomposition import MAX_BYTES
 from dynamap_solvers.problem import FINITE_LIMIT
 
@@ -49,9 +49,15 @@ def test_the_steps_of_auto_are_methods_and_its_numbers_are_the_code_s():
     steps = re.findall(r"^\d\. `([a-z-]+)`", section("The methods"), re.MULTILINE)
     assert len(steps) >= 3
     assert set(steps) <= set(METHODS)
-    cells = [f"{number:.0e}".replace("e+0", "e").replace("e+", "e") for number in (_ELIMINATE_THIN, _ELIMINATE_WIDE)]
-    assert f"at most {MAX_BYTES >> 30} GiB and {cells[0]} cells, {cells[1]} on wide graphs" in PAGE
-    assert f"of width above {_THIN}" in PAGE
+    page = " ".join(PAGE.split())
+    thin, wide, at_once, small = (
+        f"{number:.0e}".replace("e+0", "e").replace("e+", "e")
+        for number in (auto._ELIMINATE_THIN, auto._ELIMINATE_WIDE, auto._ELIMINATE_AT_ONCE, auto._SMALL)
+    )
+    assert f"at most {MAX_BYTES >> 30} GiB and {thin} cells, {wide} on wide graphs" in page
+    assert f"{auto._LONGER_LOOK} on graphs of width above {auto._THIN}, {auto._FIRST_LOOK} on others" in page
+    assert f"all tables together have at most {small} cells" in page
+    assert f"on these, above {at_once} cells, `branch-and-bound` first gets about as long" in page
 
 
 def test_every_option_is_listed_with_its_default():

@@ -205,6 +205,7 @@ def _memory(
                 path + memory.name,
                 max_read_ports=None,
                 asynchronous=True,
+                pad_with_zeros=memory.pad_with_zeros,
             )
         else:
             memories[memory] = pyrtl.MemBlock(

@@ -163,9 +163,8 @@ def _loading(parameters: ChannelMemoryParameters) -> Leaf:
                 inputs["data"].zero_extended(len(store)),
                 pyrtl.select(write, shifted, store),
             )
-            fewer = pyrtl.select(left <= entries + 1, left, pyrtl.Const(entries + 1, bitwidth=len(left)))
-            following = (fewer - write)[:inside]
-            coming = pyrtl.select(following > entries, pyrtl.Const(entries, bitwidth=inside), following)
+            after = (left - write)[: len(left)]
+            coming = pyrtl.select(after > entries, pyrtl.Const(entries, bitwidth=inside), after[:inside])
             held.next <<= pyrtl.select(accept & inputs["data_valid"], coming, (held - write)[:inside])
         else:
             write = held == beats

@@ -1,10 +1,10 @@
-"""Registers that hold and count, for the walks inside leaves."""
+"""Registers that hold and count, and widths, for the walks inside leaves."""
 
 from __future__ import annotations
 
 import pyrtl
 
-__all__ = ["countdown", "held"]
+__all__ = ["countdown", "held", "unsigned"]
 
 
 def held(take: pyrtl.WireVector, value: pyrtl.WireVector, name: str) -> pyrtl.Register:
@@ -33,3 +33,8 @@ def countdown(
     rest.next <<= pyrtl.select(start, first, pyrtl.select(moved, pyrtl.select(last, whole, lower), rest))
     last.next <<= pyrtl.select(start, first == 1, pyrtl.select(moved, pyrtl.select(last, single, rest == 2), last))
     return last
+
+
+def unsigned(value: pyrtl.WireVector, width: int) -> pyrtl.WireVector:
+    """The unsigned value in ``width`` bits: zero-extended, or cut to its low bits."""
+    return value.zero_extended(width) if width > len(value) else value[:width]

@@ -16,7 +16,7 @@ import pyrtl
 from dynamap_rtl.hardware import Leaf, add, negate
 from dynamap_rtl.load_pattern import LoaderParameters, loader_fields
 
-from .counting import countdown
+from .counting import countdown, unsigned
 from .counting import held as hold
 
 __all__ = ["RUN_FIELDS", "load_runs", "run_bits"]
@@ -111,8 +111,6 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     # How far a window at x = 0 reaches over the right border.
     overhang = hold(inputs["start"], (inputs["span"].zero_extended(position) - inputs["width"])[:position], "overhang")
 
-    has_tails = hold(inputs["start"], inputs["tail"] != 0, "has_tails")
-
     # Each stage goes on when the next one takes what it has.
     edges_take = pyrtl.WireVector(1, "edges_take")
     parts_take = pyrtl.WireVector(1, "parts_take")
@@ -137,6 +135,8 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
             "address": place.address,
             "end": place.end,
             "last": place.last,
+            # The next load may start while this one's last taps are still here.
+            **{name: held[name] for name in ("whole", "tail", "element_bytes")},
         }.items()
     }
 
@@ -147,16 +147,20 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     left = parts.register(
         pyrtl.select(outside, whole_span, pyrtl.select(before, left_part, pyrtl.Const(0, len(whole_span)))), "left"
     )
-    beyond = ~outside & ~held["whole"] & ~over[-1]  # zero elements over are none
+    beyond = ~outside & ~passed["whole"] & ~over[-1]  # zero elements over are none
     right = parts.register(pyrtl.select(beyond, _shorter(over, whole_span), pyrtl.Const(0, len(whole_span))), "right")
-    carried = {name: parts.register(passed[name], name) for name in ("span", "span_bytes", "address", "end", "last")}
+    carried = {name: parts.register(wire, name) for name, wire in passed.items()}
 
     runs = _Stage(runs_take, parts.valid, "runs")
     inner = (carried["span"] - left - right)[: len(whole_span)]
     run_left, run_right = runs.register(left, "left"), runs.register(right, "right")
     run_inner = runs.register(inner, "inner")
     request_address = runs.register((carried["address"] + left)[: parameters.address_width], "address")
-    full_bytes = runs.register(carried["span_bytes"], "span_bytes")
+    request_bytes = runs.register(pyrtl.select(carried["whole"], carried["span_bytes"], inner), "bytes")
+    tail, element_bytes = (
+        runs.register(carried["tail"], "tail"),
+        runs.register(carried["element_bytes"], "element_bytes"),
+    )
     end, last = runs.register(carried["end"], "end"), runs.register(carried["last"], "last")
 
     push = pyrtl.WireVector(1, "push_run")
@@ -166,7 +170,7 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     has_left.next <<= pyrtl.select(runs_take, left != 0, has_left & ~push)
     has_inner.next <<= pyrtl.select(runs_take, inner != 0, has_inner & ~(push & ~has_left))
     has_right.next <<= pyrtl.select(runs_take, right != 0, has_right & ~(push & ~has_left & ~has_inner))
-    has_tail = runs.register(carried["end"] & has_tails, "has_tail")
+    has_tail = runs.register(carried["end"] & (carried["tail"] != 0), "has_tail")
     zero = has_left | ~has_inner
     after_inner = has_right | has_tail
     final = _first(
@@ -177,22 +181,22 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     )
     request_valid = runs.valid & ~zero & inputs["room"]
     push <<= runs.valid & inputs["room"] & (zero | inputs["request_ready"])
-    elements = _first((has_left, run_left), (has_inner, run_inner), (has_right, run_right), (has_tail, held["tail"]))
+    elements = _first((has_left, run_left), (has_inner, run_inner), (has_right, run_right), (has_tail, tail))
 
     runs_take <<= ~runs.valid | (push & final)
     parts_take <<= ~parts.valid | runs_take
     edges_take <<= ~edges.valid | parts_take
     return {
-        "idle": ~(place.valid | edges.valid | parts.valid | runs.valid),
+        "idle": ~place.valid,
         "request_valid": request_valid,
         "request_address": request_address,
-        "request_bytes": resize_unsigned(pyrtl.select(held["whole"], full_bytes, run_inner), 16),
+        "request_bytes": unsigned(request_bytes, 16),
         "push": push,
         "run_zero": zero,
         "run_elements": elements,
         "run_end": final & end,
         "run_last": final & last,
-        "run_element_bytes": held["element_bytes"],
+        "run_element_bytes": element_bytes,
     }
 
 
@@ -315,8 +319,3 @@ def _shorter(distance: pyrtl.WireVector, span: pyrtl.WireVector) -> pyrtl.WireVe
 
 def _constant(value: int, width: int) -> pyrtl.WireVector:
     return pyrtl.Const(value, bitwidth=width)
-
-
-def resize_unsigned(value: pyrtl.WireVector, width: int) -> pyrtl.WireVector:
-    """The value in ``width`` bits, zero-extended or cut."""
-    return value.zero_extended(width) if width > len(value) else value[:width]

@@ -11,18 +11,15 @@ from collections.abc import Mapping
 
 import pyrtl
 
-from dynamap_rtl.hardware import Leaf, Port, add, resize
-from dynamap_rtl.load_pattern import LoaderParameters, LoadTarget, loader_fields
+from dynamap_rtl.hardware import Leaf, Port, resize
+from dynamap_rtl.load_pattern import LoaderParameters, loader_fields
 
-from .counting import held
-from .load_runs import resize_unsigned, run_bits
+from .counting import held, unsigned
+from .load_runs import run_bits
+from .load_target import TARGET_FIELDS, Target
 from .pair_queue import pair_queue
-from .walker import advance_phase
 
-__all__ = ["WRITER_FIELDS", "load_writer"]
-
-#: What the writer needs of a load.
-WRITER_FIELDS = ("zero_point", "signed", "target", "depth", "depth_phase", "depth_step", "depth_step_phase")
+__all__ = ["load_writer"]
 
 
 def load_writer(parameters: LoaderParameters) -> Leaf:
@@ -38,7 +35,7 @@ def load_writer(parameters: LoaderParameters) -> Leaf:
         f"load_writer_{_suffix(parameters)}",
         inputs={
             "start": 1,
-            **{name: bits[name] for name in WRITER_FIELDS},
+            **{name: bits[name] for name in TARGET_FIELDS},
             "push": 1,
             **run_bits(parameters),
             "data_valid": 1,
@@ -100,9 +97,7 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
     cutting = pyrtl.Register(1, "cutting")
     rest = pyrtl.Register(count_width, "run_rest")
     run = {name: held(pop_run, head[name], name) for name in ("run_zero", "run_end", "run_last", "run_element_bytes")}
-    beat_elements = _by_bytes(
-        run["run_element_bytes"], parameters, lambda size: parameters.port_bytes // size, count_width
-    )
+    beat_elements = _beat_elements(run["run_element_bytes"], parameters, count_width)
     run_ends = rest <= beat_elements
     beat_free = pyrtl.WireVector(1, "beat_free")
     cut_beat = cutting & beat_free & (run["run_zero"] | beats.valid)
@@ -130,12 +125,11 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
 
     piece_taken <<= holding & move
     ends_load = piece_taken & beat_ends & load_ends
-    target = _Target(parameters, inputs, ends_load)
-    limit = target.limit(size_width)
-    beat_ends <<= left <= limit
-    count = pyrtl.select(beat_ends, left, limit)
+    target = Target(parameters, inputs, ends_load)
+    count, ends_beat = target.cut(left)
+    beat_ends <<= ends_beat
     left.next <<= pyrtl.select(
-        cut_beat, resize_unsigned(fresh, size_width), pyrtl.select(piece_taken, (left - count)[:size_width], left)
+        cut_beat, unsigned(fresh, size_width), pyrtl.select(piece_taken, (left - count)[:size_width], left)
     )
     count_bytes = _times(count, size, parameters, size_width)
     offset.next <<= pyrtl.select(
@@ -143,7 +137,7 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
         pyrtl.Const(0, bitwidth=size_width),
         pyrtl.select(piece_taken, (offset + count_bytes)[:size_width], offset),
     )
-    target.advance(piece_taken, count, window_done=beat_ends & window_ends)
+    target.advance(piece_taken, window_ends)
 
     # To the front of the beat, and on to the elements.
     shifted = beat
@@ -162,12 +156,14 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
         "zero_point": target.zero_point,
         "signed": target.signed,
     }
+    under_way = target.armed | target.waiting
     for group in range(parameters.shift_latency):
         stages = range(3 * group, min(3 * group + 3, (parameters.port_bytes - 1).bit_length()))
         for stage in stages:
             shifted = pyrtl.select(control["offset"][stage], _dropped(shifted, 8 << stage), shifted)
         shifted = held(move, shifted, f"shifted_{group}")
         control = {name: held(move, wire, f"{name}_{group}") for name, wire in control.items()}
+        under_way = under_way | control["valid"]
     elements = _elements(parameters, shifted, control)
 
     out = {name: held(move, wire, f"{name}_out") for name, wire in control.items()}
@@ -191,103 +187,9 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
         "along": out["along"],
         "count": out["count"],
         "elements": given,
-        "busy": target.armed | target.waiting | out["valid"],
+        "busy": under_way | out["valid"],
         "done": out["valid"] & out["last"] & move,
     }
-
-
-class _Target:
-    """Where the next piece goes: the fields of the load being written, and its lane, depth and phase.
-
-    The next load's fields wait in a queue until the last piece of this one is taken.
-    """
-
-    def __init__(
-        self, parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector], ends: pyrtl.WireVector
-    ) -> None:
-        self._parameters = parameters
-        packed = pyrtl.concat_list([inputs[name] for name in WRITER_FIELDS])
-        take = pyrtl.WireVector(1, "take_fields")
-        waiting = pair_queue("fields", packed, push=inputs["start"], pop=take)
-        self.room, self.waiting = waiting.room, waiting.valid
-        self.armed = pyrtl.Register(1, "armed")
-        take <<= waiting.valid & (~self.armed | ends)
-        self.armed.next <<= take | (self.armed & ~ends)
-        self._take = take
-        fields = dict(
-            zip(WRITER_FIELDS, _split(waiting.head, [len(inputs[name]) for name in WRITER_FIELDS]), strict=True)
-        )
-        self.zero_point = held(take, fields["zero_point"], "zero_point")
-        self.signed = held(take, fields["signed"], "signed")
-        self.along = held(take, fields["target"] == LoadTarget.ALONG, "along")
-        self.streamed = held(take, fields["target"] == LoadTarget.STREAM, "streamed")
-        self._across = held(take, fields["target"] == LoadTarget.ACROSS, "across")
-        self._step = held(take, fields["depth_step"], "depth_step")
-        self._step_phase = held(take, fields["depth_step_phase"], "depth_step_phase")
-        self._fields = fields
-        self.lane = pyrtl.Register(parameters.lane_width, "lane_now")
-        self.depth = pyrtl.Register(parameters.depth_width, "depth_now")
-        self.phase = pyrtl.Register(parameters.lane_width, "phase_now")
-        # Of element 0 of the window.
-        self._home = pyrtl.Register(parameters.depth_width, "home")
-        self._home_phase = pyrtl.Register(parameters.lane_width, "home_phase")
-
-    def limit(self, width: int) -> pyrtl.WireVector:
-        """The most elements of the next piece."""
-        parameters = self._parameters
-        transfer = pyrtl.Const(parameters.transfer, bitwidth=width) if parameters.transfer < 1 << width else None
-        lanes_left = pyrtl.Const(parameters.lanes, bitwidth=parameters.lanes.bit_length()) - self.lane
-        most = (1 << width) - 1  # a beat never has more
-        if transfer is None:
-            transfer = pyrtl.Const(most, bitwidth=width)
-        wraps = self._across & (lanes_left < transfer)
-        return pyrtl.select(wraps, resize_unsigned(lanes_left, width), transfer)
-
-    def advance(self, taken: pyrtl.WireVector, count: pyrtl.WireVector, *, window_done: pyrtl.WireVector) -> None:
-        """Go on behind a piece of ``count`` elements."""
-        parameters = self._parameters
-        lanes, lane_width = parameters.lanes, parameters.lane_width
-        count = resize_unsigned(count, lanes.bit_length())  # at most all lanes
-        none, one = pyrtl.Const(0, bitwidth=lane_width), pyrtl.Const(1, bitwidth=lane_width)
-
-        # Across, lanes go on with the elements; along, with the windows.
-        across_lane = self.lane + count
-        across_wraps = across_lane == lanes
-        along_wraps = self.lane == lanes - 1
-        next_window_lane = pyrtl.select(self._across | along_wraps, none, (self.lane + 1)[:lane_width])
-        next_piece_lane = pyrtl.select(
-            self._across, pyrtl.select(across_wraps, none, across_lane[:lane_width]), self.lane
-        )
-        home_goes = pyrtl.select(
-            self._across,
-            _const(1, parameters.depth_width),
-            pyrtl.select(along_wraps, self._step, _const(0, parameters.depth_width)),
-        )
-        home_phase_goes = pyrtl.select(
-            self._across, one if lanes > 1 else none, pyrtl.select(along_wraps, self._step_phase, none)
-        )
-        home = add(self._home, home_goes, parameters.depth_width)
-        home_phase = advance_phase(self._home_phase, home_phase_goes, lanes)
-        goes = pyrtl.select(
-            self._across,
-            pyrtl.select(across_wraps, self._step, _const(0, parameters.depth_width)),
-            resize_unsigned(count, parameters.depth_width),
-        )
-        count_phase = pyrtl.select(count == lanes, none, count[:lane_width])
-        phase_goes = pyrtl.select(self._across, pyrtl.select(across_wraps, self._step_phase, none), count_phase)
-        depth = (self.depth + goes)[: parameters.depth_width]
-        phase = advance_phase(self.phase, phase_goes, lanes)
-
-        window_done = taken & window_done
-        for register, first, window, piece in (
-            (self.lane, none, next_window_lane, next_piece_lane),
-            (self.depth, self._fields["depth"], home, depth),
-            (self.phase, self._fields["depth_phase"], home_phase, phase),
-            (self._home, self._fields["depth"], home, self._home),
-            (self._home_phase, self._fields["depth_phase"], home_phase, self._home_phase),
-        ):
-            moved = pyrtl.select(window_done, window, pyrtl.select(taken, piece, register))
-            register.next <<= pyrtl.select(self._take, first, moved)
 
 
 def _elements(
@@ -318,10 +220,11 @@ def _elements(
     return pyrtl.concat_list(result)
 
 
-def _by_bytes(size: pyrtl.WireVector, parameters: LoaderParameters, value_of: object, width: int) -> pyrtl.WireVector:
-    value: pyrtl.WireVector = _const(value_of(1), width)  # type: ignore[operator]
+def _beat_elements(size: pyrtl.WireVector, parameters: LoaderParameters, width: int) -> pyrtl.WireVector:
+    """Elements of a full beat."""
+    value: pyrtl.WireVector = _const(parameters.port_bytes, width)
     for choice in range(2, parameters.element_bytes + 1):
-        value = pyrtl.select(size == choice, _const(value_of(choice), width), value)  # type: ignore[operator]
+        value = pyrtl.select(size == choice, _const(parameters.port_bytes // choice, width), value)
     return value
 
 
@@ -335,20 +238,12 @@ def _times(
         value = pyrtl.select(size == 2, double, count)
         if parameters.element_bytes > 2:
             value = pyrtl.select(size == 3, double + count, value)
-    return resize_unsigned(value, width)
+    return unsigned(value, width)
 
 
 def _dropped(data: pyrtl.WireVector, bits: int) -> pyrtl.WireVector:
     """``data`` without its lowest bits."""
     return data[bits:].zero_extended(len(data)) if bits < len(data) else pyrtl.Const(0, bitwidth=len(data))
-
-
-def _split(packed: pyrtl.WireVector, widths: list[int]) -> list[pyrtl.WireVector]:
-    parts, first = [], 0
-    for width in widths:
-        parts.append(packed[first : first + width])
-        first += width
-    return parts
 
 
 def _const(value: int, width: int) -> pyrtl.WireVector:

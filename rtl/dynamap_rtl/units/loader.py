@@ -1,16 +1,17 @@
 """The loader: windows of a tensor in memory, element by element into an operand buffer or out as a stream.
 
-What a load is, is in :mod:`dynamap_rtl.load_pattern`, with its exact time; ``load_runs`` makes requests of it,
-``load_writer`` writes what comes back. The model of both is :func:`load_places` and :func:`load_stream`.
+What a load is, is in :mod:`dynamap_rtl.load_pattern`, its exact time in :mod:`dynamap_rtl.load_timing`; ``load_runs``
+makes requests of it, ``load_writer`` writes what comes back. The model of both is :func:`load_places` and
+:func:`load_stream`.
 
 Contract of :func:`loader`:
 
 1. ``load_valid`` with ``load_ready`` takes a load, its fields as by ``Load.fields``. ``load_ready`` does not depend on
-   ``load_valid``. A load is taken while the one before is still being written, as soon as that one's last request is
-   made; ``busy`` is high from the cycle after a load is taken until the last one's last write.
+   ``load_valid``. A load is taken while the one before is still being written, as soon as that one's last taps are
+   on their way; ``busy`` is high from the cycle after a load is taken until the last one's last write.
 2. Memory port: a request a cycle, at most the power of two from ``latency`` + 2 on outstanding; no request begins or
    ends outside the image's bytes; the address of a run is that of its first byte. Beats are taken whenever
-   ``data_ready``, from one cycle after the memory gives them at one a cycle, as long as pieces are not smaller.
+   ``data_ready``: two are held, and one a piece leaves, or one for several pieces where these are shorter.
 3. Buffer: ``write, lane, write_depth, phase, along, count, elements`` are the write port of a turn buffer and never
    wait. One piece a cycle, in the order of windows and of elements in them: a piece is what of a run (a burst, or a
    stretch of padding) lies in one beat, in one target run and in N elements.
@@ -31,7 +32,8 @@ from dynamap_rtl.hardware import Design, Leaf, Port
 from dynamap_rtl.load_pattern import Load, LoaderParameters, LoadTarget, loader_fields
 
 from .load_runs import RUN_FIELDS, load_runs, run_bits
-from .load_writer import WRITER_FIELDS, load_writer
+from .load_target import TARGET_FIELDS
+from .load_writer import load_writer
 from .queue import queue
 
 __all__ = ["load_places", "load_stream", "load_windows", "loader"]
@@ -85,7 +87,7 @@ def loader(parameters: LoaderParameters) -> Design:
         data=pack["packed"],
     )
     unpack = design.add("unpack", _unpack(run), packed=waiting["head"])
-    second = design.add("writer", writer, start=start["start"], **{name: design[name] for name in WRITER_FIELDS})
+    second = design.add("writer", writer, start=start["start"], **{name: design[name] for name in TARGET_FIELDS})
     start.connect(idle=first["idle"], room=second["start_room"])
     waiting.connect(pop=second["pop"])
     first.connect(room=waiting["ready"], request_ready=design["request_ready"])

@@ -110,7 +110,11 @@ class OperandParameters:
 def operand_unit(parameters: OperandParameters) -> Design:
     """The circuit; see the module for its contract."""
     buffer, load = parameters.buffer, parameters.loader
-    port_in = {"request_ready": 1, "data_valid": 1, "data": Port(8, parameters.port_bytes)}
+    port_in: dict[str, Port | int] = {
+        "request_ready": 1,
+        "data_valid": 1,
+        "data": Port(8, parameters.port_bytes),
+    }
     port_out = {
         "request_valid": 1,
         "request_address": parameters.address_width,
@@ -215,7 +219,7 @@ def _walk_ports(parameters: OperandParameters) -> dict[str, Port]:
 
 def _fields(parameters: OperandParameters) -> Leaf:
     """An instruction's fields, cut to what this unit has."""
-    own = loader_fields(parameters.loader)
+    widths = loader_fields(parameters.loader)
     extra: dict[str, Port | int] = {}
     if parameters.winograd is not None:
         extra = {"transform": 3, "tile_along": 1, **_walk_ports(parameters)}
@@ -225,7 +229,7 @@ def _fields(parameters: OperandParameters) -> Leaf:
 
     def logic(inputs: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
         fields = LOAD.slices(inputs["fields"])
-        outputs = {name: fields[name][:width] for name, width in own.items()}
+        outputs = {name: fields[name][:width] for name, width in widths.items()}
         if parameters.winograd is not None:
             depth, lane = parameters.buffer.depth_width, parameters.buffer.lane_width
             outputs |= {
@@ -245,7 +249,7 @@ def _fields(parameters: OperandParameters) -> Leaf:
         return outputs
 
     return Leaf(
-        f"operand_fields_{parameters.name}", inputs={"fields": LOAD.width}, outputs={**own, **extra}, logic=logic
+        f"operand_fields_{parameters.name}", inputs={"fields": LOAD.width}, outputs={**widths, **extra}, logic=logic
     )
 
 

@@ -12,7 +12,8 @@ Contract:
 - Unit u: ``u_fields`` with ``u_start`` for one cycle when ``u_ready``. ``u_done`` pulses when it is done, in the
   order of starts; ``compute_released`` when the operands of the oldest compute instruction not yet released are read.
 - A token given in cycle x can be taken in cycle x + 1.
-- Fetching takes 8 beats an instruction; requests for ``requests_ahead`` instructions are under way.
+- Fetching takes 8 beats an instruction; requests for ``requests_ahead`` instructions are under way, also for what lies
+  behind END, which is read and not looked at.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from operator import or_
 import pyrtl
 
 from dynamap_rtl.hardware import Design, Leaf, Port, Signal
-from dynamap_rtl.isa import BYTE_ADDRESS_BITS, HEADER, INSTRUCTION_BYTES, SEMAPHORES, Unit
+from dynamap_rtl.isa import BYTE_ADDRESS_BITS, FETCH_AHEAD_BYTES, HEADER, INSTRUCTION_BYTES, SEMAPHORES, Unit
 
 from .queue import queue
 
@@ -53,7 +54,7 @@ class SequencerParameters:
 
     queue_depth: int = 8
     pending_depth: int = 16
-    requests_ahead: int = 8
+    requests_ahead: int = FETCH_AHEAD_BYTES // INSTRUCTION_BYTES
 
     @property
     def name(self) -> str:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from dynamap_rtl.hardware import Design, Leaf, Port, add
 from dynamap_rtl.store_pattern import Store, StorerParameters, storer_fields
 
-from .counting import countdown, held
+from .counting import countdown, held, unsigned
 from .queue import queue
 from .walker import advance_phase
 
@@ -159,7 +159,7 @@ def _walk(parameters: StorerParameters, name: str) -> Leaf:
             **place,
             "request_valid": request_valid,
             "request_address": address,
-            "request_bytes": channels.zero_extended(16) if width < 16 else channels[:16],
+            "request_bytes": unsigned(channels, 16),
             "asked": asked,
             "last": last,
             "read_ends": ends,

@@ -154,7 +154,7 @@ def bank(parameters: TurnBufferParameters) -> Leaf:
         memory = pyrtl.MemBlock(width, depth_width, "memory", asynchronous=True)
         element = _register(_distance(inputs["index"], inputs["first"], parameters.lanes), "element")
         write, along, count, depth = (_register(inputs[n], n + "_1") for n in ("write", "along", "count", "depth"))
-        part = _register(write & (element.zero_extended(len(count) + 1) < count), "part")
+        part = _register(write & (element < count), "part")
         place = _register(_place(depth, element & along.sign_extended(lane_width)), "place")
         memory[place] <<= pyrtl.MemBlock.EnabledWrite(_register(inputs["data"], "data_1"), part)
 

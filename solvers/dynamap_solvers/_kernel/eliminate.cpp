@@ -1,340 +1,365 @@
 // Bucket elimination along an order (Dechter 1999): each variable leaves with all tables it is in, and what arises is a
 // table over its neighbours, with the choice that attains each cell kept for the way back.
 //
-// Axes of every table go by elimination position, the variable that leaves first outermost. So in the bucket of a
-// variable all tables that know the last-leaving neighbour have it innermost, and the inner loop runs along it.
+// Axes of every table go by elimination position, the variable that leaves last innermost; so all tables of a bucket
+// have what they share of the block innermost, in the same order. Only the variable that leaves first, which is the one
+// that takes the table in, stands right before the block: what is added up for its choices lies together in memory.
+//
+// Depth first, tables come and go as on a stack: those of even depth grow from one end of one piece of memory, those of
+// odd depth from the other, and a table arises on one stack while those it takes in are on top of the other.
+//
+// Where the costs prove that no sum leaves 32 bits, tables are int32.
 #include <algorithm>
-#include <cstring>
 #include <new>
 
+#include "bucket_levels.hpp"
 #include "common.hpp"
+#include "elimination_plan.hpp"
 
 namespace {
 
-using dm::Index4;
-using dm::kLanes;
-using dm::Lanes;
-constexpr int kSlack = 16;    // inner loops may read and write this many cells past a table
-constexpr int64_t kBlock = 32;  // the inner loop runs along as many last axes together as make this many cells
+using dm::EliminationPlan;
+using dm::kSlack;
 
 template <typename T>
-struct Table {
-    std::vector<int32_t> scope;  // by elimination position
-    T* cells = nullptr;          // in the pool
-    size_t size = 0;
-};
-
-template <typename Index>
-struct Kept {  // what back-substitution needs of one variable
-    std::vector<int32_t> scope;
-    const Index* choice;  // in the pool
-};
-
 struct Problem {
     int64_t n, m;
     const int32_t* ends;
     const int64_t *sizes, *unary_starts, *pair_starts;
-    const int32_t* order;
+    const T *unary, *pair;
+    bool has_forbidden;
+
+    // Costs of the variables, with the tables of those that have one choice.
+    std::vector<T> own_costs() const {
+        std::vector<T> costs(unary, unary + unary_starts[n]);
+        for (int64_t e = 0; e < m; ++e) {
+            const int32_t i = ends[2 * e], j = ends[2 * e + 1];
+            if (sizes[i] != 1 && sizes[j] != 1) continue;
+            T* own = costs.data() + unary_starts[sizes[i] == 1 ? j : i];
+            const T* cells = pair + pair_starts[e];
+            for (int64_t k = 0; k < sizes[i] * sizes[j]; ++k) own[k] = dm::plus<T, true>(own[k], cells[k]);
+        }
+        return costs;
+    }
 };
 
-// One bucket: the tables of a variable with the strides of its neighbours in each.
 template <typename T>
-struct Bucket {
-    int64_t size;                 // choices of the variable that leaves
-    std::vector<int64_t> dims;    // of the neighbours, the innermost last
-    struct Factor {
-        const T* cells;
-        int64_t own_stride;            // of the variable that leaves
-        std::vector<int64_t> strides;  // of the neighbours, 0 where it does not know them
-        int deepest;                   // the last neighbour it knows, -1 for none
-    };
-    std::vector<Factor> factors;
+struct Range {  // of the finite costs
+    T low, spread;
 };
 
-template <typename T, bool Clamp>
-DM_INLINE T plus(T left, T right) {
-    const T sum = left + right;
-    if constexpr (Clamp) return sum < dm::Cost<T>::forbidden ? sum : dm::Cost<T>::forbidden;
-    return sum;
-}
-
-template <typename T, bool Clamp, int V, typename Index>
-DM_INLINE void inner(
-    const T* partial, int64_t size, const T* const* rows, const int64_t* steps, int count, int64_t z, T* out, Index* arg) {
-    using Vec = Lanes<T>;
-    const Vec forbidden = Vec{} + dm::Cost<T>::forbidden;
-    Vec best[V] = {};
-    Index4 index[V] = {};
-    for (int64_t x = 0; x < size; ++x) {
-        Vec candidate[V] = {};
-        for (int v = 0; v < V; ++v) candidate[v] = Vec{} + partial[x];
-        for (int f = 0; f < count; ++f) {
-            const T* row = rows[f] + x * steps[f] + z;
-            for (int v = 0; v < V; ++v) {
-                candidate[v] += *reinterpret_cast<const Vec*>(row + v * kLanes);
-                if constexpr (Clamp) candidate[v] = candidate[v] < forbidden ? candidate[v] : forbidden;
-            }
-        }
-        for (int v = 0; v < V; ++v) {
-            if (x == 0) {
-                best[v] = candidate[v];
-                index[v] = Index4{};
-            } else {
-                index[v] = candidate[v] < best[v] ? Index4{} + x : index[v];
-                best[v] = candidate[v] < best[v] ? candidate[v] : best[v];
-            }
-        }
-    }
-    for (int v = 0; v < V; ++v) {
-        *reinterpret_cast<Vec*>(out + z + v * kLanes) = best[v];
-        dm::store_narrow(arg + z + v * kLanes, index[v]);
-    }
-}
-
-// Makes the last axes of a bucket one axis, in which every table that knows any of them knows all: tables that do not
-// are repeated along the others. What was one long loop over a small axis becomes a short one over a long axis. The
-// copies are listed in `copies`.
 template <typename T>
-DM_INLINE void join_last_axes(Bucket<T>& bucket, dm::Pool<T>& pool, std::vector<std::pair<T*, size_t>>& copies) {
-    int depth = static_cast<int>(bucket.dims.size());
-    int from = depth;
-    int64_t block = 1;
-    while (from > 0 && block < kBlock) block *= bucket.dims[--from];
-    if (depth - from < 2) return;
-    std::vector<int64_t> map(block);
-    for (auto& factor : bucket.factors) {
-        if (factor.deepest < from) continue;
-        int64_t mine = 1, before = 1;  // cells of its part of the block, and of what is in front of that
-        bool all = true;
-        for (int a = from; a < depth; ++a) {
-            if (factor.strides[a] != 0) {
-                mine *= bucket.dims[a];
-            } else {
-                all = all && bucket.dims[a] == 1;
-            }
-        }
-        for (int a = 0; a < from; ++a) before *= factor.strides[a] != 0 ? bucket.dims[a] : 1;
-        before *= bucket.size;
-        if (!all) {
-            for (int64_t b = 0; b < block; ++b) {
-                int64_t rest = b, at = 0;
-                for (int a = depth - 1; a >= from; --a) {
-                    at += rest % bucket.dims[a] * factor.strides[a];
-                    rest /= bucket.dims[a];
-                }
-                map[b] = at;
-            }
-            copies.emplace_back(pool.take(before * block + kSlack), before * block + kSlack);
-            T* copy = copies.back().first;
-            for (int64_t p = 0; p < before; ++p) {
-                for (int64_t b = 0; b < block; ++b) copy[p * block + b] = factor.cells[p * mine + map[b]];
-            }
-            factor.cells = copy;
-            for (int a = 0; a < from; ++a) factor.strides[a] = factor.strides[a] / mine * block;
-            factor.own_stride = factor.own_stride / mine * block;
-        }
-        factor.strides.resize(from);
-        factor.strides.push_back(1);
-        factor.deepest = from;
+Range<T> range_of(const T* costs, int64_t count) {
+    T low = dm::Cost<T>::limit, high = -low;
+    for (int64_t k = 0; k < count; ++k) {
+        if (!dm::Cost<T>::is_finite(costs[k])) continue;
+        low = std::min(low, costs[k]);
+        high = std::max(high, costs[k]);
     }
-    bucket.dims.resize(from);
-    bucket.dims.push_back(block);
+    return low > high ? Range<T>{0, 0} : Range<T>{low, high - low};
 }
 
-// Fills out and arg over all choices of the neighbours.
-template <typename T, bool Clamp, typename Index>
-DM_INLINE void reduce_bucket(Bucket<T>& bucket, T* out, Index* arg) {
-    const int depth = static_cast<int>(bucket.dims.size());
-    const int outer = depth - 1;  // digits that the odometer turns; the last runs in the inner loop
-    const int64_t size = bucket.size;
-    auto& factors = bucket.factors;
-    std::sort(factors.begin(), factors.end(), [](const auto& a, const auto& b) { return a.deepest < b.deepest; });
-    const int count = static_cast<int>(factors.size());
-    std::vector<int> until(depth + 2, 0);  // factors with deepest < j are the first until[j + 1]
-    for (int j = -1; j < depth; ++j) {
-        int k = 0;
-        while (k < count && factors[k].deepest <= j) ++k;
-        until[j + 1] = k;
+// How costs become those of int32 tables.
+struct Scale {
+    int bits = -1;  // room for a choice; -1: int32 does not do
+    std::vector<Range<int64_t>> own, between;
+    int32_t low_bits() const { return (int32_t{1} << bits) - 1; }
+    int32_t of(int64_t cost, int64_t low) const {
+        return cost < dm::Cost<int64_t>::limit ? static_cast<int32_t>((cost - low) << bits) : dm::Cost<int32_t>::forbidden;
     }
-    std::vector<T> partial(static_cast<size_t>(depth + 1) * size, 0);  // sums of what is determined at each depth
-    std::vector<const T*> at(static_cast<size_t>(depth + 1) * count);
-    std::vector<int64_t> digit(depth, 0), steps(count);
-    for (int f = 0; f < count; ++f) {
-        at[f] = factors[f].cells;
-        steps[f] = factors[f].own_stride;
-    }
-    for (int64_t x = 0; x < size; ++x) {
-        T sum = 0;
-        for (int f = 0; f < until[0]; ++f) sum = plus<T, Clamp>(sum, at[f][x * steps[f]]);
-        partial[x] = sum;
-    }
-    if (depth == 0) {
-        const auto best = std::min_element(partial.begin(), partial.begin() + size);
-        *out = *best;
-        *arg = static_cast<Index>(best - partial.begin());
-        return;
-    }
-    const int64_t width = bucket.dims[depth - 1];
-    int changed = 0;
-    for (;;) {
-        for (int j = changed; j < outer; ++j) {
-            const T* const* above = at.data() + static_cast<size_t>(j) * count;
-            const T** here = at.data() + static_cast<size_t>(j + 1) * count;
-            for (int f = until[j]; f < count; ++f) here[f] = above[f] + digit[j] * factors[f].strides[j];
-            const T* sums = partial.data() + static_cast<size_t>(j) * size;
-            T* sum = partial.data() + static_cast<size_t>(j + 1) * size;
-            for (int64_t x = 0; x < size; ++x) {
-                T value = sums[x];
-                for (int f = until[j]; f < until[j + 1]; ++f) value = plus<T, Clamp>(value, here[f][x * steps[f]]);
-                sum[x] = value;
-            }
-        }
-        const T* sums = partial.data() + static_cast<size_t>(outer) * size;
-        const T* const* rows = at.data() + static_cast<size_t>(outer) * count + until[outer];
-        const int inner_count = count - until[outer];
-        for (int64_t z = 0; z < width; z += 4 * kLanes) {
-            switch ((width - z + kLanes - 1) / kLanes) {
-                case 1:
-                    inner<T, Clamp, 1>(sums, size, rows, steps.data() + until[outer], inner_count, z, out, arg);
-                    break;
-                case 2:
-                    inner<T, Clamp, 2>(sums, size, rows, steps.data() + until[outer], inner_count, z, out, arg);
-                    break;
-                case 3:
-                    inner<T, Clamp, 3>(sums, size, rows, steps.data() + until[outer], inner_count, z, out, arg);
-                    break;
-                default:
-                    inner<T, Clamp, 4>(sums, size, rows, steps.data() + until[outer], inner_count, z, out, arg);
-            }
-        }
-        out += width;  // what was written past the end of this row is the next one's to overwrite
-        arg += width;
-        int j = outer - 1;
-        while (j >= 0 && ++digit[j] == bucket.dims[j]) digit[j--] = 0;
-        if (j < 0) return;
-        changed = j;
-    }
-}
+};
 
-template <typename T, bool Clamp, typename Index>
-DM_INLINE bool eliminate(
-    const Problem& p, const T* unary, const T* pair, const int32_t* stop, T* objective, int32_t* choices) {
-    std::vector<int32_t> position(p.n);
-    for (int64_t k = 0; k < p.n; ++k) position[p.order[k]] = static_cast<int32_t>(k);
-    std::vector<T> costs(unary, unary + p.unary_starts[p.n]);
-    dm::Pool<T> pool;
-    dm::Pool<Index> choice_pool;
-    std::vector<std::pair<T*, size_t>> copies;
-    std::vector<std::vector<Table<T>>> buckets(p.n);
+// A table that arises differs from cell to cell by no more than the originals between what is eliminated below it and
+// what is not, for the same choices below would do with only these costing otherwise; less its first cell, no cell is
+// larger in magnitude. A partial sum in a bucket is at most the sum of all its tables' and what is taken off, which is
+// no larger. With forbidden cells the same choices might not do: then nothing is taken off, and everything together
+// must fit.
+Scale scale_of(const Problem<int64_t>& p, const EliminationPlan& plan, const std::vector<int64_t>& own_costs) {
+    Scale scale;
+    std::vector<double> inner(p.n, 0), outer(p.n, 0);  // spreads of originals to earlier and to later neighbours
+    double total = 0, most = 0;
+    for (int64_t i = 0; i < p.n; ++i) {
+        scale.own.push_back(range_of(own_costs.data() + p.unary_starts[i], p.sizes[i]));
+        total += static_cast<double>(scale.own[i].spread);
+    }
     for (int64_t e = 0; e < p.m; ++e) {
         int32_t i = p.ends[2 * e], j = p.ends[2 * e + 1];
-        const T* cells = pair + p.pair_starts[e];
-        const int64_t rows = p.sizes[i], columns = p.sizes[j];
-        if (rows == 1 || columns == 1) {  // a variable with one choice: its table is its neighbour's own cost
-            T* own = costs.data() + p.unary_starts[rows == 1 ? j : i];
-            for (int64_t k = 0; k < rows * columns; ++k) own[k] = plus<T, true>(own[k], cells[k]);
-            continue;
-        }
-        Table<T> table;
-        table.size = rows * columns + kSlack;
-        table.cells = pool.take(table.size);
-        if (position[i] < position[j]) {
-            std::memcpy(table.cells, cells, sizeof(T) * rows * columns);
-        } else {
-            for (int64_t x = 0; x < rows; ++x) {
-                for (int64_t y = 0; y < columns; ++y) table.cells[y * rows + x] = cells[x * columns + y];
-            }
-            std::swap(i, j);
-        }
-        table.scope = {i, j};
-        buckets[i].push_back(std::move(table));
+        scale.between.push_back({0, 0});
+        if (p.sizes[i] == 1 || p.sizes[j] == 1) continue;
+        if (plan.position[i] > plan.position[j]) std::swap(i, j);
+        scale.between[e] = range_of(p.pair + p.pair_starts[e], p.sizes[i] * p.sizes[j]);
+        const double spread = static_cast<double>(scale.between[e].spread);
+        outer[i] += spread;
+        inner[j] += spread;
+        total += spread;
     }
-    std::vector<Kept<Index>> kept(p.n);
-    T total = 0;
-    std::vector<int32_t> scope;
-    for (int64_t k = 0; k < p.n; ++k) {
-        if (__atomic_load_n(stop, __ATOMIC_RELAXED)) return false;
-        const int32_t v = p.order[k];
-        std::vector<Table<T>> tables = std::move(buckets[v]);
-        scope.clear();
-        for (const auto& table : tables) scope.insert(scope.end(), table.scope.begin() + 1, table.scope.end());
-        std::sort(scope.begin(), scope.end(), [&](int32_t a, int32_t b) { return position[a] < position[b]; });
-        scope.erase(std::unique(scope.begin(), scope.end()), scope.end());
-        Bucket<T> bucket;
-        bucket.size = p.sizes[v];
-        int64_t cells = 1;
-        for (const int32_t u : scope) {
-            bucket.dims.push_back(p.sizes[u]);
-            cells *= p.sizes[u];
-        }
-        bucket.factors.push_back({costs.data() + p.unary_starts[v], 1, std::vector<int64_t>(scope.size(), 0), -1});
-        for (const auto& table : tables) {
-            typename Bucket<T>::Factor factor{table.cells, 1, std::vector<int64_t>(scope.size(), 0), -1};
-            int64_t stride = 1;
-            for (size_t a = table.scope.size(); a-- > 1;) {
-                const auto axis = std::find(scope.begin(), scope.end(), table.scope[a]) - scope.begin();
-                factor.strides[axis] = stride;
-                factor.deepest = std::max(factor.deepest, static_cast<int>(axis));
-                stride *= p.sizes[table.scope[a]];
-            }
-            factor.own_stride = stride;
-            bucket.factors.push_back(std::move(factor));
-        }
-        Table<T> made;
-        made.size = cells + kSlack;
-        made.cells = pool.take(made.size);
-        Index* choice = choice_pool.take(cells + kSlack);
-        kept[v].choice = choice;
-        kept[v].scope = scope;
-        copies.clear();
-        join_last_axes(bucket, pool, copies);
-        reduce_bucket<T, Clamp, Index>(bucket, made.cells, choice);
-        for (const auto& copy : copies) pool.give(copy.first, copy.second);
-        for (const auto& table : tables) pool.give(table.cells, table.size);
-        if (scope.empty()) {
-            total = plus<T, true>(total, made.cells[0]);
-            pool.give(made.cells, made.size);
-        } else {
-            made.scope = scope;
-            buckets[scope[0]].push_back(std::move(made));
-        }
+    std::vector<double> below(p.n, 0);  // magnitudes of the tables a variable takes in
+    for (const int32_t v : plan.order) {
+        most = std::max(most, 2 * (static_cast<double>(scale.own[v].spread) + below[v] + outer[v]));
+        if (plan.parent[v] >= 0) below[plan.parent[v]] += below[v] + outer[v] - inner[v];
     }
-    for (int64_t k = p.n - 1; k >= 0; --k) {
-        const int32_t v = p.order[k];
-        int64_t at = 0;
-        for (const int32_t u : kept[v].scope) at = at * p.sizes[u] + choices[u];
-        choices[v] = static_cast<int32_t>(kept[v].choice[at]);
-    }
-    *objective = total < dm::Cost<T>::limit ? total : dm::Cost<T>::forbidden;
-    return true;
+    int bits = 0;
+    const int64_t choices = p.n == 0 ? 1 : *std::max_element(p.sizes, p.sizes + p.n);
+    while ((int64_t{1} << bits) < choices) ++bits;
+    const double room = p.has_forbidden ? dm::Cost<int32_t>::limit : 2.0 * (int32_t{1} << 30) - 1;
+    // One more cost than there is, for the choice in the low bits; doubles are off by far less.
+    if (bits < 20 && ((p.has_forbidden ? total : most) + 1) * (int64_t{1} << bits) * 1.000001 < room) scale.bits = bits;
+    return scale;
 }
 
-#define DM_VARIANT(NAME, T, CLAMP, INDEX) \
-    DM_CLONES bool NAME(const Problem& p, const T* unary, const T* pair, const int32_t* stop, T* objective, int32_t* choices) { \
-        return eliminate<T, CLAMP, INDEX>(p, unary, pair, stop, objective, choices); \
+size_t counted(double cells) {
+    if (cells > 1e15) throw std::bad_alloc();
+    return static_cast<size_t>(cells);
+}
+
+// One piece of memory with a stack at each end.
+template <typename T>
+class TwoStacks {
+  public:
+    explicit TwoStacks(size_t cells) : memory_(cells * sizeof(T)) {
+        top_[0] = static_cast<T*>(memory_.get());
+        top_[1] = top_[0] + cells;
     }
-DM_VARIANT(free_narrow, int64_t, false, uint8_t)
-DM_VARIANT(free_wide, int64_t, false, int32_t)
-DM_VARIANT(clamped_narrow, int64_t, true, uint8_t)
-DM_VARIANT(clamped_wide, int64_t, true, int32_t)
-DM_VARIANT(float_narrow, double, false, uint8_t)  // infinity saturates by itself
-DM_VARIANT(float_wide, double, false, int32_t)
+    T* push(int side, int64_t cells) {
+        if (side == 1) return top_[1] -= cells;
+        T* table = top_[0];
+        top_[0] += cells;
+        return table;
+    }
+    void pop(int side, int64_t cells) { top_[side] += side == 1 ? cells : -cells; }
+
+  private:
+    dm::Memory memory_;
+    T* top_[2];
+};
+
+template <typename T, typename Given, bool Clamp, typename Index>
+class Elimination {
+  public:
+    Elimination(const Problem<Given>& problem, const EliminationPlan& plan, const std::vector<Given>& own, const Scale& scale,
+                int level)
+        : reduce_(dm::best_reduce<T, Clamp, Index>(level)), p_(problem), plan_(plan), own_(own), scale_(scale), tables_(counted(plan.peak)),
+          choices_((counted(plan.kept) + kSlack) * sizeof(Index)), depth_(p_.n, 0), table_(p_.n, nullptr) {
+        for (int64_t k = p_.n; k-- > 0;) {
+            const int32_t v = plan.order[k];
+            if (plan.parent[v] >= 0) depth_[v] = depth_[plan.parent[v]] + 1;
+        }
+        later_.resize(p_.n);
+        for (int64_t e = 0; e < p_.m; ++e) {
+            const int32_t i = p_.ends[2 * e], j = p_.ends[2 * e + 1];
+            if (p_.sizes[i] == 1 || p_.sizes[j] == 1) continue;
+            later_[plan.position[i] < plan.position[j] ? i : j].push_back(static_cast<int32_t>(e));
+        }
+        taken_in_.resize(p_.n);
+        axis_.resize(p_.n);
+        scope_ = plan.scope;
+        for (int64_t v = 0; v < p_.n; ++v) digits_.push_back(lay_out(scope_.begin() + plan.first[v], scope_.begin() + plan.first[v + 1]));
+    }
+
+    // False where it was stopped.
+    bool run(const int32_t* stop, Given* objective, int32_t* chosen) {
+        Index* arg = static_cast<Index*>(choices_.get());
+        Given total = 0;
+        for (const int32_t v : plan_.order) {
+            if (__atomic_load_n(stop, __ATOMIC_RELAXED)) return false;
+            const Given alone = eliminate(v, arg);
+            total = dm::plus<Given, true>(total, alone);
+            arg += static_cast<int64_t>(plan_.cells[v]);
+        }
+        for (int64_t k = p_.n; k-- > 0;) {
+            const int32_t v = plan_.order[k];
+            arg -= static_cast<int64_t>(plan_.cells[v]);
+            int64_t at = 0;
+            for (int64_t s = plan_.first[v]; s < plan_.first[v + 1]; ++s) {
+                at = at * p_.sizes[scope_[s]] + chosen[scope_[s]];
+            }
+            chosen[v] = static_cast<int32_t>(arg[at]);
+        }
+        *objective = total < dm::Cost<Given>::limit ? total : dm::Cost<Given>::forbidden;
+        return true;
+    }
+
+  private:
+    const dm::Reduce<T, Clamp, Index> reduce_;
+    const Problem<Given>& p_;
+    const EliminationPlan& plan_;
+    const std::vector<Given>& own_;
+    const Scale& scale_;
+    TwoStacks<T> tables_;
+    dm::Memory choices_;
+    std::vector<int32_t> depth_;
+    std::vector<T*> table_;                        // that arose from a variable
+    std::vector<std::vector<int32_t>> later_;      // edges to neighbours that leave later
+    std::vector<std::vector<int32_t>> taken_in_;   // variables whose tables a variable takes in
+    std::vector<int32_t> scope_, digits_;          // axes as they lie in memory, and how many are not in the block
+    std::vector<int64_t> axis_;                    // of the variables in the present scope
+    dm::Bucket<T, Clamp, Index> bucket_;
+    std::vector<T> rows_;                          // of the edges
+    std::vector<int64_t> dims_, strides_;
+
+    int64_t cells_of(int32_t v) const { return static_cast<int64_t>(plan_.cells[v]) + kSlack; }
+
+    using Axis = std::vector<int32_t>::iterator;
+
+    // Orders the axes of a table; how many come before the block.
+    int32_t lay_out(Axis begin, Axis end) const {
+        Axis from = end;
+        int64_t block = 1;
+        while (from - begin > 1 && block < dm::kBlock) {
+            const int64_t more = block * p_.sizes[*(from - 1)];
+            if (block > 1 && more > dm::kMostBuffered / 16) break;
+            block = more;
+            --from;
+        }
+        if (from == end || (from - begin == 1 && block < dm::kBlock)) return 0;  // so few cells are all in the block
+        std::rotate(begin, begin + 1, from);
+        return static_cast<int32_t>(from - begin);
+    }
+
+    // What every assignment pays, as far as it comes out here.
+    Given eliminate(int32_t v, Index* arg) {
+        const int32_t* scope = scope_.data() + plan_.first[v];
+        const int64_t width = plan_.first[v + 1] - plan_.first[v];
+        dims_.resize(width);
+        for (int64_t a = 0; a < width; ++a) {
+            dims_[a] = p_.sizes[scope[a]];
+            axis_[scope[a]] = a;
+        }
+        bucket_.begin(p_.sizes[v], dims_, digits_[v]);
+        Given alone = add_costs(v);
+        add_edges(v, width, &alone);
+        for (const int32_t c : taken_in_[v]) {
+            int64_t stride = 1, own = 0;
+            strides_.assign(width, 0);
+            for (int64_t s = plan_.first[c + 1]; s-- > plan_.first[c];) {
+                (scope_[s] == v ? own : strides_[axis_[scope_[s]]]) = stride;
+                stride *= p_.sizes[scope_[s]];
+            }
+            bucket_.add(table_[c], own, strides_.data());
+        }
+        const int side = depth_[v] & 1;
+        table_[v] = tables_.push(side, cells_of(v));
+        const T taken = reduce_(bucket_, table_[v], arg, low_bits());
+        for (const int32_t c : taken_in_[v]) tables_.pop(1 - side, cells_of(c));
+        const int32_t parent = plan_.parent[v];
+        if (parent >= 0) {
+            taken_in_[parent].push_back(v);
+        } else {
+            alone = dm::plus<Given, true>(alone, given(table_[v][0]));
+            tables_.pop(side, cells_of(v));
+        }
+        return dm::plus<Given, true>(alone, given(taken));
+    }
+
+    T low_bits() const {
+        if constexpr (dm::kPacked<T>) return scale_.low_bits();
+        return 0;
+    }
+
+    Given given(T sum) const {
+        if constexpr (dm::kPacked<T>) return sum >= dm::Cost<T>::limit && Clamp ? dm::Cost<Given>::forbidden : Given{sum >> scale_.bits};
+        return sum;
+    }
+
+    Given add_costs(int32_t v) {
+        const Given* own = own_.data() + p_.unary_starts[v];
+        if constexpr (!dm::kPacked<T>) {
+            std::copy(own, own + p_.sizes[v], bucket_.own.begin());
+            return 0;
+        } else {
+            const int64_t low = scale_.own[v].low;
+            for (int64_t x = 0; x < p_.sizes[v]; ++x) bucket_.own[x] = scale_.of(own[x], low);
+            return low;
+        }
+    }
+
+    // The originals, rows by the choices of v.
+    void add_edges(int32_t v, int64_t width, Given* alone) {
+        const int64_t size = p_.sizes[v];
+        size_t cells = 0;
+        for (const int32_t e : later_[v]) cells += size * p_.sizes[other(e, v)] + kSlack;
+        rows_.resize(cells);
+        T* to = rows_.data();
+        for (const int32_t e : later_[v]) {
+            const int32_t u = other(e, v);
+            const int64_t columns = p_.sizes[u];
+            const bool turned = p_.ends[2 * e] == u;
+            const int64_t row = turned ? 1 : columns, column = turned ? size : 1;
+            const Given* from = p_.pair + p_.pair_starts[e];
+            for (int64_t x = 0; x < size; ++x) {
+                for (int64_t y = 0; y < columns; ++y) {
+                    const Given cost = from[x * row + y * column];
+                    if constexpr (dm::kPacked<T>) {
+                        to[x * columns + y] = scale_.of(cost, scale_.between[e].low);
+                    } else {
+                        to[x * columns + y] = cost;
+                    }
+                }
+            }
+            if constexpr (dm::kPacked<T>) *alone += scale_.between[e].low;
+            strides_.assign(width, 0);
+            strides_[axis_[u]] = 1;
+            bucket_.add(to, columns, strides_.data());
+            to += size * columns + kSlack;
+        }
+    }
+
+    int32_t other(int32_t e, int32_t v) const { return p_.ends[2 * e] == v ? p_.ends[2 * e + 1] : p_.ends[2 * e]; }
+};
+
+#define DM_VARIANT(NAME, T, GIVEN, CLAMP, INDEX) \
+    bool NAME(const Problem<GIVEN>& p, const EliminationPlan& plan, const std::vector<GIVEN>& own, const Scale& scale, \
+              int level, const int32_t* stop, GIVEN* objective, int32_t* choices) { \
+        return Elimination<T, GIVEN, CLAMP, INDEX>(p, plan, own, scale, level).run(stop, objective, choices); \
+    }
+DM_VARIANT(small_free_narrow, int32_t, int64_t, false, uint8_t)
+DM_VARIANT(small_free_wide, int32_t, int64_t, false, int32_t)
+DM_VARIANT(small_clamped_narrow, int32_t, int64_t, true, uint8_t)
+DM_VARIANT(small_clamped_wide, int32_t, int64_t, true, int32_t)
+DM_VARIANT(free_narrow, int64_t, int64_t, false, uint8_t)
+DM_VARIANT(free_wide, int64_t, int64_t, false, int32_t)
+DM_VARIANT(clamped_narrow, int64_t, int64_t, true, uint8_t)
+DM_VARIANT(clamped_wide, int64_t, int64_t, true, int32_t)
+DM_VARIANT(float_narrow, double, double, false, uint8_t)  // infinity saturates by itself
+DM_VARIANT(float_wide, double, double, false, int32_t)
 #undef DM_VARIANT
 
-bool narrow(const Problem& p) { return p.n == 0 || *std::max_element(p.sizes, p.sizes + p.n) <= 256; }
+template <typename T>
+bool is_narrow(const Problem<T>& p) {
+    return p.n == 0 || *std::max_element(p.sizes, p.sizes + p.n) <= 256;
+}
 
 }  // namespace
 
-// Eliminates along an order; returns 0, 1 where *stop became nonzero meanwhile, 2 when out of memory.
+// Whether eliminate_i64 has int32 tables (1) or int64 ones (0); -1 when out of memory.
+DM_EXPORT int dm_eliminate_is_small(
+    int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int64_t* unary_starts,
+    const int64_t* pair_starts, const int32_t* order, int has_forbidden, const int64_t* unary, const int64_t* pair) {
+    const Problem<int64_t> p{n, m, ends, sizes, unary_starts, pair_starts, unary, pair, has_forbidden != 0};
+    try {
+        return scale_of(p, dm::plan_elimination(n, m, ends, sizes, order), p.own_costs()).bits >= 0;
+    } catch (const std::bad_alloc&) {
+        return -1;
+    }
+}
+
+// Eliminates along an order with vector instructions up to a level (see bucket_levels.hpp); returns 0, 1 where *stop became nonzero meanwhile, 2 when out of memory.
 DM_EXPORT int dm_eliminate_i64(
     int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int64_t* unary_starts,
     const int64_t* pair_starts, const int32_t* order, int has_forbidden, const int64_t* unary, const int64_t* pair,
-    const int32_t* stop, int64_t* objective, int32_t* choices) {
-    const Problem p{n, m, ends, sizes, unary_starts, pair_starts, order};
+    int level, const int32_t* stop, int64_t* objective, int32_t* choices) {
+    const Problem<int64_t> p{n, m, ends, sizes, unary_starts, pair_starts, unary, pair, has_forbidden != 0};
     try {
-        const bool done = has_forbidden ? (narrow(p) ? clamped_narrow : clamped_wide)(p, unary, pair, stop, objective, choices)
-                                        : (narrow(p) ? free_narrow : free_wide)(p, unary, pair, stop, objective, choices);
-        return done ? 0 : 1;
+        const EliminationPlan plan = dm::plan_elimination(n, m, ends, sizes, order);
+        const std::vector<int64_t> own = p.own_costs();
+        const Scale scale = scale_of(p, plan, own);
+        const auto run = [&](auto narrow, auto wide) {
+            return (is_narrow(p) ? narrow : wide)(p, plan, own, scale, level, stop, objective, choices) ? 0 : 1;
+        };
+        if (scale.bits >= 0) {
+            return has_forbidden ? run(small_clamped_narrow, small_clamped_wide) : run(small_free_narrow, small_free_wide);
+        }
+        return has_forbidden ? run(clamped_narrow, clamped_wide) : run(free_narrow, free_wide);
     } catch (const std::bad_alloc&) {
         return 2;
     }
@@ -342,11 +367,13 @@ DM_EXPORT int dm_eliminate_i64(
 
 DM_EXPORT int dm_eliminate_f64(
     int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int64_t* unary_starts,
-    const int64_t* pair_starts, const int32_t* order, const double* unary, const double* pair, const int32_t* stop,
-    double* objective, int32_t* choices) {
-    const Problem p{n, m, ends, sizes, unary_starts, pair_starts, order};
+    const int64_t* pair_starts, const int32_t* order, const double* unary, const double* pair, int level,
+    const int32_t* stop, double* objective, int32_t* choices) {
+    const Problem<double> p{n, m, ends, sizes, unary_starts, pair_starts, unary, pair, true};
     try {
-        return (narrow(p) ? float_narrow : float_wide)(p, unary, pair, stop, objective, choices) ? 0 : 1;
+        const EliminationPlan plan = dm::plan_elimination(n, m, ends, sizes, order);
+        const auto run = is_narrow(p) ? float_narrow : float_wide;
+        return run(p, plan, p.own_costs(), Scale{}, level, stop, objective, choices) ? 0 : 1;
     } catch (const std::bad_alloc&) {
         return 2;
     }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dynamap_solvers._kernel import address, library
 from dynamap_solvers.problem import SelectionProblem
 
-__all__ = ["Stop", "dominated", "eliminate", "order", "order_cost"]
+__all__ = ["Stop", "cell_bytes", "dominated", "eliminate", "order", "order_cost"]
 
 _INT = ctypes.c_int64
 
@@ -51,9 +51,12 @@ def order(
 
 
 def eliminate(
-    problem: SelectionProblem, order: NDArray[np.int32], *, stop: Stop
+    problem: SelectionProblem, order: NDArray[np.int32], *, stop: Stop, level: int = 2
 ) -> tuple[int | float, NDArray[np.int32]] | str | None:
-    """The optimum and an assignment; ``"stopped"`` where the flag was set; raises MemoryError."""
+    """The optimum and an assignment; ``"stopped"`` where the flag was set; raises MemoryError.
+
+    Vector instructions are used up to a level: 0 plain, 1 AVX2, 2 AVX-512.
+    """
     lib = library()
     if lib is None:
         return None
@@ -71,6 +74,7 @@ def eliminate(
     rest = (
         address(problem.unary_costs),
         address(problem.pair_costs),
+        ctypes.c_int(level),
         address(stop.flag),
         address(objective),
         address(choices),
@@ -82,6 +86,30 @@ def eliminate(
     if failed == 2:
         raise MemoryError
     return "stopped" if failed else (objective[0].item(), choices)
+
+
+def cell_bytes(problem: SelectionProblem, order: NDArray[np.int32]) -> int | None:
+    """How many bytes :func:`eliminate` has for a cost: 4 where 32 bits are proved to do, else 8."""
+    lib = library()
+    if lib is None:
+        return None
+    if not problem.is_integer:
+        return 8
+    small = lib.dm_eliminate_is_small(
+        _INT(problem.num_variables),
+        _INT(problem.num_edges),
+        address(problem.edge_ends),
+        address(problem.sizes),
+        address(problem.unary_starts),
+        address(problem.pair_starts),
+        address(order),
+        ctypes.c_int(problem.has_forbidden),
+        address(problem.unary_costs),
+        address(problem.pair_costs),
+    )
+    if small < 0:
+        raise MemoryError
+    return 4 if small else 8
 
 
 def dominated(
@@ -115,15 +143,18 @@ def dominated(
     return alive, drops[: count[0]]
 
 
-def order_cost(ends: NDArray[np.int32], sizes: NDArray[np.int64], order: NDArray[np.int32]) -> list[float] | None:
-    """Work, cells made, most cells alive, width, largest table; see ``order.cpp``."""
+def order_cost(
+    ends: NDArray[np.int32], sizes: NDArray[np.int64], order: NDArray[np.int32]
+) -> tuple[list[float], NDArray[np.int32]] | None:
+    """Work, cells made, most cells alive, width, largest table, and the order depth first; see ``order.cpp``."""
     lib = library()
     if lib is None:
         return None
-    cost = np.empty(5, np.float64)
+    cost = np.empty(6, np.float64)
+    order = order.copy()
     failed = lib.dm_order_cost(
         _INT(len(sizes)), _INT(len(ends)), address(ends), address(sizes), address(order), address(cost)
     )
     if failed:
         raise MemoryError
-    return cost.tolist()
+    return cost.tolist(), order

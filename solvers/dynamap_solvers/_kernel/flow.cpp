@@ -11,7 +11,7 @@
 //
 // Measured on one core, up to 10^6 nodes: Boykov-Kolmogorov takes a fifth to a half of Dinic's time on grids in two and
 // three dimensions and mostly half on cubic graphs; on random graphs of degree 8 and complete graphs Dinic is mostly
-// faster, up to twenty times. A push-relabel sketch (highest label, global relabelling) came first nowhere by much.
+// faster, up to twenty times.
 #include <algorithm>
 #include <new>
 

@@ -9,6 +9,7 @@
 #include <queue>
 
 #include "common.hpp"
+#include "elimination_plan.hpp"
 
 namespace {
 
@@ -72,8 +73,6 @@ struct Orderer {
         for (int32_t v = 0; v < n; ++v) queue.push(current[v] = score(v));
         double total = 0;
         std::vector<int32_t> joined;
-        std::vector<std::vector<int32_t>> scopes(n);
-        std::vector<double> made(n);  // cells of the table that arises
         for (int32_t done = 0; done < n;) {
             const Score top = queue.top();
             queue.pop();
@@ -83,10 +82,8 @@ struct Orderer {
             if (total > most) return false;
             order[done++] = v;
             gone[v] = 1;
-            made[v] = std::exp2(weight(v) - bits[v]);
-            scopes[v] = std::move(adjacent[v]);
+            const std::vector<int32_t> around = std::move(adjacent[v]);
             adjacent[v].clear();
-            const std::vector<int32_t>& around = scopes[v];
             for (const int32_t u : around) {
                 auto& list = adjacent[u];
                 joined.clear();
@@ -105,41 +102,7 @@ struct Orderer {
                 }
             }
         }
-        post_order(scopes, made, order);
         return true;
-    }
-
-    // The same elimination depth first: a variable leaves after those whose tables it takes in, the subtree with the
-    // most cells first. Scopes stay what they are; far fewer tables are alive at a time.
-    static void post_order(
-        const std::vector<std::vector<int32_t>>& scopes, const std::vector<double>& made, int32_t* order) {
-        const int32_t n = static_cast<int32_t>(scopes.size());
-        std::vector<int32_t> position(n), parent(n, -1);
-        for (int32_t k = 0; k < n; ++k) position[order[k]] = k;
-        std::vector<std::vector<int32_t>> children(n);
-        std::vector<double> below(made);
-        std::vector<int32_t> roots;
-        for (int32_t k = 0; k < n; ++k) {
-            const int32_t v = order[k];
-            for (const int32_t u : scopes[v]) {
-                if (parent[v] < 0 || position[u] < position[parent[v]]) parent[v] = u;
-            }
-            if (parent[v] < 0) {
-                roots.push_back(v);
-            } else {
-                children[parent[v]].push_back(v);
-                below[parent[v]] += below[v];
-            }
-        }
-        std::vector<int32_t> stack(roots.rbegin(), roots.rend()), reversed;
-        while (!stack.empty()) {
-            const int32_t v = stack.back();
-            stack.pop_back();
-            reversed.push_back(v);
-            std::stable_sort(children[v].begin(), children[v].end(), [&](int32_t a, int32_t b) { return below[a] > below[b]; });
-            stack.insert(stack.end(), children[v].begin(), children[v].end());
-        }
-        std::reverse_copy(reversed.begin(), reversed.end(), order);
     }
 
     template <typename Queue>
@@ -177,51 +140,21 @@ DM_EXPORT int dm_order(
     }
 }
 
-// What eliminating along an order takes, before anything is allocated: out[0] cells of work (the variable's own axis
-// included), out[1] cells of all tables that arise, out[2] most cells of tables alive at a time (originals included),
-// out[3] the width (largest neighbourhood), out[4] cells of the largest table. In doubles: they may be astronomical.
+// Makes an order depth first and says what eliminating along it takes, before anything is allocated: out[0] cells of
+// work (the variable's own axis included), out[1] cells of all tables that arise, out[2] most cells of these alive at a
+// time, out[3] the width (largest neighbourhood), out[4] cells of the largest table, out[5] most cells of originals in
+// one bucket. In doubles: they may be astronomical.
 DM_EXPORT int dm_order_cost(
-    int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int32_t* order, double* out) {
+    int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, int32_t* order, double* out) {
     try {
-        std::vector<int32_t> position(n);
-        for (int64_t k = 0; k < n; ++k) position[order[k]] = static_cast<int32_t>(k);
-        std::vector<std::vector<int32_t>> scope(n);      // neighbours that leave later, from all tables so far
-        std::vector<double> held(n, 0);                  // cells of the tables in each bucket
-        double alive = 0;
-        for (int64_t e = 0; e < m; ++e) {
-            int32_t i = ends[2 * e], j = ends[2 * e + 1];
-            if (sizes[i] == 1 || sizes[j] == 1) continue;
-            if (position[i] > position[j]) std::swap(i, j);
-            scope[i].push_back(j);
-            const double cells = static_cast<double>(sizes[i]) * static_cast<double>(sizes[j]);
-            held[i] += cells;
-            alive += cells;
-        }
-        std::fill(out, out + 5, 0.0);
-        out[2] = alive;
-        for (int64_t k = 0; k < n; ++k) {
-            const int32_t v = order[k];
-            auto& around = scope[v];
-            std::sort(around.begin(), around.end(), [&](int32_t a, int32_t b) { return position[a] < position[b]; });
-            around.erase(std::unique(around.begin(), around.end()), around.end());
-            double cells = 1;
-            for (const int32_t u : around) cells *= static_cast<double>(sizes[u]);
-            out[0] += cells * static_cast<double>(sizes[v]);
-            out[1] += cells;
-            alive += cells;
-            out[2] = std::max(out[2], alive);
-            out[3] = std::max(out[3], static_cast<double>(around.size()));
-            out[4] = std::max(out[4], cells);
-            alive -= held[v];
-            if (!around.empty()) {
-                const int32_t u = around[0];
-                held[u] += cells;
-                scope[u].insert(scope[u].end(), around.begin() + 1, around.end());
-            } else {
-                alive -= cells;
-            }
-            std::vector<int32_t>().swap(around);
-        }
+        const dm::EliminationPlan plan = dm::plan_elimination(n, m, ends, sizes, order);
+        std::copy(plan.order.begin(), plan.order.end(), order);
+        out[0] = plan.work;
+        out[1] = plan.kept;
+        out[2] = plan.peak;
+        out[3] = static_cast<double>(plan.width);
+        out[4] = plan.largest;
+        out[5] = plan.most_rows;
         return 0;
     } catch (const std::bad_alloc&) {
         return 2;

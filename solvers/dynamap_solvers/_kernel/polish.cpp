@@ -168,14 +168,16 @@ Net Search::extract(const std::vector<int>& chosen) const {
 }
 
 void Search::polish_step() {
-    // Where branching is hopeless, it is better to go on here.
-    const int patience = pool_.n > 3000 ? 2 * pool_.n : polished_once_ ? 20 : pool_.has_rows() ? 200 : std::min(200, 40 + pool_.n / 4);
+    // Where branching is hopeless, it is better to go on here; where few variables are left, to begin branching.
+    const int patience = pool_.n > 3000 ? 2 * pool_.n : polished_once_ ? 20 : pool_.has_rows() ? 200 
+                                          : std::min({200, 40 + pool_.n / 4, std::max(4, 2 * pool_.n - 40)});
     if (!found_ || pool_.n < 2 || fruitless_ >= patience) {
         polished_once_ = true;
         phase_ = Phase::tighten;
         return;
     }
     look_up_incumbent();
+    work_ += 2.0 * static_cast<double>(pool_.T.size());
     const bool forest = !pool_.has_rows() && polished_ % 2 == 0;
     ++polished_;
     const i64 before = best_value_;

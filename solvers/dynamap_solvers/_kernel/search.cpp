@@ -12,6 +12,9 @@ constexpr i64 kTurn = 20;              // nodes between two jumps to the lowest 
 constexpr std::size_t kMostOpen = 20'000;  // beyond so many open nodes only depth first
 constexpr std::size_t kMostOpenCells = 150'000'000;  // nor beyond so much memory (8 bytes each)
 constexpr int kLevels = 4;  // how often the tree is given up for a better root
+// Up to so many variables left the first tree gets so many nodes without triplets: it is often done before these are.
+constexpr int kFew = 60;
+constexpr i64 kFirstNodes = 5000;
 
 Search::Search(Posed posed, Settings settings)
     : posed_(std::move(posed)), settings_(settings), random_(settings.seed), root_bound_(-BIG), bound_(-BIG) {
@@ -85,6 +88,10 @@ void Search::build_root() {
     root_bound_ = bound_ = net.constant;
 }
 
+bool Search::first_tree_is_plain() const { return level_ == 0 && root_.n <= kFew && !posed_.has_rows(); }
+
+i64 Search::most_nodes() const { return first_tree_is_plain() ? kFirstNodes : i64{150} << 2 * level_; }
+
 i64 Search::bound() const {
     if (phase_ == Phase::done) return bound_;
     if (phase_ != Phase::branch) return root_bound_;
@@ -121,6 +128,7 @@ std::vector<int> Search::lift(const Net& net, const std::vector<int>& label, boo
 }
 
 void Search::improve(std::vector<int> x, bool deep) {
+    work_ += 2.0 * static_cast<double>(posed_.tables.size());
     if (posed_.has_rows() && !repair(posed_, x)) return;
     if (posed_.evaluate(x) >= BIG / 2) {
         if (deep) descend(posed_, x, last_moment_);
@@ -175,6 +183,7 @@ void Search::note_dead() {
 // One forward and one backward sweep of the root; true when it no longer pays.
 bool Search::ascent_step() {
     Net& net = root_;
+    work_ += 2.0 * static_cast<double>(net.T.size() + net.Q.size());
     const i64 cut = phase_ == Phase::ascent ? BIG / 4 : cut_;
     const bool rounding = net.has_rows() || iteration_ < 4 || iteration_ - last_rounding_ >= 10;
     label_.resize(net.n);
@@ -210,13 +219,14 @@ void Search::finish() {
     pool_ = Net();
 }
 
-bool Search::run(double seconds, double remaining) {
+Search::Pause Search::run(double seconds, double remaining, double most_work) {
     const auto after = [](double span) {
         return Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(std::min(span, 1e8)));
     };
     last_moment_ = after(remaining);
     deadline_ = std::min(after(seconds), last_moment_);
     while (phase_ != Phase::done && !rested_) {
+        if (work_ >= most_work) return Pause::work;
         if (phase_ == Phase::ascent || phase_ == Phase::prune) {
             const bool over = ascent_step();
             if (over) {
@@ -255,7 +265,7 @@ bool Search::run(double seconds, double remaining) {
             branch_step(tree_, false);
             if (!tree_.busy && tree_.open.empty()) {
                 finish();
-            } else if (level_ < kLevels && !posed_.has_rows() && settings_.max_cycle >= 3 && tree_.nodes > 150 << 2 * level_) {
+            } else if (level_ < kLevels && !posed_.has_rows() && settings_.max_cycle >= 3 && tree_.nodes > most_nodes()) {
                 // Not so easy: back to the root for a better bound; the incumbent stays.
                 ++level_;
                 stall_ /= 4;
@@ -268,11 +278,11 @@ bool Search::run(double seconds, double remaining) {
         }
         if (Clock::now() >= deadline_) break;
     }
-    return phase_ == Phase::done || rested_;
+    return phase_ == Phase::done || rested_ ? Pause::finished : Pause::time;
 }
 
 void Search::tighten_step() {
-    const int added = only_root_ || root_.n == 0 || settings_.max_cycle < 3 || rounds_ >= 3
+    const int added = only_root_ || root_.n == 0 || settings_.max_cycle < 3 || rounds_ >= 3 || first_tree_is_plain()
                           ? 0
                           : add_triplets(root_, settings_.max_cycle, settings_.max_triplet_cells);
     if (added > 0) {
@@ -338,6 +348,7 @@ void Search::branch_step(Tree& tree, bool inner) {
         int died = 0;
         for (int round = 0; round < settings_.sweeps_at_node; ++round) {
             const i64 before = net.constant;
+            work_ += 2.0 * static_cast<double>(net.T.size() + net.Q.size());
             died += sweep(net, true, cut_, round == 0 && first && rounding ? label_.data() : nullptr, nullptr);
             if (!net.infeasible) died += sweep(net, false, cut_, nullptr, marginal_.data());
             if (net.infeasible || net.constant > cut_) {

@@ -62,9 +62,10 @@ struct Settings {
 class Search {
   public:
     Search(Posed posed, Settings settings);
-    // Works for about so many seconds, of at most so many that are left in all; true when finished. What is done does
-    // not depend on how the time is sliced.
-    bool run(double seconds, double remaining);
+    enum class Pause { finished, time, work };
+    // Works for about so many seconds, of at most so many that are left in all, and until so much work is done in all.
+    // What is done does not depend on how the time is sliced.
+    Pause run(double seconds, double remaining, double most_work);
     bool offer(const std::vector<int>& x);  // an assignment from anywhere; true if it is the best so far
 
     const Posed& posed() const { return posed_; }
@@ -106,6 +107,7 @@ class Search {
     i64 cut_ = BIG / 4;
     i64 root_bound_, bound_;
     i64 nodes_ = 0;
+    double work_ = 0;  // cells looked at, about: unlike time, the same on every machine
     std::vector<char> alive_;
     std::vector<i64> certificate_, multipliers_;
     i64 certified_ = -BIG;  // the bound that they prove
@@ -151,6 +153,8 @@ class Search {
     std::vector<int> lift(const Net& net, const std::vector<int>& label, bool from_best) const;
     void improve(std::vector<int> x, bool deep);
     void finish();
+    bool first_tree_is_plain() const;
+    i64 most_nodes() const;
     i64 cut() const { return cut_; }
 };
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Self
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from dynamap_solvers._kernel import address, library
 from dynamap_solvers.errors import SolverError
 
-__all__ = ["FORBIDS", "LAMBDA_PLACES", "KernelSearch", "Rows", "SearchState", "Settings"]
+__all__ = ["FORBIDS", "LAMBDA_PLACES", "KernelSearch", "Pause", "Rows", "SearchState", "Settings"]
 
 FORBIDS = 2**58
 """Work units at which a cost forbids (``BIG`` in ``net.hpp``)."""
@@ -23,6 +25,14 @@ LAMBDA_PLACES = 16
 PHASES = ("ascent", "ascent", "polish", "tighten", "search", "done")
 
 _Ints = NDArray[np.int64]
+
+
+class Pause(IntEnum):
+    """Why :meth:`KernelSearch.run` came back."""
+
+    FINISHED = 0
+    TIME = 1
+    WORK = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,16 +183,18 @@ class KernelSearch:
             self._lib.dm_search_free(self._handle)
             self._handle = None
 
-    def run(self, seconds: float, remaining: float) -> bool:
-        """Go on for about ``seconds``, ``remaining`` being left in all; whether it is finished.
+    def run(self, seconds: float, remaining: float, work: float = math.inf) -> Pause:
+        """Go on for about ``seconds``, ``remaining`` being left in all, and until ``work`` cells are swept in all.
 
         Raises:
             MemoryError: if memory ran out; state and assignment are as before.
         """
-        code = self._lib.dm_search_run(self._handle, ctypes.c_double(seconds), ctypes.c_double(remaining))
+        code = self._lib.dm_search_run(
+            self._handle, ctypes.c_double(seconds), ctypes.c_double(remaining), ctypes.c_double(work)
+        )
         if code < 0:
             raise MemoryError("The search ran out of memory.")
-        return bool(code)
+        return Pause(code)
 
     def offer(self, assignment: NDArray[np.int32]) -> bool:
         """Give it an assignment from elsewhere; whether it is allowed and better than what it has."""

@@ -92,10 +92,10 @@ DM_EXPORT void* dm_search_new(int64_t n, const int64_t* starts, const int64_t* u
 
 DM_EXPORT void dm_search_free(void* handle) { delete static_cast<Search*>(handle); }
 
-// 1: finished, 0: time is up, -1: out of memory (what was found and bounded so far holds).
-DM_EXPORT int32_t dm_search_run(void* handle, double seconds, double remaining) {
+// 0: finished, 1: time is up, 2: the work is done, -1: out of memory (what was found and bounded so far holds).
+DM_EXPORT int32_t dm_search_run(void* handle, double seconds, double remaining, double most_work) {
     try {
-        return static_cast<Search*>(handle)->run(seconds, remaining) ? 1 : 0;
+        return static_cast<int32_t>(static_cast<Search*>(handle)->run(seconds, remaining, most_work));
     } catch (...) {
         return kFailed;
     }

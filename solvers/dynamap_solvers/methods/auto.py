@@ -13,7 +13,12 @@ from dynamap_solvers.methods._conflict import with_reason
 from dynamap_solvers.methods._cut_network import Unfitting
 from dynamap_solvers.methods._lift import lifted_certificate
 from dynamap_solvers.methods._parts import solve_in_parts
-from dynamap_solvers.methods.branch_and_bound import Root, bound_and_incumbent, solve_branch_and_bound
+from dynamap_solvers.methods.branch_and_bound import (
+    Root,
+    bound_and_incumbent,
+    search_within,
+    solve_branch_and_bound,
+)
 from dynamap_solvers.methods.highs import solve_highs
 from dynamap_solvers.methods.min_cut import solve_min_cut
 from dynamap_solvers.methods.tree_decomposition import fits, simplified, solve_along
@@ -28,18 +33,24 @@ __all__ = ["solve_auto"]
 
 _THIN = 8  # width up to which elimination is tried before bounds
 _ELIMINATE_THIN = 2e11  # cells: minutes, but bounds are loose on thin graphs and search does not end at all
-_ELIMINATE_WIDE = 2e9  # cells: a second or two
+_ELIMINATE_WIDE = 1e10  # cells: a few seconds
+_ELIMINATE_AT_ONCE = 1e7  # cells: no longer than a search takes to begin
+_CELLS_A_SWEEP = 16  # cells eliminated in the time that the search takes for one of its own, memory counted in
+_FIRST_LOOK = 50  # how often a first look at the bound may go over all tables where the graph is thin
+_LONGER_LOOK = 400  # and where it is wide: bounds are tighter there and elimination is dear
+_SMALL = 2e4  # cells of tables up to which a first look takes hardly longer than all else does at least
 _HOPELESS = 1e18
 
 
 def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
     """Simplify, then whatever is cheapest; the certificate says which it was.
 
-    Series-parallel graphs are reduced. Elsewhere forbidden choices go. Wide graphs are bounded, which may settle them
-    at once. Then dominated choices go, and what is thin enough is eliminated along the best order found. Problems with
-    two choices that a minimum cut solves are given to it. What is left falls into components and blocks where it can
-    and is searched: by branch and bound in the compiled kernel, without one by HiGHS. Problems with a resource limit
-    go to the search at once.
+    Series-parallel graphs are reduced. Elsewhere forbidden choices go. Small problems and wide graphs are bounded for
+    a little while, which may settle them. Then dominated choices go, and what is thin enough is eliminated along the
+    best order found; where it is wide all the same, branch and bound first gets as long as that would take: so much
+    work, counted in cells, for results must not depend on the machine. Problems with two choices that a minimum cut
+    solves are given to it. What is left falls into components and blocks where it can and is searched: by branch and
+    bound in the compiled kernel, without one by HiGHS. Problems with a resource limit go to the search at once.
     """
     if problem.usage_costs is not None:
         return _search(problem, options)
@@ -59,19 +70,30 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
         return with_reason(problem, _reduced(problem, first, options, before), options)
     except NotSeriesParallelError:
         pass
-    wide = _is_wide(first.problem)
-    if wide and _kernel.library() is not None and int(first.problem.sizes.max()) > 2:
-        root = bound_and_incumbent(first.problem, _lowered(first, options))
-        if root.proved and root.assignment is not None:
-            return _lifted(problem, first, _settled(first.problem, root, options), before)
+    searches = _kernel.library() is not None
+    cells = len(first.problem.pair_costs)
+    if searches and int(first.problem.sizes.max()) > 2:
+        # Orders take longer than a short look, so that whether the graph is wide is asked later where there is one.
+        looks = ([_FIRST_LOOK] if cells <= _SMALL else []) + [_LONGER_LOOK]
+        for look in looks:
+            if look == _LONGER_LOOK and not _is_wide(first.problem):
+                break
+            root = bound_and_incumbent(first.problem, _lowered(first, options), work=look * cells)
+            if root.proved and root.assignment is not None:
+                return _lifted(problem, first, _settled(first.problem, root, options), before)
     smaller, order = simplified(first)
     before = options.elapsed
     if smaller.conflict:
         return infeasible(method="auto", reason=smaller.conflict, seconds={"simplify": before}, seed=options.seed)
     core = smaller.problem
-    most = _ELIMINATE_WIDE if wide else _ELIMINATE_THIN
-    if order is not None and order.work_cells <= most and fits(core, order):
-        return solve_along(problem, smaller, order, options, {"simplify": before})
+    if order is not None:
+        wide = order.width > _THIN
+        if order.work_cells <= (_ELIMINATE_WIDE if wide else _ELIMINATE_THIN) and fits(core, order):
+            if wide and searches and order.work_cells > _ELIMINATE_AT_ONCE and int(core.sizes.max()) > 2:
+                found = search_within(core, _lowered(smaller, options), order.price / _CELLS_A_SWEEP)
+                if found is not None:
+                    return _lifted(problem, smaller, found, before)
+            return solve_along(problem, smaller, order, options, {"simplify": before})
     if int(core.sizes.max()) <= 2:
         try:
             return _lifted(problem, smaller, solve_min_cut(core, options), before)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamap_solvers._kernel.search import FORBIDS, KernelSearch, Settings
+from dynamap_solvers._kernel.search import FORBIDS, KernelSearch, Pause, Settings
 from dynamap_solvers.certificates import DualCertificate
 from dynamap_solvers.methods._conflict import why_infeasible
 from dynamap_solvers.methods._dual_messages import dual_certificate
@@ -25,7 +25,7 @@ from dynamap_solvers.options import Options
 from dynamap_solvers.problem import SelectionProblem
 from dynamap_solvers.result import Solution, StopReason, infeasible, price
 
-__all__ = ["Root", "bound_and_incumbent", "solve_branch_and_bound"]
+__all__ = ["Root", "bound_and_incumbent", "search_within", "solve_branch_and_bound"]
 
 _NAME = "branch-and-bound"
 _SLICE_SECONDS = 0.1
@@ -44,7 +44,7 @@ class Root:
             (or in any allowed one, where there is none yet). The others can go: where the smaller problem then has no
             assignment, ``assignment`` is optimal.
         proved: whether ``assignment`` is optimal, or None and nothing is allowed.
-        stopped: why it stopped, where nothing is proved.
+        stopped: why it stopped, where nothing is proved; ``proved`` also where all that precedes branching is done.
         certificate: proves ``certified``; None before the ascent ended, or where edges are parallel.
         certified: the part of ``bound`` that message passing alone proves.
         seconds: by phase.
@@ -61,8 +61,13 @@ class Root:
     seconds: dict[str, float]
 
 
-def bound_and_incumbent(problem: SelectionProblem, options: Options) -> Root:
+def bound_and_incumbent(problem: SelectionProblem, options: Options, *, work: float = math.inf) -> Root:
     """Bound, round, improve and prune, but do not branch.
+
+    Args:
+        problem: one cost set.
+        options: time limit, gap and the like.
+        work: cells of tables to look at, about; then it stops as ``inconclusive``.
 
     Raises:
         SolverError: if the compiled kernel is not there.
@@ -71,7 +76,7 @@ def bound_and_incumbent(problem: SelectionProblem, options: Options) -> Root:
     units = work_units(problem)
     with _search(problem, units, options, only_root=True) as search:
         built = time.perf_counter()
-        stopped = _run(search, units, options)
+        stopped = _run(search, units, options, work)
         state = search.state()
         found = search.best()
         proved = stopped is StopReason.PROVED and state.phase == "done"
@@ -103,11 +108,20 @@ def solve_branch_and_bound(problem: SelectionProblem, options: Options) -> Solut
     Raises:
         SolverError: if the compiled kernel is not there.
     """
+    found = search_within(problem, options, math.inf)
+    assert found is not None
+    return found
+
+
+def search_within(problem: SelectionProblem, options: Options, work: float) -> Solution | None:
+    """The same, but None where it looked at ``work`` cells of tables, about, and nothing else stopped it."""
     started = time.perf_counter()
     units = work_units(problem)
     with _search(problem, units, options, only_root=False) as search:
         built = time.perf_counter()
-        stopped = _run(search, units, options)
+        stopped = _run(search, units, options, work)
+        if stopped is StopReason.INCONCLUSIVE:
+            return None
         state = search.state()
         assignment = search.best()
         bound = units.bound(state.bound) if state.bound < FORBIDS else None
@@ -158,17 +172,19 @@ def _search(problem: SelectionProblem, units: WorkUnits, options: Options, *, on
     return search
 
 
-def _run(search: KernelSearch, units: WorkUnits, options: Options) -> StopReason:
-    """Let it run; ``proved`` when it ended by itself."""
+def _run(search: KernelSearch, units: WorkUnits, options: Options, work: float) -> StopReason:
+    """Let it run; ``proved`` when it ended by itself, ``inconclusive`` when it did so much work."""
     while True:
         remaining = options.remaining()
         left = _FOREVER if remaining is None else remaining
         try:
-            finished = search.run(min(_SLICE_SECONDS, left), left)
+            pause = search.run(min(_SLICE_SECONDS, left), left, work)
         except MemoryError:
             return StopReason.MEMORY_LIMIT
-        if finished:
+        if pause is Pause.FINISHED:
             return StopReason.PROVED
+        if pause is Pause.WORK:
+            return StopReason.INCONCLUSIVE
         state = search.state()
         objective = None if state.objective is None else units.objective(state.objective)
         bound = units.bound(state.bound)

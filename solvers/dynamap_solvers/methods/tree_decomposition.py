@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+
+import numpy as np
 
 from dynamap_solvers.certificates import EliminationCertificate
 from dynamap_solvers.elimination import EliminationOrder, eliminate, order_of
@@ -11,7 +14,7 @@ from dynamap_solvers.methods._conflict import why_infeasible
 from dynamap_solvers.methods._watch import watched
 from dynamap_solvers.options import Options
 from dynamap_solvers.passes import drop_dominated, drop_forbidden
-from dynamap_solvers.passes.base import Drop, Simplification
+from dynamap_solvers.passes.base import Simplification
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 from dynamap_solvers.result import FLOAT_GAP, Solution, StopReason, infeasible, price
 from dynamap_solvers.series_parallel import plan_of
@@ -76,23 +79,16 @@ def simplified(first: Simplification) -> tuple[Simplification, EliminationOrder 
 
 def composed(first: Simplification, second: Simplification) -> Simplification:
     """Two restrictions in a row, as one; both keep the variables."""
-    kept = (
-        first.kept[first.kept_starts[:-1].repeat(second.problem.sizes) + second.kept] if second.modified else first.kept
-    )
-    drops: list[Drop] = list(first.dropped)
-    starts = first.kept_starts
-    drops += [
-        (i, int(first.kept[starts[i] + x]), -1 if by < 0 else int(first.kept[starts[i] + by]))
-        for i, x, by in second.dropped
-    ]
-    return Simplification(
-        problem=second.problem,
-        kept=kept,
-        kept_starts=second.problem.unary_starts if second.modified else first.kept_starts,
-        position=first.position,
+    if not first.modified:
+        return replace(second, dropped=first.dropped + second.dropped)
+    kept, starts = first.kept.tolist(), first.kept_starts.tolist()
+    dropped = tuple((i, kept[starts[i] + x], -1 if by < 0 else kept[starts[i] + by]) for i, x, by in second.dropped)
+    return replace(
+        second,
+        kept=first.kept[np.repeat(first.kept_starts[:-1], second.problem.sizes) + second.kept],
         offset=first.offset,
-        dropped=tuple(drops),
-        conflict=second.conflict,
+        dropped=first.dropped + dropped,
+        modified=True,
     )
 
 

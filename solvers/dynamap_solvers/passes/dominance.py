@@ -37,7 +37,7 @@ def drop_dominated(problem: SelectionProblem, *, stop: Stop | None = None) -> Si
     found = kernel_dominated(problem, usage, stop=stop or Stop())
     if found is not None:
         alive, drops = found
-        dropped: tuple[Drop, ...] = tuple((i, x, by) for i, x, by in drops.tolist())
+        dropped: tuple[Drop, ...] = tuple(map(tuple, drops.tolist()))
     else:
         alive, dropped = _in_numpy(problem, usage)
     if not dropped:

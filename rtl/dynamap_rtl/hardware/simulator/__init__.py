@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from .build import cache_folder
+from .compare import SIMULATORS, SimulatorRate, compare_simulators
 from .simulation import CompiledSimulation, PeerFunction, Values
 
-__all__ = ["CompiledSimulation", "PeerFunction", "Values", "cache_folder"]
+__all__ = [
+    "SIMULATORS",
+    "CompiledSimulation",
+    "PeerFunction",
+    "SimulatorRate",
+    "Values",
+    "cache_folder",
+    "compare_simulators",
+]

@@ -14,15 +14,15 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from ..module import HardwareError
+from dynamap_rtl.hardware.module import HardwareError
 
 __all__ = ["cache_folder", "compiled"]
 
-_COMMON = ("-std=gnu11", "-fPIC", "-fvisibility=default", "-fno-strict-aliasing", "-march=native", "-w")
+_COMMON = ("-std=gnu11", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-march=native", "-w")
 #: The loops over cells are few and worth everything. The logic around them is long straight lines, over which the
 #: optimisations of -O3 take their time for nothing.
-_LEVELS = {"grids": ("-O3", "-mprefer-vector-width=512"), "flat": ("-O2", "-fno-tree-vectorize", "-fno-gcse")}
-_PLAIN = {"grids": ("-O3",), "flat": ("-O2",)}
+_LEVELS = {"grids": ("-O3", "-mprefer-vector-width=512"), "flat": ("-O1", "-fno-tree-dse")}
+_PLAIN = {"grids": ("-O3",), "flat": ("-O1",)}
 _KEPT = 200  # libraries in the cache; the ones not used for longest go first
 
 
@@ -118,8 +118,8 @@ def _compile(compiler: str, flags: Mapping[str, tuple[str, ...]], sources: Mappi
                     command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
                 )
             )
-        for process in running:
-            _, complaints = process.communicate()
+        said = [process.communicate()[1] for process in running]
+        for process, complaints in zip(running, said, strict=True):
             if process.returncode:
                 raise HardwareError(f"the C compiler {compiler!r} refused the simulator: {complaints.strip()[-2000:]}")
         done = subprocess.run(  # noqa: S603  # our own arguments, no shell

@@ -13,7 +13,7 @@ thousands of bits that are only bundled and taken apart again, cost nothing.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import pyrtl
@@ -34,11 +34,11 @@ class Limb(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """``count`` bits of something from bit ``low``."""
+    """``width`` bits of something from bit ``low``."""
 
     key: Key
     low: int
-    count: int
+    width: int
 
 
 #: Bits ``shift`` up to ``shift + count`` of a limb.
@@ -46,27 +46,28 @@ Piece: TypeAlias = tuple[Limb, int, int]
 
 
 class Alias:
-    """Pieces of other wires side by side."""
+    """Pieces of other wires side by side, contiguous ones put together."""
 
     def __init__(self, segments: Iterable[Segment]) -> None:
         self.segments: list[Segment] = []
         for segment in segments:
             last = self.segments[-1] if self.segments else None
-            if last is not None and last.key is segment.key and last.low + last.count == segment.low:
-                self.segments[-1] = Segment(last.key, last.low, last.count + segment.count)
+            if last is not None and last.key is segment.key and last.low + last.width == segment.low:
+                self.segments[-1] = Segment(last.key, last.low, last.width + segment.width)
             else:
                 self.segments.append(segment)
         self.starts: list[int] = []
         self.width = 0
         for segment in self.segments:
             self.starts.append(self.width)
-            self.width += segment.count
+            self.width += segment.width
 
     def cut(self, low: int, count: int) -> Iterator[Segment]:
+        """The pieces of some of the bits."""
         index = bisect_right(self.starts, low) - 1
         while count > 0:
             segment, skipped = self.segments[index], low - self.starts[index]
-            taken = min(count, segment.count - skipped)
+            taken = min(count, segment.width - skipped)
             yield Segment(segment.key, segment.low + skipped, taken)
             low, count, index = low + taken, count - taken, index + 1
 
@@ -92,6 +93,8 @@ class Code:
         self.limbs: dict[Key, Sequence[Limb]] = {}
         self.aliases: dict[Key, Alias] = {}
         self._locals = 0
+        #: Of wires that are a tree of one operator over bits: which bits of what.
+        self._trees: dict[Wire, tuple[str, dict[Wire, int]]] = {}
 
     # What subclasses give.
 
@@ -146,6 +149,8 @@ class Code:
         if isinstance(key, pyrtl.Const):
             yield self.literal((int(key.val) >> low) & (2**count - 1)), 0, count
             return
+        if key not in self.limbs and key in self._trees:
+            self.limbs[key] = [self.local(self._tree(*self._trees[key]))]
         limbs = self.limbs[key]
         while count > 0:
             index, shift = divmod(low, self.bits)
@@ -187,6 +192,8 @@ class Code:
         width = self.live[dest]
         if width == 0:
             return
+        if net.op in "&|" and len(dest) == 1 and self._is_tree(net):
+            return  # what only leads to a larger tree is never asked for
         if net.op == "w" and net.args[0] in self.aliases:
             self.alias(dest, self.segments(net.args[0], 0, width))
             return
@@ -240,6 +247,34 @@ class Code:
             address = self.local(self.slice(args[0], 0, len(args[0]), clean=True)).text
             return [Limb(self.read(memory, address, k), self._own(memory.bitwidth, k)) for k in self.words(width)]
         raise AssertionError(op)
+
+    def _is_tree(self, net: Net) -> bool:
+        """Note which bits of what a gate is all or any of, through gates before it; whether that pays.
+
+        PyRTL makes trees of gates on single bits; C compares under a mask.
+        """
+        masks: dict[Wire, int] = {}
+        for wire in net.args:
+            op, own = self._trees.get(wire, ("", None))
+            if own is None or op != net.op:
+                source, bit = self._origin(wire, 0)
+                own = {source: 1 << bit}
+            for source, mask in own.items():
+                masks[source] = masks.get(source, 0) | mask
+        self._trees[net.dests[0]] = (net.op, masks)
+        return max(mask.bit_count() for mask in masks.values()) >= 3
+
+    def _tree(self, op: str, masks: Mapping[Wire, int]) -> Limb:
+        terms = []
+        for source, mask in masks.items():
+            width = mask.bit_length()
+            for limb in self.words(width):
+                own_mask = (mask >> (limb * self.bits)) & (2**self.bits - 1)
+                if own_mask:
+                    bits = self.literal(own_mask).text
+                    value = f"({self.word(source, limb, width, clean=False).text} & {bits})"
+                    terms.append(f"({value} == {bits})" if op == "&" else f"({value} != 0)")
+        return Limb(f"({self.ctype})({f' {op} '.join(terms)})", 1)
 
     def _own(self, width: int, limb: int) -> int:
         return min(self.bits, width - limb * self.bits)

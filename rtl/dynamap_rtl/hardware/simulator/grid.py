@@ -9,25 +9,26 @@ edges as well, and the whole grid is one loop without a branch, which compilers 
 part in the loop; what they compute is overwritten before anybody reads it. The first cell stands at a cache line, for
 a vector that crosses two costs twice.
 
-Cells with memories run in a plain loop over the real cells instead, each with a piece of one array of its own.
+Memories of cells are pieces of one array. A plain loop over the real cells reads them before that loop, another one
+writes them after it, and what they hand each other is stored like everything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pyrtl
 
-from ..flatten import flatten
-from ..module import Grid, HardwareError
-from .code import Code, Limb, Segment
+from dynamap_rtl.hardware.flatten import flatten
+from dynamap_rtl.hardware.module import Grid, HardwareError
+
+from .grid_loops import VECTOR, cycle_loops, output_loop
 from .layout import Field, Layout, Spot
-from .netlist import Memory, Netlist, Wire, live_widths
+from .netlist import Memory, Netlist, Wire
 
 __all__ = ["GridProgram", "OutputGroup"]
 
-_VECTOR = 64  # elements, of one byte, of the widest vector
 _WORD = 16  # one-bit registers that share a word
 
 
@@ -76,20 +77,25 @@ class GridProgram:
         self.west = 1 if grid.east else 0
         self.stride = grid.columns + self.west
         edges = self.west + (self.stride if grid.south else 0)
-        self.origin = -(-edges // _VECTOR) * _VECTOR
-        self.places = self.origin + -(-grid.rows * self.stride // _VECTOR) * _VECTOR
+        self.origin = -(-edges // VECTOR) * VECTOR
+        self.places = self.origin + -(-grid.rows * self.stride // VECTOR) * VECTOR
         self._wires = self.netlist.by_name
         layout = Layout()
         self._place_registers(layout)
         self._place_inputs(layout)
         self._place_memories(layout)
         reads = set(self.netlist.reads)
-        self.kept: Mapping[Wire, Field] = {
+        self.kept: dict[Wire, Field] = {
             wire: layout.field(len(wire), self.places)
             for name, wire in self._wires.items()
             if wire in reads
             or ((keep is None or name in keep) and not isinstance(wire, (pyrtl.Const, pyrtl.Register, pyrtl.Input)))
         }
+        #: What write ports are given, where it is not stored anyhow.
+        self.staged: dict[Wire, Field] = {}
+        for wire in (wire for net in self.netlist.writes for wire in net.args):
+            if self.netlist.logic(wire) is not None and wire not in self.kept and wire not in self.staged:
+                self.staged[wire] = layout.field(len(wire), self.places)
         self._place_outputs(layout)
         self._group_inputs()
         self.bytes = layout.bytes
@@ -217,181 +223,6 @@ class GridProgram:
     # Code.
 
     def _generate(self) -> tuple[str, tuple[str, ...]]:
-        parts = [_Loop(self, group.function, [self._wires[name] for name in group.outputs]) for group in self.groups]
-        final = _Loop(self, f"{self.prefix}_next", None)
-        functions = tuple(part.name for part in (*parts, final))
-        return "\n".join(part.text() for part in (*parts, final)), functions
-
-    @property
-    def roots(self) -> dict[Wire, int]:
-        """What the last loop of a cycle computes, and how many bits of it."""
-        roots: dict[Wire, int] = {}
-        for register in self.netlist.registers:
-            source = self.netlist.driver[register].args[0]
-            roots[source] = max(len(register), roots.get(source, 0))
-        for net in self.netlist.writes:
-            for wire in net.args:
-                roots[wire] = len(wire)
-        for wire in self.kept:
-            roots[wire] = len(wire)
-        return roots
-
-
-class _Loop(Code):
-    """One function: the loop that computes some outputs, or (``outputs`` None) everything at the end of a cycle."""
-
-    def __init__(self, program: GridProgram, name: str, outputs: list[Wire] | None) -> None:
-        self.program = program
-        self.name = name
-        self.outputs = outputs
-        netlist = program.netlist
-        roots = program.roots if outputs is None else {wire: len(wire) for wire in outputs}
-        nets = netlist.order(roots)
-        live = live_widths(nets, roots)
-        sources = {wire for net in (*nets, *netlist.writes) for wire in net.args} | set(roots)
-        memories = {net.op_param[1] for net in nets if net.op == "m"}
-        fits = all(bits <= 32 for bits in live.values()) and all(memory.bitwidth <= 32 for memory in memories)
-        super().__init__(netlist, live, 32 if fits else 64)
-        self.scalar = any(not isinstance(memory, pyrtl.RomBlock) for memory in netlist.memories)
-        self._pointers: dict[str, str] = {}
-        self._before: list[str] = []
-        self._loaded: dict[tuple[str, int], object] = {}
-        self._load(sources)
-        for net in nets:
-            self.emit(net)
-        self._store(roots)
-
-    def _pointer(self, field: Field, name: str, *, written: bool) -> str:
-        """The C pointer to a field's first cell."""
-        offset = f"(phase ? {field.other} : {field.offset})" if field.other != field.offset else str(field.offset)
-        const = "" if written else "const "
-        self._pointers.setdefault(
-            name, f"{const}{field.ctype} *restrict {name} = ({const}{field.ctype} *)(base + {offset});"
-        )
-        return name
-
-    def _load(self, sources: Collection[Wire]) -> None:
-        program = self.program
-        for register, spot in program.registers.items():
-            if register in sources:
-                self._element(register, spot, self._array_of(register), 0)
-        inputs = program.grid.cell.inputs
-        for number, name in enumerate(inputs):
-            wire = self.netlist.by_name[name]
-            if wire not in sources:
-                continue
-            spot = program.inputs[name]
-            if name in program.grid.shared:
-                pointer = self._pointer(spot.field, f"i{number}", written=False)
-                limbs = []
-                for limb in range(spot.field.limbs):
-                    self._before.append(f"const {self.ctype} s{number}_{limb} = {pointer}[{limb}];")
-                    limbs.append(Limb(f"s{number}_{limb}", min(self.bits, len(wire) - 64 * limb)))
-                self.limbs[wire] = limbs
-            elif name in program.mirrors:
-                self._element(wire, spot, f"m{list(program.mirrors).index(name)}", program.back[name])
-            elif name in program.back:
-                source = program.grid.east.get(name) if name in program.grid.east else program.grid.south[name]
-                register = program.netlist.register_behind(self.netlist.by_name[source])
-                self._element(wire, spot, self._array_of(register), program.back[name])
-            else:
-                self._element(wire, spot, f"i{number}", 0)
-
-    def _array_of(self, register: Wire) -> str:
-        """The name of the array of a register, or of the word it is in."""
-        for number, (_, together) in enumerate(self.program.words):
-            if any(register is one for one in together):
-                return f"w{number}"
-        return f"r{self.program.netlist.number[register]}"
-
-    def _element(self, wire: Wire, spot: Spot, name: str, back: int) -> None:
-        """Load a wire from the place of this cell, or so many places back."""
-        field = spot.field
-        pointer = self._pointer(field, name, written=False)
-        if (name, back) not in self._loaded:
-            limbs = []
-            for limb in range(field.limbs):
-                place = limb * field.count - back
-                index = f"i + {place}" if place > 0 else f"i - {-place}" if place else "i"
-                own = 8 * field.size if spot.bit is not None else min(self.bits, len(wire) - 64 * limb)
-                limbs.append(self.local(Limb(f"{pointer}[{index}]", own)))
-            self._loaded[name, back] = object()
-            self.limbs[self._loaded[name, back]] = limbs
-        key = self._loaded[name, back]
-        if spot.bit is None:
-            self.limbs[wire] = self.limbs[key]
-        else:
-            self.alias(wire, [Segment(key, spot.bit, 1)])
-
-    def read(self, memory: Memory, address: str, limb: int) -> str:
-        """See :meth:`Code.read`."""
-        program = self.program
-        number = program.netlist.number[memory]
-        if memory in program.roms:
-            field = program.roms[memory]
-            return f"{self._pointer(field, f'q{number}', written=False)}[{limb * field.count} + {address}]"
-        field = program.memories[memory]
-        name = self._pointer(field, f"q{number}", written=True)
-        return f"{name}[{limb * field.count} + (cell << {memory.addrwidth}) + {address}]"
-
-    def _store(self, roots: Collection[Wire]) -> None:
-        program = self.program
-        if self.outputs is not None:
-            for wire in self.outputs:
-                self._put(wire, program.outputs[wire.name].field, f"o{list(program.outputs).index(wire.name)}")
-            return
-        for number, register in enumerate(program.netlist.registers):
-            spot = program.registers[register]
-            if spot.bit is None:
-                source = self.netlist.driver[register].args[0]
-                self._put(source, spot.field.shadow, f"n{number}", len(register))
-        for number, (field, together) in enumerate(program.words):
-            word = object()
-            sources = [self.netlist.driver[register].args[0] for register in together]
-            self.alias(word, [segment for source in sources for segment in self.segments(source, 0, 1)])
-            self._put(word, field.shadow, f"b{number}", len(together))
-        for number, (register, field) in enumerate(program.mirrors.values()):
-            source = self.netlist.driver[register].args[0]
-            self._put(source, field.shadow, f"x{number}", len(register))
-        for number, (wire, field) in enumerate(program.kept.items()):
-            self._put(wire, field, f"k{number}")
-        for net in self.netlist.writes:
-            memory = net.op_param[1]
-            address, data, enable = net.args
-            field = program.memories[memory]
-            name = self._pointer(field, f"q{program.netlist.number[memory]}", written=True)
-            place = f"(cell << {memory.addrwidth}) + {self.slice(address, 0, len(address), clean=True).text}"
-            words = " ".join(
-                f"{name}[{limb * field.count} + {place}] = {self.word(data, limb, len(data), clean=True).text};"
-                for limb in self.words(len(data))
-            )
-            self.lines.append(f"if ({self.slice(enable, 0, 1, clean=True).text}) {{ {words} }}")
-
-    def _put(self, wire: Wire, field: Field, name: str, width: int | None = None) -> None:
-        pointer = self._pointer(field, name, written=True)
-        width = len(wire) if width is None else width
-        for limb in self.words(width):
-            place = f"i + {limb * field.count}" if limb else "i"
-            count = min(self.bits, width - limb * self.bits)
-            # An element cuts off what is above it by itself.
-            value = self.slice(wire, limb * self.bits, count, clean=count != 8 * field.size)
-            self.lines.append(f"{pointer}[{place}] = ({field.ctype}){value.text};")
-
-    def text(self) -> str:
-        """The function."""
-        program, grid = self.program, self.program.grid
-        body = "\n".join(f"        {line}" for line in self.lines)
-        head = "\n".join(f"    {line}" for line in (*self._pointers.values(), *self._before))
-        if self.scalar:
-            loop = (
-                f"    for (size_t cell = 0; cell < {grid.rows * grid.columns}; cell++) {{\n"
-                f"        const size_t i = {program.index(0, 0)} + cell / {grid.columns} * {program.stride}"
-                f" + cell % {grid.columns};\n"
-            )
-        else:
-            # To whole vectors where there are many, else to whole vectors of 32-bit lanes.
-            unit = _VECTOR if program.places - program.origin > 4 * _VECTOR else 16
-            cells = program.index(grid.rows - 1, grid.columns - 1) + 1 - program.origin
-            end = program.origin + -(-cells // unit) * unit
-            loop = f"#pragma GCC ivdep\n    for (size_t i = {program.origin}; i < {end}; i++) {{\n"
-        return f"void {self.name}(uint8_t *base, int phase)\n{{\n    (void)phase;\n{head}\n{loop}{body}\n    }}\n}}\n"
+        parts = [output_loop(self, group.function, group.outputs) for group in self.groups]
+        last = cycle_loops(self, f"{self.prefix}_next")
+        return "\n".join((*parts, last)), (*(group.function for group in self.groups), f"{self.prefix}_next")

@@ -13,10 +13,12 @@ from typing import TypeAlias
 
 import pyrtl
 
-from ..module import HardwareError
+from dynamap_rtl.hardware.module import HardwareError
+
 from .layout import Bytes, Field, Spot
 from .netlist import Memory, Net, Netlist, Wire, topological
-from .program import Placed, Program, split_cell_name
+from .program import Program, split_cell_name
+from .schedule import Placed
 
 __all__ = ["Inspector", "Place"]
 
@@ -100,10 +102,10 @@ class Inspector:
             return Place(Spot(program.registers[wire]), 0, len(wire))
         if wire in program.kept:
             return Place(Spot(program.kept[wire]), 0, len(wire))
-        if wire.name in program.inputs:
-            return Place(Spot(program.inputs[wire.name]), 0, len(wire))
-        if wire.name in program.outputs:
-            return Place(Spot(program.outputs[wire.name]), 0, len(wire))
+        if wire.name in program.inputs.fields:
+            return Place(Spot(program.inputs.fields[wire.name]), 0, len(wire))
+        if wire.name in program.outputs.fields:
+            return Place(Spot(program.outputs.fields[wire.name]), 0, len(wire))
         return None
 
     def _flat_source(self, wire: Wire, state: Bytes, phase: int) -> int | None:

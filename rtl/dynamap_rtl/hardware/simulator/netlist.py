@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 import pyrtl
 
-from ..module import HardwareError
+from dynamap_rtl.hardware.module import HardwareError
 
 __all__ = ["Memory", "Net", "Netlist", "Wire", "live_widths", "natural", "topological"]
 
@@ -47,7 +47,8 @@ class Netlist:
         self.registers: tuple[Wire, ...] = _sorted(block.wirevector_subset(pyrtl.Register))
         memories = {net.op_param[1] for net in block.logic if net.op in "m@"}
         self.memories: tuple[Memory, ...] = _sorted(memories)
-        #: Of a register among registers, of a memory among memories. (Wires are no good in lists: their == is a circuit.)
+        #: Of a register among registers, of a memory among memories. (Wires cannot be looked up in tuples: their ==
+        #: makes a circuit.)
         self.number: Mapping[Any, int] = {
             thing: index for things in (self.registers, self.memories) for index, thing in enumerate(things)
         }
@@ -69,15 +70,15 @@ class Netlist:
             return None
         return self.driver.get(wire)
 
-    def order(self, roots: Iterable[Wire]) -> list[Net]:
-        """The combinational nets that ``roots`` need, each after those it needs itself."""
-        first = [net for root in roots if (net := self.logic(root)) is not None]
-        return topological(first, self._needs, lambda net: str(net.dests[0].name))
+    def order(self, roots: Iterable[Wire], known: Collection[Wire] = ()) -> list[Net]:
+        """The combinational nets that ``roots`` need, each after those it needs itself; ``known`` wires need none."""
 
-    def _needs(self, net: Net) -> Iterator[Net]:
-        for wire in net.args:
-            if (before := self.logic(wire)) is not None:
-                yield before
+        def behind(wires: Iterable[Wire]) -> Iterator[Net]:
+            for wire in wires:
+                if wire not in known and (net := self.logic(wire)) is not None:
+                    yield net
+
+        return topological(behind(roots), lambda net: behind(net.args), lambda net: str(net.dests[0].name))
 
     def register_behind(self, wire: Wire) -> Wire | None:
         """The register that plainly is this wire, through wires of its width, if there is one."""

@@ -12,12 +12,14 @@ import numpy as np
 import pyrtl
 from numpy.typing import NDArray
 
-from ..module import HardwareError, Module
+from dynamap_rtl.hardware.module import HardwareError, Module
+
 from .build import compiled
 from .inspection import Inspector
 from .layout import Bytes, Field, limbs_of, zeros
 from .netlist import Memory, Wire
-from .program import Program
+from .program import Bank, Program
+from .runtime import TRACE_WORDS
 from .vcd import write_vcd
 
 __all__ = ["CompiledSimulation", "PeerFunction", "Values"]
@@ -28,7 +30,6 @@ Values: TypeAlias = NDArray[np.uint64]
 #: In C: ``void peer(void *context, const uint64_t *outputs, uint64_t *inputs)``.
 PeerFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(ctypes.c_uint64))
 
-_TRACE_WORDS = 5  # of a row of the table of what is traced: see dm_run
 _BLOCK_CYCLES = 1 << 16  # cycles of one call: in between Python sees an interrupt, and traces find room
 
 
@@ -103,7 +104,7 @@ class CompiledSimulation:
             HardwareError: for an input that is missing, unknown or too large.
         """
         inputs = {} if inputs is None else inputs
-        row = np.zeros(self._program.input_words, np.uint64)
+        row = np.zeros(self._program.inputs.words, np.uint64)
         self._check_inputs(inputs)
         start = 0
         for name, port in self.top.inputs.items():
@@ -146,7 +147,7 @@ class CompiledSimulation:
         wanted = list(self.top.outputs) if outputs is None else list(outputs)
         for name in wanted:
             self._check_output(name)
-        rows = np.zeros((count, self._program.output_words), np.uint64) if wanted else None
+        rows = np.zeros((count, self._program.outputs.words), np.uint64) if wanted else None
         self._advance(count, packed, rows, -1, None, None)
         return {name: self._column(rows, name) for name in wanted} if rows is not None else {}
 
@@ -176,9 +177,9 @@ class CompiledSimulation:
         if self.top.outputs[output].bits > 64:
             raise HardwareError(f"output {output!r} has more than 64 bits: run_until needs a flag")
         self.set_inputs(inputs or {})
-        word = (self._program.outputs[output].offset - self._first(self._program.outputs)) // 8
+        word = self._program.outputs.word(output)
         done = self._advance(limit, None, None, word, peer, context)
-        return done if self._program.outputs[output].read(self._state, 0, 0) and done else None
+        return done if self._program.outputs.fields[output].read(self._state, 0, 0) and done else None
 
     def set_inputs(self, inputs: Mapping[str, int]) -> None:
         """Set inputs for cycles that are given none."""
@@ -188,7 +189,7 @@ class CompiledSimulation:
             bits = self.top.inputs[name].bits
             if not -(1 << (bits - 1)) <= value < 1 << bits:
                 raise HardwareError(f"input {name!r} has {bits} bits: {value} does not fit")
-            self._program.inputs[name].fill(self._state, value & ((1 << bits) - 1))
+            self._program.inputs.fields[name].fill(self._state, value & ((1 << bits) - 1))
 
     def _advance(
         self,
@@ -221,7 +222,7 @@ class CompiledSimulation:
                 self._traces.append(trace[:ran])
             done += ran
             self.cycles += ran
-            if stop >= 0 and self._words(self._program.outputs, self._program.output_words)[stop]:
+            if stop >= 0 and self._bank(self._program.outputs)[stop]:
                 break
         return done
 
@@ -313,7 +314,7 @@ class CompiledSimulation:
                 shift, mask = (0, 2**64 - 1) if bit is None else (bit, 1)
                 rows.append((even, odd, field.size, shift, mask))
             self._columns[name] = slice(start, len(rows))
-        return np.array(rows, np.uint64).reshape(-1, _TRACE_WORDS)
+        return np.array(rows, np.uint64).reshape(-1, TRACE_WORDS)
 
     # Inside.
 
@@ -328,8 +329,8 @@ class CompiledSimulation:
         for memory, field in program.roms.items():
             self._fill_rom(memory, field)
         for placed in program.placed:
-            for register, field in placed.program.registers.items():
-                field.at(placed.base).fill(self._state, _reset_value(register))
+            for register, spot in placed.program.registers.items():
+                spot.at(placed.base).fill(self._state, _reset_value(register))
             for register, field in placed.program.mirrors.values():
                 field.at(placed.base).fill(self._state, _reset_value(register))
             for memory, field in placed.program.roms.items():
@@ -345,12 +346,8 @@ class CompiledSimulation:
             for limb in range(field.limbs):
                 view[limb, address] = value >> (64 * limb) & (2 ** (8 * field.size) - 1)
 
-    def _first(self, fields: Mapping[str, Field]) -> int:
-        return min((field.offset for field in fields.values()), default=0)
-
-    def _words(self, fields: Mapping[str, Field], count: int) -> NDArray[np.uint64]:
-        start = self._first(fields)
-        return self._state[start : start + 8 * count].view(np.uint64)
+    def _bank(self, bank: Bank) -> NDArray[np.uint64]:
+        return self._state[bank.offset : bank.offset + 8 * bank.words].view(np.uint64)
 
     def _check_inputs(self, inputs: Mapping[str, object]) -> None:
         for name in inputs:
@@ -374,22 +371,19 @@ class CompiledSimulation:
         for name, length in lengths.items():
             if length != count:
                 raise HardwareError(f"input {name!r} has {length} values for {count} cycles")
-        rows = np.empty((count, self._program.input_words), np.uint64)
-        rows[:] = self._words(self._program.inputs, self._program.input_words)
-        first = self._first(self._program.inputs)
+        rows = np.empty((count, self._program.inputs.words), np.uint64)
+        rows[:] = self._bank(self._program.inputs)
         for name, values in inputs.items():
             if name not in self.top.inputs:
                 raise HardwareError(f"{self.top.name!r} has no input {name!r}; it has {sorted(self.top.inputs)}")
-            field = self._program.inputs[name]
-            start = (field.offset - first) // 8
-            rows[:, start : start + field.limbs] = _limbs(f"input {name!r}", values, self.top.inputs[name].bits)
+            start, bits = self._program.inputs.word(name), self.top.inputs[name].bits
+            rows[:, start : start + limbs_of(bits)] = _limbs(f"input {name!r}", values, bits)
         return rows
 
     def _column(self, rows: NDArray[np.uint64], name: str) -> Values:
-        field = self._program.outputs[name]
-        start = (field.offset - self._first(self._program.outputs)) // 8
-        part = rows[:, start : start + field.limbs]
-        return np.ascontiguousarray(part[:, 0] if field.limbs == 1 else part)
+        start, limbs = self._program.outputs.word(name), limbs_of(self.top.outputs[name].bits)
+        part = rows[:, start : start + limbs]
+        return np.ascontiguousarray(part[:, 0] if limbs == 1 else part)
 
 
 def _reset_value(register: Wire) -> int:

@@ -40,10 +40,10 @@ def write_vcd(file: TextIO, waves: Mapping[str, tuple[int, NDArray[np.uint64]]],
         rows = values.reshape(len(values), -1)
         changed = np.ones(len(rows), np.bool_)
         changed[1:] = (rows[1:] != rows[:-1]).any(axis=1)
-        for cycle in np.flatnonzero(changed):
+        for cycle in np.flatnonzero(changed).tolist():
             value = sum(int(word) << (64 * place) for place, word in enumerate(rows[cycle]))
             text = f"{value}{codes[name]}" if width == 1 else f"b{value:b} {codes[name]}"
-            changes.setdefault(int(cycle), []).append(text)
+            changes.setdefault(cycle, []).append(text)
     for cycle in sorted(changes):
         file.write(f"#{cycle * cycle_ns}\n" + "\n".join(changes[cycle]) + "\n")
     file.write(f"#{cycles * cycle_ns}\n")

@@ -1,0 +1,196 @@
+"""From groups of products to instructions: buffers' halves, and the tokens that keep the units in step.
+
+A layer is a sequence of *groups*. A group fills one half of the accumulators by one or more *products*, is finished
+into one half of the result buffer, and stored. A product needs a *block* in each operand buffer; a block that is
+still there from an earlier product is not loaded again. Both halves of every buffer take turns, so that load,
+compute, finish and store run at the same time, each in its own block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from dynamap_rtl.isa import Unit
+from dynamap_rtl.record import Value
+
+from .assembler import Instruction
+
+__all__ = ["Block", "Fields", "Group", "Product", "Token", "schedule"]
+
+Fields = Mapping[str, Value]
+
+
+class Token(IntEnum):
+    """Which semaphore says what."""
+
+    LEFT_FULL = 0
+    LEFT_FREE = 1
+    TOP_FULL = 2
+    TOP_FREE = 3
+    SUMS_FULL = 4
+    SUMS_FREE = 5
+    RESULTS_FULL = 6
+    RESULTS_FREE = 7
+    CHANNELS_FULL = 8
+
+
+@dataclass(frozen=True)
+class Block:
+    """Contents of half an operand buffer.
+
+    Attributes:
+        key: equal for blocks with equal contents.
+        loads: fields of the load instructions, from the half (0, 1).
+    """
+
+    key: Hashable
+    loads: Callable[[int], Sequence[Fields]]
+
+
+@dataclass(frozen=True)
+class Product:
+    """One compute instruction.
+
+    Attributes:
+        left: what it needs in the left buffer; None if nothing.
+        top: likewise in the top one.
+        command: its fields, from the halves of left buffer, top buffer and accumulators.
+    """
+
+    left: Block | None
+    top: Block | None
+    command: Callable[[int, int, int], Fields]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Products that share half the accumulators, and what becomes of their sums.
+
+    Attributes:
+        products: at least one.
+        finishes: fields of the finish instructions, from the half of accumulators and results (0, 1).
+        stores: fields of the store instructions, from the half of the results.
+    """
+
+    products: Sequence[Product]
+    finishes: Callable[[int], Sequence[Fields]]
+    stores: Callable[[int], Sequence[Fields]]
+
+
+@dataclass
+class _Side:
+    """One operand buffer while instructions are made."""
+
+    unit: Unit
+    full: Token
+    free: Token
+    keys: list[Hashable] = field(default_factory=lambda: [None, None])
+    loads: int = 0
+    last_use: dict[int, int] = field(default_factory=dict)  # load -> product
+    at: dict[Hashable, int] = field(default_factory=dict)  # key -> load
+
+    def place(self, block: Block, product: int) -> tuple[int, bool]:
+        """The half a block is in, and whether it has to be loaded first; the older block makes room."""
+        missing = block.key not in self.keys
+        if missing:
+            self.keys[self.loads % 2] = block.key
+            self.at[block.key] = self.loads
+            self.loads += 1
+        load = self.at[block.key]
+        self.last_use[load] = product
+        return load % 2, missing
+
+    def releases(self) -> dict[int, int]:
+        """Product -> how many blocks nobody needs any more after it, of those whose half is wanted again."""
+        given: dict[int, int] = {}
+        latest = -1
+        for load in range(max(0, self.loads - 2)):
+            latest = max(latest + 1, self.last_use[load])
+            given[latest] = load
+        return given
+
+
+def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[Instruction]:
+    """The instructions of a layer, in an order in which the fetch never holds a unit up.
+
+    Args:
+        groups: in the order in which they are computed.
+        channels: fields of the instructions that load channel parameters first.
+    """
+    sides = {
+        "left": _Side(Unit.LOAD_LEFT, Token.LEFT_FULL, Token.LEFT_FREE),
+        "top": _Side(Unit.LOAD_TOP, Token.TOP_FULL, Token.TOP_FREE),
+    }
+    drafts: list[_Draft] = []
+    for number, fields in enumerate(channels):
+        drafts.append(_Draft(Unit.LOAD_CHANNELS, fields))
+        if number == len(channels) - 1:
+            drafts[-1].signal.add(Token.CHANNELS_FULL)
+    computes: list[_Draft] = []
+    for number, group in enumerate(groups):
+        half, again = number % 2, number + 2 < len(groups)
+        for index, product in enumerate(group.products):
+            halves = []
+            compute = _Draft(Unit.COMPUTE, {})
+            for name, side in sides.items():
+                block = product.left if name == "left" else product.top
+                if block is None:
+                    halves.append(0)
+                    continue
+                place, missing = side.place(block, len(computes))
+                halves.append(place)
+                if missing:
+                    drafts.extend(_load(side, block, place))
+                    compute.wait.add(side.full)
+            compute.fields = product.command(halves[0], halves[1], half)
+            if index == 0 and number >= 2:
+                compute.wait.add(Token.SUMS_FREE)
+            if index == len(group.products) - 1:
+                compute.signal.add(Token.SUMS_FULL)
+            drafts.append(compute)
+            computes.append(compute)
+        finishes = [_Draft(Unit.FINISH, fields) for fields in group.finishes(half)]
+        stores = [_Draft(Unit.STORE, fields) for fields in group.stores(half)]
+        finishes[0].wait.add(Token.SUMS_FULL)
+        if number == 0 and channels:
+            finishes[0].wait.add(Token.CHANNELS_FULL)
+        if number >= 2:
+            finishes[0].wait.add(Token.RESULTS_FREE)
+        finishes[-1].signal.add(Token.RESULTS_FULL)
+        stores[0].wait.add(Token.RESULTS_FULL)
+        if again:
+            finishes[-1].signal.add(Token.SUMS_FREE)
+            stores[-1].signal.add(Token.RESULTS_FREE)
+        drafts += [*finishes, *stores]
+    for side in sides.values():
+        for product_number in side.releases():
+            computes[product_number].release.add(side.free)
+    return [draft.instruction() for draft in drafts]
+
+
+@dataclass
+class _Draft:
+    unit: Unit
+    fields: Fields
+    wait: set[int] = field(default_factory=set)
+    signal: set[int] = field(default_factory=set)
+    release: set[int] = field(default_factory=set)
+
+    def instruction(self) -> Instruction:
+        return Instruction(
+            unit=self.unit,
+            fields=self.fields,
+            wait=frozenset(map(int, self.wait)),
+            signal=frozenset(map(int, self.signal)),
+            release=frozenset(map(int, self.release)),
+        )
+
+
+def _load(side: _Side, block: Block, half: int) -> list[_Draft]:
+    drafts = [_Draft(side.unit, fields) for fields in block.loads(half)]
+    if side.loads > 2:  # this load is counted already
+        drafts[0].wait.add(side.free)
+    drafts[-1].signal.add(side.full)
+    return drafts

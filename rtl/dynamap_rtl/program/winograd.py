@@ -1,0 +1,484 @@
+"""Winograd convolutions F(2, 3) and F(4, 3), along both axes or one: a product a position of the transformed tile.
+
+The loader streams overlapping input tiles through the input transform, the array multiplies position by position, and
+the finishing unit transforms back. Kernels longer than three taps are cut into parts, which are added up before the
+output transform, as channels are that do not fit half a buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynamap_rtl.circuit_parameters import CircuitParameters
+from dynamap_rtl.isa import LOAD
+from dynamap_rtl.load_pattern import Load, LoaderParameters, LoadTarget
+from dynamap_rtl.matrix_program import MatrixLayout, matrix_layout
+from dynamap_rtl.overlay_circuit import (
+    channel_parameters,
+    gemm_parameters,
+    left_parameters,
+    storer_parameters,
+    top_parameters,
+)
+from dynamap_rtl.store_pattern import Store
+from dynamap_rtl.timing import Dataflow, ceil_div
+from dynamap_rtl.units.walker import deltas
+from dynamap_rtl.units.winograd import TAPS, transform_weights
+
+from .assembler import ProgramError
+from .convolution import Convolution, channel_loads, store_fields
+from .layer import Constants, LayerProgram
+from .schedule import Block, Fields, Group, Product, schedule
+
+__all__ = ["winograd_program"]
+
+Integers = NDArray[np.int64]
+_LONGEST_RUN = 65_535
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """What one product reduces: a part of the kernel, by its first row and column, and input channels."""
+
+    row: int
+    column: int
+    part: int
+    channels: range
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """Rows of tiles, each ``columns`` tiles long."""
+
+    first: int
+    rows: int
+    columns: int
+
+    @property
+    def count(self) -> int:
+        return self.rows * self.columns
+
+
+def winograd_program(
+    layer: Convolution, circuit: CircuitParameters, dataflow: Dataflow, *, tile: int, constants_address: int
+) -> LayerProgram:
+    """The program of a convolution by F(tile, 3).
+
+    Args:
+        layer: stride, dilation and groups 1; three or more taps along one axis or both, one along the other.
+        circuit: an overlay with this transform.
+        dataflow: how the products are run.
+        tile: 2 or 4.
+        constants_address: where weights and channel parameters will lie.
+
+    Raises:
+        ProgramError: when the convolution has no such form, the overlay no such transform, or not even the smallest
+            block fits the buffers.
+    """
+    if tile not in circuit.winograd:
+        raise ProgramError(f"the overlay does not have F({tile}, 3); it was made with winograd={circuit.winograd}")
+    kernel = layer.weights.shape[2:]
+    axes = tuple(extent >= TAPS for extent in kernel)
+    if layer.stride != (1, 1) or layer.dilation != (1, 1) or layer.groups != 1 or not any(axes):
+        raise ProgramError("Winograd wants stride, dilation and groups 1 and three taps or more along an axis")
+    if any(not axis and extent != 1 for axis, extent in zip(axes, kernel, strict=True)):
+        raise ProgramError(
+            f"a {kernel[0]}x{kernel[1]} kernel has no Winograd form: an axis must have 1 tap or 3 and more"
+        )
+    if layer.weight_zero:
+        raise ProgramError("Winograd wants weights without a zero point: transformed, they would not fit")
+    return _Builder(layer, circuit, dataflow, tile, (axes[0], axes[1]), constants_address).program()
+
+
+class _Builder:
+    def __init__(
+        self,
+        layer: Convolution,
+        circuit: CircuitParameters,
+        dataflow: Dataflow,
+        tile: int,
+        axes: tuple[bool, bool],
+        constants_address: int,
+    ) -> None:
+        self.layer, self.circuit, self.dataflow, self.tile, self.axes = layer, circuit, dataflow, tile, axes
+        self.constants = Constants(constants_address, circuit)
+        self.gemm = gemm_parameters(circuit)
+        self.loaders = {"left": left_parameters(circuit).loader, "top": top_parameters(circuit).loader}
+        self.activations, self.weights_side = ("top", "left") if dataflow is Dataflow.IS else ("left", "top")
+        self.half = {"left": circuit.left_depth // 2, "top": circuit.top_depth // 2}
+        self.step = (tile if axes[0] else 1, tile if axes[1] else 1)
+        self.window = (tile + TAPS - 1 if axes[0] else 1, tile + TAPS - 1 if axes[1] else 1)
+        self.positions = self.window[0] * self.window[1]
+        self.kind = 1 + 2 * int(all(axes)) + int(tile == 4)
+        self.bytes = 2 if tile == 2 or not all(axes) else 3
+        self.lanes = self.loaders[self.activations].transfer  # channels of a transformed vector
+        self.tile_columns = ceil_div(layer.target.width, self.step[1])
+        self.tile_rows = ceil_div(layer.target.height, self.step[0])
+
+    # ---- what is cut into what ----
+
+    def layout(self, tiles: int, channels: int, outputs: int) -> MatrixLayout:
+        """Of the product of one position; channels in whole vectors."""
+        length = ceil_div(channels, self.lanes) * self.lanes
+        return matrix_layout(
+            self.dataflow, tiles, length, outputs, rows=self.circuit.rows, columns=self.circuit.columns
+        )
+
+    def fits(self, tile_rows: int, channels: int, outputs: int) -> bool:
+        tiles = tile_rows * self.tile_columns
+        layout = self.layout(tiles, channels, outputs)
+        columns = self.circuit.columns
+        slot = ceil_div(outputs, columns) * columns
+        area = self.step[0] * self.step[1]
+        if self.dataflow is Dataflow.IS:
+            result = ceil_div(tiles, columns) * area * slot
+        else:  # and what the last tile row has too much
+            result = ceil_div(tiles * area + self.tile * self.tile_columns * self.tile, columns) * slot
+        return (
+            self.positions * layout.left_depth <= self.half["left"]
+            and self.positions * layout.top_depth <= self.half["top"]
+            and self.positions * layout.words <= self.circuit.accumulator_depth
+            and result <= self.circuit.result_depth // 2
+        )
+
+    def block(self) -> tuple[int, int, int]:
+        """Rows of tiles, channels of a slice and output channels of a block: all outputs, all channels, if they fit."""
+        outputs, channels = self.layer.target.channels, self.layer.source.channels
+        while not self.fits(1, channels, outputs):
+            # What is larger is halved, down to one vector and one column of the array.
+            if (channels > self.lanes and channels * 2 > outputs) or outputs <= self.circuit.columns:
+                smaller = ceil_div(ceil_div(channels, 2), self.lanes) * self.lanes
+                if smaller >= channels:
+                    raise ProgramError(
+                        f"a row of {self.tile_columns} tiles of {self.positions} positions does not fit the buffers; "
+                        "deepen left_depth, top_depth, accumulator_depth or result_depth"
+                    )
+                channels = smaller
+            else:
+                outputs = ceil_div(ceil_div(outputs, 2), self.circuit.columns) * self.circuit.columns
+        rows = max(1, ceil_div(self.tile_rows, 8))
+        while rows > 1 and not self.fits(rows, channels, outputs):
+            rows -= 1
+        return rows, channels, outputs
+
+    def slices(self, channels: int) -> list[_Slice]:
+        parts = [
+            (row, column)
+            for row in range(0, self.layer.weights.shape[2], TAPS)
+            for column in range(0, self.layer.weights.shape[3], TAPS)
+        ]
+        total = self.layer.source.channels
+        return [
+            _Slice(row, column, part, range(first, min(total, first + channels)))
+            for part, (row, column) in enumerate(parts)
+            for first in range(0, total, channels)
+        ]
+
+    # ---- blocks ----
+
+    def activation_block(self, piece: _Slice, tiles: _Tiles) -> Block:
+        layer, source = self.layer, self.layer.source
+        channels = piece.channels
+        layout = self.layout(tiles.count, len(channels), 1)
+        across = self.dataflow is Dataflow.WS
+        lanes = self.circuit.rows if self.activations == "left" else self.circuit.columns
+        # Across, a load is whole rounds of lanes, or less than one.
+        rounds = len(channels) // lanes * lanes if across else len(channels)
+        cuts = [cut for cut in (range(rounds), range(rounds, len(channels))) if len(cut)]
+        loads = []
+        for cut in cuts:
+            vectors = ceil_div(len(cut), self.lanes)
+            load = Load(
+                address=source.address + channels.start + cut.start,
+                row_pitch=source.row_pitch,
+                pixel_pitch=source.pixel_pitch,
+                height=source.height,
+                width=source.width,
+                channels=len(cut),
+                taps_y=self.window[0],
+                taps_x=self.window[1],
+                step_y=self.step[0],
+                step_x=self.step[1],
+                origin_y=piece.row - layer.pads[0],
+                origin_x=piece.column - layer.pads[1],
+                columns=tiles.columns,
+                first_row=tiles.first,
+                windows=tiles.count,
+                zero_point=source.zero_point,
+                signed=source.signed,
+                target=LoadTarget.STREAM,
+            )
+            if across:
+                per_round = min(vectors, lanes // self.lanes)
+                counts = (self.positions, per_round, ceil_div(vectors, per_round), tiles.count)
+                depths = (layout.left_depth, 0, tiles.count, 1)
+                lane_strides = (0, self.lanes, 0, 0)
+                first = cut.start // lanes * tiles.count
+            else:
+                group = min(lanes, tiles.count)
+                size = layout.left_depth if self.activations == "left" else layout.top_depth
+                length = size // ceil_div(tiles.count, lanes)
+                counts = (self.positions, vectors, group, ceil_div(tiles.count, lanes))
+                depths = (size, self.lanes, 0, length)
+                lane_strides = (0, 0, 1, 0)
+                first = 0
+            loads.append((load, counts, depths, lane_strides, first))
+        return Block(("tiles", piece, tiles), partial(self.tile_loads, loads, across=across))
+
+    def tile_loads(
+        self,
+        loads: Sequence[tuple[Load, tuple[int, ...], tuple[int, ...], tuple[int, ...], int]],
+        half: int,
+        *,
+        across: bool,
+    ) -> list[Fields]:
+        loader = self.loaders[self.activations]
+        depth_size = 1 << loader.depth_width
+        lane_size = 1 << loader.lane_width
+        base = half * self.half[self.activations]
+        result: list[Fields] = []
+        for load, counts, depths, lanes, first in loads:
+            depth_deltas, lane_deltas = (*deltas(counts, depths), 0), (*deltas(counts, lanes), 0)
+            result.append(
+                {
+                    **load.fields(loader),
+                    "transform": self.kind,
+                    "tile_along": int(not across),
+                    "base": base + first,
+                    "phase_base": (base + first) % loader.lanes,
+                    "counts": (*counts, 1),
+                    "deltas": tuple(delta % depth_size for delta in depth_deltas),
+                    "phase_deltas": tuple(delta % loader.lanes for delta in depth_deltas),
+                    "lane_deltas": tuple(delta % lane_size for delta in lane_deltas),
+                }
+            )
+        return result
+
+    def weight_block(self, piece: _Slice, outputs: range) -> Block:
+        """(positions, channels, outputs), a position behind the other."""
+        total = self.layer.source.channels
+        first = piece.part * total + piece.channels.start
+        chosen = self.transformed[:, first : first + len(piece.channels), outputs.start : outputs.stop]
+        layout = self.layout(1, len(piece.channels), len(outputs))
+        padded = np.pad(chosen, ((0, 0), (0, layout.b - len(piece.channels)), (0, 0)))
+        none: Integers = np.zeros((0, layout.b), dtype=np.int64)
+        side = layout.left if self.weights_side == "left" else layout.top
+        buffer = np.concatenate([side(none, matrix) for matrix in padded], axis=1)
+        loader = self.loaders[self.weights_side]
+        loads = multibyte_loads(self.constants, buffer.T, self.bytes, loader)
+        return Block(("weights", piece, outputs), partial(self.weight_loads, loads, loader))
+
+    def weight_loads(self, loads: Sequence[Load], loader: LoaderParameters, half: int) -> list[Fields]:
+        base = half * self.half[self.weights_side]
+        none = {name: 0 if field.lanes == 1 else (0,) * field.lanes for name, field in LOAD.fields.items()}
+        return [{**none, **replace(load, depth=load.depth + base).fields(loader)} for load in loads]
+
+    # ---- the whole ----
+
+    def groups(self) -> Iterator[Group]:
+        layer = self.layer
+        self.transformed: Integers = transform_weights(layer.weights, self.tile)
+        rows, channels, outputs = self.block()
+        slices = self.slices(channels)
+        total = layer.target.channels
+        output_blocks = [range(first, min(total, first + outputs)) for first in range(0, total, outputs)]
+        tile_blocks = [
+            _Tiles(first, min(rows, self.tile_rows - first), self.tile_columns)
+            for first in range(0, self.tile_rows, rows)
+        ]
+        weights = {(piece, block): self.weight_block(piece, block) for block in output_blocks for piece in slices}
+        if len(output_blocks) * len(slices) <= max(2, len(tile_blocks)):
+            order = [(tiles, block) for tiles in tile_blocks for block in output_blocks]
+        else:
+            order = [(tiles, block) for block in output_blocks for tiles in tile_blocks]
+        columns = self.circuit.columns
+        entry = {block: number * ceil_div(outputs, columns) * columns for number, block in enumerate(output_blocks)}
+        self.channel_order = [
+            channel
+            for block in output_blocks
+            for channel in [*block, *[-1] * (ceil_div(outputs, columns) * columns - len(block))]
+        ]
+        for tiles, block in order:
+            products = [self.product(piece, tiles, block, weights[piece, block]) for piece in slices]
+            yield Group(
+                products, partial(self.finishes, tiles, block, entry[block]), partial(self.stores, tiles, block)
+            )
+
+    def product(self, piece: _Slice, tiles: _Tiles, outputs: range, weights: Block) -> Product:
+        layout = self.layout(tiles.count, len(piece.channels), len(outputs))
+        activations = self.activation_block(piece, tiles)
+
+        def command(left: int, top: int, half: int) -> Fields:
+            return layout.command(
+                self.gemm,
+                half=half,
+                left=left * self.half["left"],
+                top=top * self.half["top"],
+                count=self.positions,
+            )
+
+        if self.dataflow is Dataflow.IS:
+            return Product(weights, activations, command)
+        return Product(activations, weights, command)
+
+    def finishes(self, tiles: _Tiles, outputs: range, entry: int, half: int) -> list[Fields]:
+        layout = self.layout(tiles.count, self.lanes, len(outputs))
+        columns, circuit = self.circuit.columns, self.circuit
+        slot = ceil_div(len(outputs), columns) * columns
+        base = half * (circuit.result_depth // 2)
+        step_y, step_x = self.step
+        width = self.layer.target.width
+        counts: tuple[int, ...]
+        strides: tuple[int, ...]
+        place_counts: tuple[int, ...]
+        if self.dataflow is Dataflow.IS:
+            # A column is a tile; results of one position of the output tile lie P2 tiles side by side.
+            batches = ceil_div(tiles.count, columns)
+            counts = (self.positions, len(outputs), batches)
+            strides = (layout.words, 1, len(outputs))
+            first = 0
+            place_counts = (step_x, step_y, len(outputs), batches)
+            lanes = [0, 0, 0, 0]
+            depths = list(deltas(place_counts, (slot, step_x * slot, 1, step_x * step_y * slot)))
+            phases = [delta % columns for delta in depths]
+            channels = deltas(place_counts, (0, 0, 1, 0))
+            channel, step = entry, 0
+        else:
+            # The tiles of a row from the last to the first: what a tile has beyond the right edge falls on places whose
+            # own results come later.
+            batches = ceil_div(len(outputs), columns)
+            counts = (self.positions, tiles.columns, tiles.rows, batches)
+            strides = (layout.words, -1, tiles.columns, tiles.count)
+            first = tiles.columns - 1
+            place_counts = (step_x, step_y, tiles.columns, tiles.rows, batches)
+            pixels = deltas(place_counts, (1, width, -step_x, step_y * width, 0))
+            lanes = [delta % columns for delta in pixels]
+            depths = [(delta - delta % columns) // columns * slot for delta in pixels]
+            depths[4] += columns
+            phases = [0] * 5
+            channels = deltas(place_counts, (0, 0, 0, 0, 1))
+            channel, step = entry // columns, slot
+        start = (tiles.columns - 1) * step_x if self.dataflow is not Dataflow.IS else 0
+        sums = self.gemm.collector
+        depth = base + start // columns * slot
+
+        def five(values: Sequence[int], modulus: int, rest: int = 0) -> tuple[int, ...]:
+            return tuple(value % modulus for value in (*values, *[rest] * (5 - len(values))))
+
+        return [
+            {
+                "half": half,
+                "transform": self.kind,
+                "along": int(self.dataflow is not Dataflow.IS),
+                "count": columns,
+                "zero_point": self.layer.target.zero_point,
+                "low": self.layer.scaling.low,
+                "high": self.layer.scaling.high,
+                "base": first,
+                "counts": five(counts, 1 << 16, 1),
+                "deltas": five(deltas(counts, strides), 1 << sums.address_width),
+                "place_counts": five(place_counts, 1 << 16, 1),
+                "lane": start % columns,
+                "lane_deltas": five(lanes, columns),
+                "depth": depth,
+                "depth_deltas": five(depths, circuit.result_depth),
+                "phase": depth % columns,
+                "phase_deltas": five(phases, columns),
+                "step": step,
+                "channel": channel,
+                "channel_deltas": five(channels, 1 << channel_parameters(circuit).word_width),
+            }
+        ]
+
+    def stores(self, tiles: _Tiles, outputs: range, half: int) -> list[Fields]:
+        target = self.layer.target
+        step_y, step_x = self.step
+        first_row = tiles.first * step_y
+        rows = min(target.height, first_row + tiles.rows * step_y) - first_row
+        if self.dataflow is not Dataflow.IS:
+            first = first_row * target.width
+            return [store_fields(self.circuit, target, first, rows * target.width, outputs, half)]
+        columns = self.circuit.columns
+        slot = ceil_div(len(outputs), columns) * columns
+        stores: list[Fields] = []
+        # Columns from the right: a tile that sticks out at the right edge writes where a later store writes again.
+        for x in reversed(range(step_x)):
+            for y in range(step_y):
+                valid_rows = ceil_div(rows - y, step_y)
+                count = valid_rows * tiles.columns
+                count -= (tiles.columns - 1) * step_x + x >= target.width
+                if count < 1 or x >= target.width:
+                    continue
+                stores.append(
+                    Store(
+                        address=target.address
+                        + outputs.start
+                        + (first_row + y) * target.row_pitch
+                        + x * target.pixel_pitch,
+                        row_pitch=target.row_pitch * step_y,
+                        pixel_pitch=target.pixel_pitch * step_x,
+                        columns=tiles.columns,
+                        pixels=count,
+                        channels=len(outputs),
+                        depth=half * (self.circuit.result_depth // 2) + (y * step_x + x) * slot,
+                        depth_step=step_x * step_y * slot,
+                    ).fields(storer_parameters(self.circuit))
+                )
+        return stores
+
+    def program(self) -> LayerProgram:
+        groups = list(self.groups())
+        order = np.array(self.channel_order)
+        channels = channel_loads(self.circuit, self.constants, self.layer.scaling, order)
+        return LayerProgram(schedule(groups, channels), self.constants.address, bytes(self.constants.image))
+
+
+def multibyte_loads(constants: Constants, rows: Integers, element_bytes: int, loader: LoaderParameters) -> list[Load]:
+    """Constants of several bytes, depth by depth, and the loads that bring them into a buffer from depth 0 on.
+
+    Args:
+        constants: where they are put; whole elements a beat.
+        rows: (depth, lanes).
+        element_bytes: 2 or 3.
+        loader: of the buffer.
+    """
+    depth, lanes = rows.shape
+    per_beat = loader.port_bytes // element_bytes
+    if per_beat < 1:
+        raise ProgramError(
+            f"elements of {element_bytes} bytes need a memory port of as many; widen dram_bytes_per_cycle"
+        )
+    # A load begins at a beat, so that it has whole beats before the last.
+    most = max(1, (_LONGEST_RUN // loader.port_bytes * per_beat) // lanes)
+    loads = []
+    for first in range(0, depth, most):
+        values = rows[first : first + most].reshape(-1)
+        image = bytearray()
+        for start in range(0, len(values), per_beat):
+            packed = b"".join(
+                int(value).to_bytes(element_bytes, "little", signed=True) for value in values[start : start + per_beat]
+            )
+            image += packed + bytes(loader.port_bytes - len(packed))
+        address = constants.add(bytes(image))
+        loads.append(
+            Load(
+                address=address,
+                row_pitch=len(image),
+                pixel_pitch=len(image),
+                height=1,
+                width=1,
+                channels=len(values),
+                columns=1,
+                windows=1,
+                element_bytes=element_bytes,
+                target=LoadTarget.ACROSS,
+                depth=first,
+                depth_step=1,
+            )
+        )
+    return loads

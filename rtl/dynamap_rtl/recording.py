@@ -1,0 +1,57 @@
+"""Recording what an overlay is given while it runs a program: the stimulus of its test bench."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .circuit_parameters import CircuitParameters
+from .hardware import HardwareError
+from .hardware.simulator import CompiledSimulation
+from .memory_model import ReadPort, WritePort
+from .overlay_circuit import overlay_circuit
+from .units.sequencer import FETCH_BYTES
+
+__all__ = ["record_run"]
+
+
+def record_run(
+    circuit: CircuitParameters, memory: NDArray[np.uint8], program_address: int, *, limit: int = 100_000
+) -> dict[str, list[int]]:
+    """Run a program, and give the values of every input in every cycle up to ``finished``.
+
+    Args:
+        circuit: the overlay.
+        memory: uint8; not changed.
+        program_address: of the program.
+        limit: cycles after which the program is taken to hang.
+
+    Raises:
+        HardwareError: when it does not finish.
+    """
+    simulation = CompiledSimulation(overlay_circuit(circuit))
+    contents = bytearray(memory.tobytes())
+    latency = circuit.dram_latency_cycles
+    program = ReadPort(contents, bytes_per_cycle=FETCH_BYTES, latency=latency)
+    reads = ReadPort(contents, bytes_per_cycle=circuit.dram_bytes_per_cycle, latency=latency)
+    writes = WritePort(contents, bytes_per_cycle=circuit.dram_bytes_per_cycle, latency=latency)
+    recorded: dict[str, list[int]] = {name: [] for name in simulation.top.inputs}
+    for cycle in range(limit):
+        given = {"start": int(cycle == 0), "program_address": program_address}
+        given |= {f"program_{name}": value for name, value in program.drive().items()}
+        given |= {f"read_{name}": value for name, value in reads.drive().items()}
+        given |= {name if name == "write_ready" else f"write_{name}": value for name, value in writes.drive().items()}
+        for name, stream in recorded.items():
+            stream.append(given[name])
+        simulation.step(given)
+        request = ("request_valid", "request_address", "request_bytes")
+        for port, name in ((program, "program"), (reads, "read")):
+            port.clock(**{wire: simulation.inspect(f"{name}_{wire}") for wire in (*request, "data_ready")})
+        writes.clock(
+            **{wire: simulation.inspect(f"write_{wire}") for wire in request},
+            write_valid=simulation.inspect("write_valid"),
+            write_data=simulation.inspect("write_data"),
+        )
+        if cycle and simulation.inspect("finished"):
+            return recorded
+    raise HardwareError(f"the program did not finish within {limit} cycles")

@@ -1,0 +1,147 @@
+// One bucket of an elimination: the tables a variable is in are added up and the least over its choices is taken, a
+// table of its neighbours, with the choice that attains each cell.
+//
+// The last axes of the neighbours, some 64 cells together, are the block: all work on it is done in vectors. The axes
+// before it are digits that an odometer turns. A table is added where the last digit it knows is turned, so that the
+// innermost step adds up little more than the tables that know the last digit.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+#include "common.hpp"
+#include "elimination_plan.hpp"
+
+namespace dm {
+
+// int32 tables hold costs times a power of two above the number of choices, less an offset: the low bits of a sum have
+// room for the choice, so that the least of a few sums says which it is. Other tables hold costs as they are.
+template <>
+struct Cost<int32_t> {
+    static constexpr int32_t forbidden = int32_t{1} << 29;
+    static constexpr int32_t limit = int32_t{1} << 28;
+};
+
+template <typename T>
+constexpr bool kPacked = std::is_same_v<T, int32_t>;
+
+constexpr int64_t kBlock = 64;                          // cells
+constexpr int64_t kMostBuffered = int64_t{1} << 18;     // cells of a block for all choices: they shall stay in cache
+constexpr int64_t kVectorBytes = 64;
+
+template <typename T, bool Clamp>
+DM_INLINE T plus(T left, T right) {
+    const T sum = left + right;
+    if constexpr (Clamp) return sum < Cost<T>::forbidden ? sum : Cost<T>::forbidden;
+    return sum;
+}
+
+template <typename T>
+struct Factor {
+    enum class Kind { scalar, part, whole };  // knows none, some or all axes of the block
+    const T* cells;
+    int64_t own;     // stride of the variable that leaves
+    int deepest;     // the last digit it knows, -1 for none
+    Kind kind;
+    bool near;       // part: all its cells of the block lie within two vectors
+    size_t strides;  // of the digits: where they begin in the bucket's
+    size_t map;      // part: likewise, where its cell of each cell of the block is
+};
+
+template <typename T, bool Clamp, typename Index>
+struct Bucket {
+    static constexpr int64_t kLanes = kVectorBytes / sizeof(T);
+
+    int64_t size = 0, block = 1, padded = 0;
+    int depth = 0;  // digits
+    std::vector<int64_t> dims;
+    std::vector<Factor<T>> factors;
+    std::vector<int64_t> strides;
+    std::vector<int32_t> maps;
+    std::vector<T> own;  // costs of the variable that leaves
+    // Workspace of the reduction: per depth (the number of digits that are set) and choice, sums of scalars and of
+    // blocks determined there; per depth and factor, its cells at the digits so far.
+    std::vector<T> sums, buffers;
+    std::vector<const T*> blocks, at;
+    std::vector<int> until;  // factors with deepest < j are the first until[j]
+    std::vector<int64_t> digits;
+    std::vector<const T*> rows;  // what the innermost step adds up, and how far apart choices are in it
+    std::vector<int64_t> steps;
+
+    // What is added next belongs to a variable with `choices`, the first `digits` of its neighbours' axes being digits.
+    void begin(int64_t choices, const std::vector<int64_t>& axes, int digits_before_block) {
+        size = choices;
+        dims = axes;
+        depth = digits_before_block;
+        block = 1;
+        for (size_t a = depth; a < axes.size(); ++a) block *= axes[a];
+        padded = (block + kLanes - 1) / kLanes * kLanes;
+        factors.clear();
+        strides.clear();
+        maps.clear();
+        own.assign(size, 0);
+    }
+
+    // A table: its stride per choice, and per axis, 0 where it does not know it.
+    void add(const T* cells, int64_t own_stride, const int64_t* by_axis) {
+        using Kind = typename Factor<T>::Kind;
+        Factor<T> factor{cells, own_stride, -1, Kind::scalar, false, strides.size(), maps.size()};
+        strides.insert(strides.end(), by_axis, by_axis + depth);
+        for (int j = 0; j < depth; ++j) {
+            if (by_axis[j] != 0) factor.deepest = j;
+        }
+        bool whole = true;
+        int64_t stride = 1, last = 0;
+        for (int a = static_cast<int>(dims.size()); a-- > depth;) {
+            if (by_axis[a] != 0) factor.kind = Kind::part;
+            whole = whole && (by_axis[a] == stride || dims[a] == 1);
+            stride *= dims[a];
+            last += by_axis[a] * (dims[a] - 1);
+        }
+        if (factor.kind == Kind::part && whole) factor.kind = Kind::whole;
+        if (factor.kind == Kind::part) {
+            factor.near = last < 2 * kLanes;
+            spread_out(by_axis);
+        }
+        factors.push_back(factor);
+    }
+
+    // Whether the innermost step adds it from where it lies.
+    bool is_direct(const Factor<T>& factor) const {
+        return factor.kind == Factor<T>::Kind::whole && factor.deepest == depth - 1;
+    }
+
+    // Makes the workspace ready when all is added.
+    void arrange() {
+        const auto key = [&](const Factor<T>& factor) { return 2 * factor.deepest + is_direct(factor); };
+        std::stable_sort(factors.begin(), factors.end(), [&](const auto& f, const auto& g) { return key(f) < key(g); });
+        const size_t count = factors.size(), levels = depth + 1;
+        until.assign(levels, 0);
+        for (const auto& factor : factors) {
+            for (int j = factor.deepest + 1; j <= depth; ++j) ++until[j];
+        }
+        at.resize(levels * count);
+        for (size_t f = 0; f < count; ++f) at[f] = factors[f].cells;
+        sums.resize(levels * size);
+        std::copy(own.begin(), own.end(), sums.begin());
+        buffers.resize(levels * size * padded);
+        blocks.assign(levels, nullptr);
+        digits.assign(depth, 0);
+        rows.resize(count + 1);
+        steps.resize(count + 1);
+    }
+
+  private:
+    void spread_out(const int64_t* by_axis) {
+        const size_t begin = maps.size();
+        maps.resize(begin + padded, 0);
+        int64_t run = 1;
+        for (int a = static_cast<int>(dims.size()); a-- > depth; run *= dims[a]) {
+            for (int64_t b = run; b < run * dims[a]; ++b) maps[begin + b] = static_cast<int32_t>(maps[begin + b - run] + by_axis[a]);
+        }
+    }
+};
+
+}  // namespace dm

@@ -1,0 +1,68 @@
+"""The compiled simulator on the overlay's own units: agreement on every wire, loops that are vectorised."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from compiled_agreement import agree
+from dynamap_rtl.circuit_parameters import CircuitParameters
+from dynamap_rtl.hardware.simulator.program import Program
+from dynamap_rtl.overlay_circuit import overlay_circuit
+from dynamap_rtl.units.array import ArrayParameters, systolic_array
+from dynamap_rtl.units.gemm import GemmParameters, matrix_engine
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("DYNAMAP_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def test_the_matrix_engine():
+    engine = matrix_engine(
+        GemmParameters(
+            array=ArrayParameters(rows=3, columns=4),
+            left_depth=64,
+            top_depth=64,
+            accumulator_depth=16,
+            read_latency=1,
+        )
+    )
+    assert agree(engine, cycles=60) > 1000
+
+
+@pytest.mark.parametrize("winograd", [(), (2, 4)])
+def test_the_whole_overlay(winograd):
+    circuit = CircuitParameters(
+        rows=4,
+        columns=3,
+        dram_bytes_per_cycle=8,
+        dram_latency_cycles=4,
+        left_depth=64,
+        top_depth=64,
+        accumulator_depth=16,
+        result_depth=64,
+        channel_words=4,
+        winograd=winograd,
+        sum_width=48 if winograd else 32,
+    )
+    assert agree(overlay_circuit(circuit), cycles=25, inspect_in=1) > 3000
+
+
+def test_the_loop_over_processing_elements_is_vectorised(tmp_path):
+    said = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True).stdout
+    if "Free Software Foundation" not in said:
+        pytest.skip("cc is not gcc, which alone says what it vectorised")
+    array = systolic_array(ArrayParameters(rows=20, columns=20))
+    elements = Program(array.instances["elements"].module, ()).sources["grids"]
+    (tmp_path / "elements.c").write_text(elements)
+    done = subprocess.run(
+        ["cc", "-O3", "-fno-strict-aliasing", "-fopt-info-vec", "-c", "elements.c"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "loop vectorized" in done.stderr
+    assert "versioned" not in done.stderr  # the compiler believes that arrays do not overlap
