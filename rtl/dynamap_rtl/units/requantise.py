@@ -10,9 +10,9 @@ Contract: no handshake. A value goes in and one comes out every cycle; the resul
 ``zero_point``, ``low`` and ``high`` must not change while there is a value of the layer inside. Who needs back-pressure
 counts what is inside and keeps as many places in a queue behind.
 
-Multiplication takes one DSP slice per 17 bits of the 33-bit sum (two): 18 x 25 bits signed each, which
-leaves room in 18 x 27. The shifter is cut to the bits that can still matter: a result of more than eleven bits
-saturates whatever its low bits are.
+Multiplication takes one DSP slice per 17 bits of the 33-bit sum (two): 18 x 25 bits signed each, within
+18 x 27. The shifter is cut to the bits that can still matter: a rounded value of more than ten bits
+saturates whatever its low bits and the zero point are.
 
 How it compares with ONNX Runtime's QLinearConv and QLinearMatMul, which convert the sum to float32, multiply by the
 float32 scale x · w / y (``fixed_point.float32_scale``) and round half to even:
@@ -45,7 +45,7 @@ LATENCY_CYCLES = 7
 #: What one DSP slice multiplies, beside the multiplier: 17 bits and a sign.
 _CHUNK_BITS = 17
 #: Signed bits of a rounded value beyond which every zero point and clamp saturates.
-_WINDOW_BITS = 11
+_WINDOW_BITS = 10
 #: Products stay below 2**61: numpy's 64 bits are enough for the model.
 _WIDEST = 37
 
