@@ -59,6 +59,41 @@ DM_INLINE void store_narrow(Index* to, Index4 index) {
     std::memcpy(to, &narrow, sizeof(narrow));
 }
 
+// A piece of memory as it comes, taken off array by array; in huge pages where it is large: page faults would cost more
+// than the work.
+class Memory {
+  public:
+    // What `count` of a kind take.
+    template <typename T>
+    static size_t room(int64_t count) {
+        return (static_cast<size_t>(count) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+    }
+
+    explicit Memory(size_t bytes) {
+        const size_t alignment = bytes >= kLarge ? kHugePage : kAlignment;
+        memory_ = static_cast<char*>(std::aligned_alloc(alignment, (bytes / alignment + 1) * alignment));
+        if (memory_ == nullptr) throw std::bad_alloc();
+        at_ = memory_;
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+        if (bytes >= kLarge) madvise(memory_, bytes, MADV_HUGEPAGE);
+#endif
+    }
+    Memory(Memory&& other) noexcept : memory_(other.memory_), at_(other.at_) { other.memory_ = nullptr; }
+    Memory(const Memory&) = delete;
+    ~Memory() { std::free(memory_); }
+
+    template <typename T>
+    T* take(int64_t count) {
+        T* array = reinterpret_cast<T*>(at_);
+        at_ += room<T>(count);
+        return array;
+    }
+
+  private:
+    static constexpr size_t kAlignment = 64, kLarge = size_t{1} << 22, kHugePage = size_t{1} << 21;
+    char *memory_, *at_;
+};
+
 // Tables of few sizes come and go by the hundred thousand: freed ones are used again, last in first out, so that they
 // are still in cache.
 template <typename T>
@@ -74,8 +109,8 @@ class Pool {
         const size_t size = size_of(bin);
         if (size > left_) {
             const size_t chunk = size > kChunk ? size : kChunk;
-            chunks_.emplace_back(chunk * sizeof(T));
-            at_ = static_cast<T*>(chunks_.back().get());
+            chunks_.emplace_back(Memory::room<T>(chunk));
+            at_ = chunks_.back().template take<T>(chunk);
             left_ = chunk;
         }
         T* table = at_;
@@ -87,25 +122,6 @@ class Pool {
     void give(T* table, size_t cells) { free_[bin_of(cells)].push_back(table); }
 
   private:
-    class Chunk {  // memory as it comes, in huge pages where it is large: page faults would cost more than the work
-      public:
-        explicit Chunk(size_t bytes) {
-            const bool large = bytes >= (size_t{1} << 22);
-            const size_t alignment = large ? size_t{1} << 21 : 64;
-            memory_ = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-            if (memory_ == nullptr) throw std::bad_alloc();
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-            if (large) madvise(memory_, bytes, MADV_HUGEPAGE);
-#endif
-        }
-        Chunk(Chunk&& other) noexcept : memory_(other.memory_) { other.memory_ = nullptr; }
-        Chunk(const Chunk&) = delete;
-        ~Chunk() { std::free(memory_); }
-        void* get() const { return memory_; }
-
-      private:
-        void* memory_;
-    };
     static constexpr size_t kChunk = size_t{1} << 16;
     // Four sizes between each power of two and the next, so that at most a fifth of a table is wasted.
     static size_t size_of(unsigned bin) { return (size_t{4} + bin % 4) << (bin / 4); }
@@ -116,7 +132,7 @@ class Pool {
         return bin;
     }
     std::vector<T*> free_[256];
-    std::vector<Chunk> chunks_;
+    std::vector<Memory> chunks_;
     T* at_ = nullptr;
     size_t left_ = 0;
 };

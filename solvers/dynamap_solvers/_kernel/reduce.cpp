@@ -1,287 +1,12 @@
-// Reduction of a graph by R0, RI and RII (Scholz & Eckstein 2002) with parallel edges merged: the plan, from the graph
-// alone, and its pricing for any number of cost sets.
-//
-// The plan is linear in variables and edges by the argument of Valdes, Tarjan & Lawler (1982): a vertex is looked at
-// again only after a table at it came or went, and a look merges parallel tables or stops at the third neighbour.
+// The pricing of a plan of reductions (plan.cpp) for any number of cost sets.
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <new>
 
 #include "common.hpp"
+#include "plan.hpp"
 
 namespace {
-
-enum Rule : int8_t { kR0 = 0, kRI = 1, kRII = 2, kParallel = 3, kFixed = 4 };
-
-// Half-edges 2t and 2t+1 are the two ends of table t, in a doubly linked list per vertex.
-struct Planner {
-    Planner(int64_t variables, int64_t edges) : n(variables), m(edges) {}
-
-    int64_t n, m;
-    std::vector<int32_t> head, next, previous, end;  // end[h]: the vertex of half-edge h
-    std::vector<int64_t> degree;                     // half-edges, parallel ones counted each
-    std::vector<uint8_t> gone, queued;
-    std::vector<uint8_t> bits;
-    std::vector<std::vector<int32_t>> buckets;
-    size_t lowest = 0;
-    int64_t tables = 0;
-
-    std::vector<int8_t> rule;
-    std::vector<int32_t> vertex, produced, neighbours, own;
-    std::vector<int64_t> first;
-
-    void link(int32_t half, int32_t at) {
-        end[half] = at;
-        next[half] = head[at];
-        previous[half] = -1;
-        if (head[at] >= 0) previous[head[at]] = half;
-        head[at] = half;
-        ++degree[at];
-    }
-
-    void unlink(int32_t half) {
-        const int32_t at = end[half];
-        if (previous[half] >= 0) {
-            next[previous[half]] = next[half];
-        } else {
-            head[at] = next[half];
-        }
-        if (next[half] >= 0) previous[next[half]] = previous[half];
-        --degree[at];
-    }
-
-    int32_t add_table(int32_t i, int32_t j) {
-        const int32_t table = static_cast<int32_t>(tables++);
-        end.resize(2 * tables);
-        next.resize(2 * tables);
-        previous.resize(2 * tables);
-        link(2 * table, i);
-        link(2 * table + 1, j);
-        return table;
-    }
-
-    void step(Rule what, int32_t who, int32_t makes) {
-        rule.push_back(what);
-        vertex.push_back(who);
-        produced.push_back(makes);
-        first.push_back(static_cast<int64_t>(own.size()));
-    }
-
-    void touch(int32_t who, int32_t table) {
-        neighbours.push_back(who);
-        own.push_back(table);
-    }
-
-    // Merge table `later` into `present`, both between i and j; the sum is a new table.
-    int32_t merge(int32_t present, int32_t later, int32_t i, int32_t j) {
-        for (int32_t table : {present, later}) {
-            unlink(2 * table);
-            unlink(2 * table + 1);
-        }
-        const int32_t sum = add_table(i, j);
-        step(kParallel, -1, sum);
-        touch(i, present);
-        touch(j, later);
-        return sum;
-    }
-
-    // Up to three different neighbours of a vertex, merging parallel tables on the way. Returns how many.
-    int look(int32_t i, int32_t* other, int32_t* table) {
-        int found = 0;
-        for (int32_t half = head[i]; half >= 0;) {
-            const int32_t following = next[half];
-            const int32_t j = end[half ^ 1];
-            int same = 0;
-            while (same < found && other[same] != j) ++same;
-            if (same < found) {
-                table[same] = merge(table[same], half / 2, i, j);
-                offer(j);
-            } else {
-                if (found == 2) return 3;
-                other[found] = j;
-                table[found] = half / 2;
-                ++found;
-            }
-            half = following;
-        }
-        return found;
-    }
-
-    void offer(int32_t i) {
-        if (gone[i] || queued[i]) return;
-        // The cells that eliminating i at degree 2 would touch, to a power of two, as far as its list shows now.
-        size_t bucket = 0;
-        if (degree[i] > 1) {
-            bucket = bits[i];
-            int seen = 0;
-            for (int32_t half = head[i]; half >= 0 && seen < 2; half = next[half], ++seen) bucket += bits[end[half ^ 1]];
-        }
-        queued[i] = 1;
-        buckets[bucket].push_back(i);
-        lowest = std::min(lowest, bucket);
-    }
-
-    void cut(int32_t i) {
-        step(kFixed, i, -1);
-        while (head[i] >= 0) {
-            const int32_t half = head[i];
-            touch(end[half ^ 1], half / 2);
-            unlink(half);
-            unlink(half ^ 1);
-        }
-        gone[i] = 1;
-    }
-
-    void examine(int32_t i) {
-        int32_t other[3], table[3];
-        const int found = look(i, other, table);
-        if (found > 2) return;
-        if (found == 2) {
-            // The second table is the one whose rows get added: let it be the one that has the vertex first.
-            if (end[2 * table[1]] != i && end[2 * table[0]] == i) {
-                std::swap(other[0], other[1]);
-                std::swap(table[0], table[1]);
-            }
-        }
-        for (int k = 0; k < found; ++k) {
-            unlink(2 * table[k]);
-            unlink(2 * table[k] + 1);
-        }
-        gone[i] = 1;
-        const int32_t makes = found == 2 ? add_table(other[0], other[1]) : -1;
-        step(static_cast<Rule>(found), i, makes);
-        for (int k = 0; k < found; ++k) touch(other[k], table[k]);
-        for (int k = 0; k < found; ++k) offer(other[k]);
-    }
-
-    void run(const int32_t* ends, const int64_t* sizes, const int32_t* fixed, int64_t fixed_count) {
-        head.assign(n, -1);
-        degree.assign(n, 0);
-        gone.assign(n, 0);
-        queued.assign(n, 0);
-        bits.resize(n);
-        size_t widest = 0;
-        for (int64_t i = 0; i < n; ++i) {
-            int64_t size = sizes[i];
-            uint8_t bit = 0;
-            for (; size > 0; size >>= 1) ++bit;
-            bits[i] = bit;
-            widest = std::max<size_t>(widest, bit);
-        }
-        buckets.resize(3 * widest + 1);
-        end.resize(2 * m);
-        next.resize(2 * m);
-        previous.resize(2 * m);
-        end.reserve(4 * m + 2 * n);
-        next.reserve(4 * m + 2 * n);
-        previous.reserve(4 * m + 2 * n);
-        tables = m;
-        for (int64_t t = m - 1; t >= 0; --t) {  // backwards: the lists then run in order of tables
-            link(static_cast<int32_t>(2 * t + 1), ends[2 * t + 1]);
-            link(static_cast<int32_t>(2 * t), ends[2 * t]);
-        }
-        for (int64_t k = 0; k < fixed_count; ++k) {
-            if (!gone[fixed[k]]) cut(fixed[k]);
-        }
-        for (int64_t i = n - 1; i >= 0; --i) {  // backwards: the buckets are stacks, so that 0 comes out first
-            if (!gone[i] && degree[i] <= 2) offer(static_cast<int32_t>(i));
-        }
-        drain();
-        // What is left has three neighbours everywhere or parallel tables that hide fewer.
-        for (int64_t i = n - 1; i >= 0; --i) {
-            if (!gone[i]) offer(static_cast<int32_t>(i));
-        }
-        drain();
-        first.push_back(static_cast<int64_t>(own.size()));
-        schedule();
-    }
-
-    // Puts the steps in depth-first order of who uses what they make, the larger subtree first: what is made is used
-    // while it is still in cache, and few tables are alive at a time. Legal again, because every table that ever was at
-    // a vertex has been turned into those it leaves with, which makes those steps its descendants.
-    void schedule() {
-        const int64_t steps = static_cast<int64_t>(rule.size());
-        std::vector<int32_t> user(steps, -1), leaves(n, -1), maker(tables - m, -1), child(steps, -1), sibling(steps, -1);
-        std::vector<int32_t> weight(steps, 1), order;
-        for (int64_t s = 0; s < steps; ++s) {
-            if (vertex[s] >= 0) leaves[vertex[s]] = static_cast<int32_t>(s);
-            if (produced[s] >= 0) maker[produced[s] - m] = static_cast<int32_t>(s);
-            for (int64_t k = first[s]; k < first[s + 1]; ++k) {
-                if (own[k] >= m) user[maker[own[k] - m]] = static_cast<int32_t>(s);
-            }
-        }
-        for (int64_t s = 0; s < steps; ++s) {
-            if (rule[s] == kRI) user[s] = leaves[neighbours[first[s]]];
-        }
-        for (int64_t s = 0; s < steps; ++s) {
-            const int32_t u = user[s];
-            if (u < 0) continue;
-            weight[u] += weight[s];
-            int32_t& front = child[u];
-            if (front >= 0 && weight[front] >= weight[s]) {
-                sibling[s] = sibling[front];
-                sibling[front] = static_cast<int32_t>(s);
-            } else {
-                sibling[s] = front;
-                front = static_cast<int32_t>(s);
-            }
-        }
-        order.reserve(steps);
-        std::vector<int32_t> stack;
-        for (int64_t s = steps - 1; s >= 0; --s) {  // backwards, as the whole is turned round at the end
-            if (user[s] >= 0 || rule[s] == kFixed) continue;
-            stack.push_back(static_cast<int32_t>(s));
-            while (!stack.empty()) {
-                const int32_t at = stack.back();
-                stack.pop_back();
-                order.push_back(at);
-                for (int32_t c = child[at]; c >= 0; c = sibling[c]) stack.push_back(c);
-            }
-        }
-        for (int64_t s = steps - 1; s >= 0; --s) {
-            if (rule[s] == kFixed) order.push_back(static_cast<int32_t>(s));  // these come first
-        }
-        std::reverse(order.begin(), order.end());
-        std::vector<int32_t> renumbered(tables - m, -1);
-        Planner sorted(0, 0);
-        sorted.rule.reserve(steps);
-        sorted.vertex.reserve(steps);
-        sorted.produced.reserve(steps);
-        sorted.first.reserve(steps + 1);
-        sorted.neighbours.reserve(own.size());
-        sorted.own.reserve(own.size());
-        int32_t made = static_cast<int32_t>(m);
-        for (const int32_t s : order) {
-            sorted.step(static_cast<Rule>(rule[s]), vertex[s], produced[s] < 0 ? -1 : made);
-            if (produced[s] >= 0) renumbered[produced[s] - m] = made++;
-            for (int64_t k = first[s]; k < first[s + 1]; ++k) {
-                sorted.touch(neighbours[k], own[k] < m ? own[k] : renumbered[own[k] - m]);
-            }
-        }
-        sorted.first.push_back(static_cast<int64_t>(sorted.own.size()));
-        rule.swap(sorted.rule);
-        vertex.swap(sorted.vertex);
-        produced.swap(sorted.produced);
-        first.swap(sorted.first);
-        neighbours.swap(sorted.neighbours);
-        own.swap(sorted.own);
-    }
-
-    void drain() {
-        lowest = 0;
-        while (lowest < buckets.size()) {
-            if (buckets[lowest].empty()) {
-                ++lowest;
-                continue;
-            }
-            const int32_t i = buckets[lowest].back();
-            buckets[lowest].pop_back();
-            queued[i] = 0;
-            if (!gone[i]) examine(i);
-        }
-    }
-};
 
 template <typename T>
 struct View {  // a table with the strides of its two axes
@@ -350,14 +75,16 @@ DM_INLINE void series(
     }
 }
 
-struct Plan {
+struct Plan : dm::Packed<const int32_t> {
+    Plan(int64_t variables, int64_t edges, const int64_t* sizes_, const int32_t* ends_, const int64_t* starts,
+         const int32_t* packed)
+        : Packed(packed), n(variables), m(edges), steps(packed[kSteps]), sizes(sizes_), ends(ends_),
+          unary_starts(starts), pair_starts(starts + n + 1) {}
+
     int64_t n, m, steps;
+    const int64_t* sizes;
     const int32_t* ends;
-    const int64_t *sizes, *unary_starts, *pair_starts;
-    const int8_t* rule;
-    const int32_t *vertex, *produced;
-    const int64_t* first;
-    const int32_t *neighbours, *own;
+    const int64_t *unary_starts, *pair_starts;
 };
 
 // Prices one plan; the memory is kept from one cost set to the next.
@@ -388,7 +115,7 @@ struct Pricer {
             int64_t at = 0;
             for (int64_t s = 0; s < plan.steps; ++s) {
                 arg_starts[s] = at;
-                if (plan.rule[s] > kRII) continue;
+                if (plan.rule[s] > dm::kRII) continue;
                 int64_t cells = 1;
                 for (int64_t k = plan.first[s]; k < plan.first[s + 1]; ++k) {
                     const int64_t size = plan.sizes[plan.neighbours[k]];
@@ -455,7 +182,7 @@ DM_INLINE T price(Pricer<T, Index, WithArg>& p, const T* unary_costs, const T* p
         const int32_t* neighbours = plan.neighbours + plan.first[s];
         const int32_t* own = plan.own + plan.first[s];
         const int32_t i = plan.vertex[s];
-        if (plan.rule[s] == kRII) {
+        if (plan.rule[s] == dm::kRII) {
             const int64_t dx = plan.sizes[i], dy = plan.sizes[neighbours[0]], dz = plan.sizes[neighbours[1]];
             const T* costs = p.unary.data() + plan.unary_starts[i];
             const View<T> first = p.view(pair, own[0], i), second = p.view(pair, own[1], i);
@@ -475,7 +202,7 @@ DM_INLINE T price(Pricer<T, Index, WithArg>& p, const T* unary_costs, const T* p
             series<T, Index, WithArg>(first, right, dx, dy, width, out, WithArg ? p.args.data() + p.arg_starts[s] : nullptr);
             p.release(own[0]);
             p.release(own[1]);
-        } else if (plan.rule[s] == kParallel) {
+        } else if (plan.rule[s] == dm::kParallel) {
             const int64_t dy = plan.sizes[neighbours[0]], dz = plan.sizes[neighbours[1]];
             const View<T> first = p.view(pair, own[0], neighbours[0]), second = p.view(pair, own[1], neighbours[0]);
             T* out = p.make(s, neighbours[0], neighbours[1]);
@@ -488,7 +215,7 @@ DM_INLINE T price(Pricer<T, Index, WithArg>& p, const T* unary_costs, const T* p
             }
             p.release(own[0]);
             p.release(own[1]);
-        } else if (plan.rule[s] == kRI) {
+        } else if (plan.rule[s] == dm::kRI) {
             const int64_t dx = plan.sizes[i], dy = plan.sizes[neighbours[0]];
             const T* costs = p.unary.data() + plan.unary_starts[i];
             T* target = p.unary.data() + plan.unary_starts[neighbours[0]];
@@ -507,7 +234,7 @@ DM_INLINE T price(Pricer<T, Index, WithArg>& p, const T* unary_costs, const T* p
                 if constexpr (WithArg) p.args[p.arg_starts[s] + y] = static_cast<Index>(arg);
             }
             p.release(own[0]);
-        } else if (plan.rule[s] == kR0) {
+        } else if (plan.rule[s] == dm::kR0) {
             const T* costs = p.unary.data() + plan.unary_starts[i];
             const T* best = std::min_element(costs, costs + plan.sizes[i]);
             saturate_add(total, *best);
@@ -525,7 +252,7 @@ DM_INLINE T price(Pricer<T, Index, WithArg>& p, const T* unary_costs, const T* p
     if constexpr (WithArg) {
         std::fill(choices, choices + plan.n, 0);
         for (int64_t s = plan.steps - 1; s >= 0; --s) {
-            if (plan.rule[s] > kRII) continue;
+            if (plan.rule[s] > dm::kRII) continue;
             int64_t at = 0;
             for (int64_t k = plan.first[s]; k < plan.first[s + 1]; ++k) {
                 const int64_t size = plan.sizes[plan.neighbours[k]];
@@ -583,62 +310,18 @@ bool narrow(const Plan& plan) {
 
 }  // namespace
 
-// Finds the plan. Returns a handle for dm_plan_copy and dm_plan_free, or null when out of memory.
-// counts[0..3]: steps, touched tables, variables left in the core, tables left in it.
-DM_EXPORT void* dm_plan(
-    int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int32_t* fixed, int64_t fixed_count,
-    int64_t* counts) {
-    try {
-        auto planner = std::make_unique<Planner>(n, m);
-        planner->run(ends, sizes, fixed, fixed_count);
-        counts[0] = static_cast<int64_t>(planner->rule.size());
-        counts[1] = static_cast<int64_t>(planner->own.size());
-        counts[2] = std::count(planner->gone.begin(), planner->gone.end(), 0);
-        counts[3] = 0;
-        for (int64_t i = 0; i < n; ++i) {
-            if (!planner->gone[i]) counts[3] += planner->degree[i];
-        }
-        counts[3] /= 2;
-        return planner.release();
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
-}
-
-// Copies a plan out: steps long are rule, vertex, produced (first one longer), touched long are neighbours and own;
-// core gets the variables that are left, ascending, core_ends their tables' ends, two each.
-DM_EXPORT void dm_plan_copy(
-    const void* handle, int8_t* rule, int32_t* vertex, int32_t* produced, int64_t* first, int32_t* neighbours,
-    int32_t* own, int32_t* core, int32_t* core_ends) {
-    const auto& p = *static_cast<const Planner*>(handle);
-    std::copy(p.rule.begin(), p.rule.end(), rule);
-    std::copy(p.vertex.begin(), p.vertex.end(), vertex);
-    std::copy(p.produced.begin(), p.produced.end(), produced);
-    std::copy(p.first.begin(), p.first.end(), first);
-    std::copy(p.neighbours.begin(), p.neighbours.end(), neighbours);
-    std::copy(p.own.begin(), p.own.end(), own);
-    for (int64_t i = 0; i < p.n; ++i) {
-        if (p.gone[i]) continue;
-        *core++ = static_cast<int32_t>(i);
-        for (int32_t half = p.head[i]; half >= 0; half = p.next[half]) {
-            if (half % 2) continue;  // each table once, at its first end
-            *core_ends++ = p.end[half];
-            *core_ends++ = p.end[half + 1];
-        }
-    }
-}
-
-DM_EXPORT void dm_plan_free(void* handle) { delete static_cast<Planner*>(handle); }
-
 // Prices a plan for `batch` cost sets: objectives (batch,), and choices (batch, n) unless that is null. Strides are in
-// cells, 0 where all cost sets share the costs. Returns 0, or 1 when out of memory.
+// cells, 0 where all cost sets share the costs. Returns 0, 1 when out of memory, or 2 where the plan cuts out a variable
+// that has several choices.
 #define DM_PRICE(SUFFIX, T) \
     DM_EXPORT int dm_price_##SUFFIX( \
-        int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int64_t* unary_starts, \
-        const int64_t* pair_starts, int64_t steps, const int8_t* rule, const int32_t* vertex, const int32_t* produced, \
-        const int64_t* first, const int32_t* neighbours, const int32_t* own, const T* unary, int64_t unary_stride, \
-        const T* pair, int64_t pair_stride, int64_t batch, T* objectives, int32_t* choices) { \
-        const Plan plan{n, m, steps, ends, sizes, unary_starts, pair_starts, rule, vertex, produced, first, neighbours, own}; \
+        int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, const int64_t* starts, const T* unary, \
+        const T* pair, int64_t unary_stride, int64_t pair_stride, int64_t batch, const int32_t* packed, T* objectives, \
+        int32_t* choices) { \
+        const Plan plan(n, m, sizes, ends, starts, packed); \
+        for (int64_t s = 0; s < plan.steps; ++s) { \
+            if (plan.rule[s] == dm::kFixed && sizes[plan.vertex[s]] != 1) return 2; \
+        } \
         try { \
             if (choices == nullptr) { \
                 price_##SUFFIX(plan, unary, unary_stride, pair, pair_stride, batch, objectives); \
