@@ -26,6 +26,7 @@
 #define DM_CLONES
 #endif
 #define DM_INLINE static inline __attribute__((always_inline))
+#define DM_INLINE_MEMBER inline __attribute__((always_inline))
 
 namespace dm {
 
@@ -57,6 +58,14 @@ DM_INLINE void store_narrow(Index* to, Index4 index) {
     typedef Index Narrow __attribute__((vector_size(4 * sizeof(Index))));
     const Narrow narrow = __builtin_convertvector(index, Narrow);
     std::memcpy(to, &narrow, sizeof(narrow));
+}
+
+// Asks for cells that will be read soon. Inline, for compilers take a call that only prefetches for one without effect.
+template <typename T>
+DM_INLINE void prefetch(const T* cells, int64_t count) {
+    const char* from = reinterpret_cast<const char*>(cells);
+    const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
+    for (int64_t b = 0; b < bytes && b < 4096; b += 64) __builtin_prefetch(from + b);
 }
 
 // A piece of memory as it comes, taken off array by array; in huge pages where it is large: page faults would cost more

@@ -79,190 +79,249 @@ struct Plan : dm::Packed<const int32_t> {
     Plan(int64_t variables, int64_t edges, const int64_t* sizes_, const int32_t* ends_, const int64_t* starts,
          const int32_t* packed)
         : Packed(packed), n(variables), m(edges), steps(packed[kSteps]), sizes(sizes_), ends(ends_),
-          unary_starts(starts), pair_starts(starts + n + 1) {}
+          unary_starts(starts), pair_starts(starts + n + 1) {
+        for (int64_t i = 0; i < n; ++i) widest = std::max(widest, sizes[i]);
+    }
 
-    int64_t n, m, steps;
+    int64_t n, m, steps, widest = 1;
     const int64_t* sizes;
     const int32_t* ends;
     const int64_t *unary_starts, *pair_starts;
 };
 
-// Prices one plan; the memory is kept from one cost set to the next.
-template <typename T, typename Index, bool WithArg>
-struct Pricer {
-    Plan plan;
-    int64_t widest = 1;
-    std::vector<T> unary, right;
-    std::vector<T*> made;             // table m + k
-    std::vector<int32_t> made_first;  // the vertex of its rows
-    std::vector<int64_t> made_width, made_cells;
-    std::vector<Index> args;
-    std::vector<int64_t> arg_starts;
-    dm::Pool<T> pool;
-
-    explicit Pricer(const Plan& given) : plan(given) {
-        for (int64_t i = 0; i < plan.n; ++i) widest = std::max(widest, plan.sizes[i]);
-        unary.resize(plan.unary_starts[plan.n]);
-        right.resize(widest * padded(widest));
-        int64_t count = 0;
-        for (int64_t s = 0; s < plan.steps; ++s) count += plan.produced[s] >= 0;
-        made.resize(count);
-        made_first.resize(count);
-        made_width.resize(count);
-        made_cells.resize(count);
-        if constexpr (WithArg) {
-            arg_starts.resize(plan.steps + 1);
-            int64_t at = 0;
-            for (int64_t s = 0; s < plan.steps; ++s) {
-                arg_starts[s] = at;
-                if (plan.rule[s] > dm::kRII) continue;
-                int64_t cells = 1;
-                for (int64_t k = plan.first[s]; k < plan.first[s + 1]; ++k) {
-                    const int64_t size = plan.sizes[plan.neighbours[k]];
-                    cells *= k + 1 < plan.first[s + 1] ? size : padded(size);
-                }
-                at += cells;
-            }
-            arg_starts[plan.steps] = at;
-            args.resize(at);
-        }
-    }
-
-    inline __attribute__((always_inline)) View<T> view(const T* pair, int32_t table, int32_t first_axis) const {
-        const Plan& p = plan;
-        if (table < p.m) {
-            const T* cells = pair + p.pair_starts[table];
-            const int64_t width = p.sizes[p.ends[2 * table + 1]];
-            if (p.ends[2 * table] == first_axis) return {cells, width, 1};
-            return {cells, 1, width};
-        }
-        const int64_t k = table - p.m;
-        if (made_first[k] == first_axis) return {made[k], made_width[k], 1};
-        return {made[k], 1, made_width[k]};
-    }
-
-    void release(int32_t table) {
-        if (table >= plan.m) pool.give(made[table - plan.m], made_cells[table - plan.m]);
-    }
-
-    T* make(int64_t step, int32_t rows, int32_t columns) {
-        const int64_t k = plan.produced[step] - plan.m;
-        made_width[k] = padded(plan.sizes[columns]);
-        made_cells[k] = plan.sizes[rows] * made_width[k];
-        made_first[k] = rows;
-        made[k] = pool.take(made_cells[k]);
-        return made[k];
-    }
-};
+template <typename T>
+DM_INLINE T saturated(T sum) {
+    return sum < dm::Cost<T>::forbidden ? sum : dm::Cost<T>::forbidden;
+}
 
 template <typename T>
 DM_INLINE void saturate_add(T& into, T value) {
-    const T sum = into + value;
-    into = sum < dm::Cost<T>::forbidden ? sum : dm::Cost<T>::forbidden;
+    into = saturated(into + value);
 }
 
+// What pricing one step takes, found beforehand for all steps: the lookups go all over memory, but none waits for
+// another there. A step has the tables own[0] (dx, dy) and own[1] (dx, dz), of which the first axis is the vertex that
+// leaves, or for parallel tables the first end.
+struct Work {
+    int64_t costs;                  // where the vertex's costs begin
+    int64_t args;                   // where its best choices begin, by the choices of its neighbours
+    int64_t table[2];               // where the tables begin among the pair costs, ~k for the k-th table made
+    int32_t row[2], column[2];      // strides of their axes
+    int32_t dx, dy, dz;
+    dm::Rule rule;
+};
+
+// Prices one plan; the memory is kept from one cost set to the next.
 template <typename T, typename Index, bool WithArg>
-DM_INLINE T price(Pricer<T, Index, WithArg>& p, const T* unary_costs, const T* pair, int32_t* choices) {
-    const Plan& plan = p.plan;
-    std::memcpy(p.unary.data(), unary_costs, sizeof(T) * p.unary.size());
-    T total = 0;
-    T* right = p.right.data();
-    for (int64_t s = 0; s < plan.steps; ++s) {
-        // Originals lie anywhere in memory: ask for those of a later step while this one is worked on.
-        if (s + 8 < plan.steps) {
-            for (int64_t k = plan.first[s + 8]; k < plan.first[s + 9] && k < plan.first[s + 8] + 2; ++k) {
-                const int32_t table = plan.own[k];
-                if (table < plan.m) {
-                    const char* from = reinterpret_cast<const char*>(pair + plan.pair_starts[table]);
-                    const int64_t bytes = (plan.pair_starts[table + 1] - plan.pair_starts[table]) * sizeof(T);
-                    for (int64_t b = 0; b < bytes && b < 4096; b += 64) __builtin_prefetch(from + b);
+class Pricer {
+  public:
+    explicit Pricer(const Plan& plan)
+        : plan_(plan),
+          memory_(dm::Memory::room<Work>(plan.steps) + 2 * dm::Memory::room<Made>(plan.steps) +
+                  dm::Memory::room<T>(plan.unary_starts[plan.n]) + dm::Memory::room<T>(plan.widest * padded(plan.widest))),
+          work_(memory_.take<Work>(plan.steps)),
+          made_(memory_.take<Made>(plan.steps)),
+          unary_(memory_.take<T>(plan.unary_starts[plan.n])),
+          right_(memory_.take<T>(plan.widest * padded(plan.widest))),
+          args_memory_(find_work() * sizeof(Index)),
+          args_(args_memory_.take<Index>(0)) {}
+
+    DM_INLINE_MEMBER T price(const T* unary_costs, const T* pair, int32_t* choices) {
+        std::memcpy(unary_, unary_costs, sizeof(T) * plan_.unary_starts[plan_.n]);
+        T total = 0;
+        for (int64_t s = 0; s < plan_.steps; ++s) {
+            if (s + kAhead < plan_.steps) fetch(work_[s + kAhead], pair);
+            const Work& work = work_[s];
+            switch (work.rule) {
+                case dm::kRII:
+                    eliminate(work, pair, make(s));
+                    break;
+                case dm::kParallel:
+                    add(work, pair, make(s));
+                    break;
+                case dm::kRI:
+                    fold(work, pair);
+                    break;
+                case dm::kR0: {
+                    const T* costs = unary_ + work.costs;
+                    const T* best = std::min_element(costs, costs + work.dx);
+                    saturate_add(total, *best);
+                    if constexpr (WithArg) args_[work.args] = static_cast<Index>(best - costs);
+                    break;
                 }
+                case dm::kFixed:
+                    saturate_add(total, unary_[work.costs]);
+                    spread(s, pair);
             }
         }
-        const int32_t* neighbours = plan.neighbours + plan.first[s];
-        const int32_t* own = plan.own + plan.first[s];
-        const int32_t i = plan.vertex[s];
-        if (plan.rule[s] == dm::kRII) {
-            const int64_t dx = plan.sizes[i], dy = plan.sizes[neighbours[0]], dz = plan.sizes[neighbours[1]];
-            const T* costs = p.unary.data() + plan.unary_starts[i];
-            const View<T> first = p.view(pair, own[0], i), second = p.view(pair, own[1], i);
-            const int64_t width = padded(dz);
-            // The vertex's own costs go into the rows that are added up.
-            for (int64_t x = 0; x < dx; ++x) {
-                const T* from = second.cells + x * second.row;
-                T* row = right + x * width;
-                if (second.column == 1) {
-                    for (int64_t z = 0; z < dz; ++z) row[z] = costs[x] + from[z];
-                } else {
-                    for (int64_t z = 0; z < dz; ++z) row[z] = costs[x] + from[z * second.column];
-                }
-                for (int64_t z = dz; z < width; ++z) row[z] = 0;
-            }
-            T* out = p.make(s, neighbours[0], neighbours[1]);
-            series<T, Index, WithArg>(first, right, dx, dy, width, out, WithArg ? p.args.data() + p.arg_starts[s] : nullptr);
-            p.release(own[0]);
-            p.release(own[1]);
-        } else if (plan.rule[s] == dm::kParallel) {
-            const int64_t dy = plan.sizes[neighbours[0]], dz = plan.sizes[neighbours[1]];
-            const View<T> first = p.view(pair, own[0], neighbours[0]), second = p.view(pair, own[1], neighbours[0]);
-            T* out = p.make(s, neighbours[0], neighbours[1]);
-            for (int64_t y = 0; y < dy; ++y) {
-                for (int64_t z = 0; z < dz; ++z) {
-                    const T sum = first.cells[y * first.row + z * first.column] +
-                                  second.cells[y * second.row + z * second.column];
-                    out[y * padded(dz) + z] = sum < dm::Cost<T>::forbidden ? sum : dm::Cost<T>::forbidden;
-                }
-            }
-            p.release(own[0]);
-            p.release(own[1]);
-        } else if (plan.rule[s] == dm::kRI) {
-            const int64_t dx = plan.sizes[i], dy = plan.sizes[neighbours[0]];
-            const T* costs = p.unary.data() + plan.unary_starts[i];
-            T* target = p.unary.data() + plan.unary_starts[neighbours[0]];
-            const View<T> only = p.view(pair, own[0], i);
-            for (int64_t y = 0; y < dy; ++y) {
-                T best = costs[0] + only.cells[y * only.column];
-                int64_t arg = 0;
-                for (int64_t x = 1; x < dx; ++x) {
-                    const T candidate = costs[x] + only.cells[x * only.row + y * only.column];
-                    if (candidate < best) {
-                        best = candidate;
-                        arg = x;
-                    }
-                }
-                saturate_add(target[y], best);
-                if constexpr (WithArg) p.args[p.arg_starts[s] + y] = static_cast<Index>(arg);
-            }
-            p.release(own[0]);
-        } else if (plan.rule[s] == dm::kR0) {
-            const T* costs = p.unary.data() + plan.unary_starts[i];
-            const T* best = std::min_element(costs, costs + plan.sizes[i]);
-            saturate_add(total, *best);
-            if constexpr (WithArg) p.args[p.arg_starts[s]] = static_cast<Index>(best - costs);
+        if constexpr (WithArg) substitute(choices);
+        return total < dm::Cost<T>::limit ? total : dm::Cost<T>::forbidden;
+    }
+
+  private:
+    static constexpr int64_t kAhead = 6;  // steps
+
+    struct Made {
+        T* cells;
+        int32_t rows, width;  // the vertex of its rows, and their length
+        int64_t size;
+    };
+
+    const T* cells(const T* pair, int64_t table) const { return table >= 0 ? pair + table : made_[~table].cells; }
+
+    // Where a table is and how it lies, with the vertex `rows` on the first axis.
+    void find_table(int32_t table, int32_t rows, Work& work, int which) const {
+        int32_t width, first;
+        if (table < plan_.m) {
+            work.table[which] = plan_.pair_starts[table];
+            first = plan_.ends[2 * table];
+            width = static_cast<int32_t>(plan_.sizes[plan_.ends[2 * table + 1]]);
         } else {
-            saturate_add(total, p.unary[plan.unary_starts[i]]);
-            for (int64_t k = 0; k < plan.first[s + 1] - plan.first[s]; ++k) {
-                const View<T> table = p.view(pair, own[k], i);
-                T* target = p.unary.data() + plan.unary_starts[neighbours[k]];
-                for (int64_t y = 0; y < plan.sizes[neighbours[k]]; ++y) saturate_add(target[y], table.cells[y * table.column]);
-                p.release(own[k]);
+            work.table[which] = ~(table - plan_.m);
+            first = made_[table - plan_.m].rows;
+            width = made_[table - plan_.m].width;
+        }
+        work.row[which] = first == rows ? width : 1;
+        work.column[which] = first == rows ? 1 : width;
+    }
+
+    // Returns how many best choices there are to keep.
+    int64_t find_work() {
+        int64_t args = 0;
+        for (int64_t s = 0; s < plan_.steps; ++s) {
+            Work& work = work_[s];
+            const int32_t* neighbours = plan_.neighbours + plan_.first[s];
+            const int32_t* own = plan_.own + plan_.first[s];
+            const auto size = [this](int32_t i) { return static_cast<int32_t>(plan_.sizes[i]); };
+            work.rule = static_cast<dm::Rule>(plan_.rule[s]);
+            work.args = args;
+            work.dx = work.dy = work.dz = 0;
+            if (work.rule == dm::kParallel) {
+                work.dx = size(neighbours[0]);
+                work.dy = work.dz = size(neighbours[1]);
+            } else {
+                work.costs = plan_.unary_starts[plan_.vertex[s]];
+                work.dx = size(plan_.vertex[s]);
+                if (work.rule == dm::kRI || work.rule == dm::kRII) work.dy = size(neighbours[0]);
+                if (work.rule == dm::kRII) work.dz = size(neighbours[1]);
+            }
+            const int32_t rows = work.rule == dm::kParallel ? neighbours[0] : plan_.vertex[s];
+            if (work.dy) find_table(own[0], rows, work, 0);
+            if (work.dz) find_table(own[1], rows, work, 1);
+            if (work.rule == dm::kRI) work.table[1] = plan_.unary_starts[neighbours[0]];
+            if (plan_.produced[s] >= 0) {
+                const int32_t width = static_cast<int32_t>(padded(work.dz));
+                const int64_t height = work.rule == dm::kParallel ? work.dx : work.dy;
+                made_[plan_.produced[s] - plan_.m] = {nullptr, neighbours[0], width, height * width};
+            }
+            if (work.rule == dm::kR0) args += 1;
+            if (work.rule == dm::kRI) args += work.dy;
+            if (work.rule == dm::kRII) args += work.dy * padded(work.dz);
+        }
+        return WithArg ? args : 0;
+    }
+
+    // Costs lie anywhere in memory: asks for those of a later step while this one is worked on.
+    DM_INLINE_MEMBER void fetch(const Work& work, const T* pair) const {
+        if (work.rule != dm::kParallel) dm::prefetch(unary_ + work.costs, work.dx);
+        if (work.dy && work.table[0] >= 0) dm::prefetch(pair + work.table[0], int64_t{work.dx} * work.dy);
+        if (work.dz && work.table[1] >= 0) dm::prefetch(pair + work.table[1], int64_t{work.dx} * work.dz);
+    }
+
+    T* make(int64_t s) {
+        Made& made = made_[plan_.produced[s] - plan_.m];
+        return made.cells = pool_.take(made.size);
+    }
+
+    void release(int64_t table) {
+        if (table < 0) pool_.give(made_[~table].cells, made_[~table].size);
+    }
+
+    DM_INLINE_MEMBER void eliminate(const Work& work, const T* pair, T* out) {
+        const T* costs = unary_ + work.costs;
+        const T* second = cells(pair, work.table[1]);
+        const int64_t width = padded(work.dz);
+        // The vertex's own costs go into the rows that are added up.
+        for (int64_t x = 0; x < work.dx; ++x) {
+            const T* from = second + x * work.row[1];
+            T* row = right_ + x * width;
+            if (work.column[1] == 1) {
+                for (int64_t z = 0; z < work.dz; ++z) row[z] = costs[x] + from[z];
+            } else {
+                for (int64_t z = 0; z < work.dz; ++z) row[z] = costs[x] + from[z * work.column[1]];
+            }
+            for (int64_t z = work.dz; z < width; ++z) row[z] = 0;
+        }
+        const View<T> left{cells(pair, work.table[0]), work.row[0], work.column[0]};
+        series<T, Index, WithArg>(left, right_, work.dx, work.dy, width, out, WithArg ? args_ + work.args : nullptr);
+        release(work.table[0]);
+        release(work.table[1]);
+    }
+
+    DM_INLINE_MEMBER void add(const Work& work, const T* pair, T* out) {
+        const T *first = cells(pair, work.table[0]), *second = cells(pair, work.table[1]);
+        const int64_t width = padded(work.dy);
+        for (int64_t y = 0; y < work.dx; ++y) {
+            const T *a = first + y * work.row[0], *b = second + y * work.row[1];
+            for (int64_t z = 0; z < work.dy; ++z) {
+                out[y * width + z] = saturated(a[z * work.column[0]] + b[z * work.column[1]]);
             }
         }
+        release(work.table[0]);
+        release(work.table[1]);
     }
-    if constexpr (WithArg) {
-        std::fill(choices, choices + plan.n, 0);
-        for (int64_t s = plan.steps - 1; s >= 0; --s) {
-            if (plan.rule[s] > dm::kRII) continue;
-            int64_t at = 0;
-            for (int64_t k = plan.first[s]; k < plan.first[s + 1]; ++k) {
-                const int64_t size = plan.sizes[plan.neighbours[k]];
-                at = at * (k + 1 < plan.first[s + 1] ? size : padded(size)) + choices[plan.neighbours[k]];
+
+    DM_INLINE_MEMBER void fold(const Work& work, const T* pair) {
+        const T *costs = unary_ + work.costs, *only = cells(pair, work.table[0]);
+        T* target = unary_ + work.table[1];
+        for (int64_t y = 0; y < work.dy; ++y) {
+            T best = costs[0] + only[y * work.column[0]];
+            int64_t arg = 0;
+            for (int64_t x = 1; x < work.dx; ++x) {
+                const T candidate = costs[x] + only[x * work.row[0] + y * work.column[0]];
+                if (candidate < best) {
+                    best = candidate;
+                    arg = x;
+                }
             }
-            choices[plan.vertex[s]] = static_cast<int32_t>(p.args[p.arg_starts[s] + at]);
+            saturate_add(target[y], best);
+            if constexpr (WithArg) args_[work.args + y] = static_cast<Index>(arg);
+        }
+        release(work.table[0]);
+    }
+
+    // A variable with one choice, cut out first: its tables are originals.
+    DM_INLINE_MEMBER void spread(int64_t s, const T* pair) {
+        for (int64_t k = plan_.first[s]; k < plan_.first[s + 1]; ++k) {
+            const int32_t j = plan_.neighbours[k];
+            const T* only = pair + plan_.pair_starts[plan_.own[k]];
+            for (int64_t y = 0; y < plan_.sizes[j]; ++y) saturate_add(unary_[plan_.unary_starts[j] + y], only[y]);
         }
     }
-    return total < dm::Cost<T>::limit ? total : dm::Cost<T>::forbidden;
-}
+
+    DM_INLINE_MEMBER void substitute(int32_t* choices) const {
+        std::fill(choices, choices + plan_.n, 0);
+        for (int64_t s = plan_.steps - 1; s >= 0; --s) {
+            const Work& work = work_[s];
+            const int32_t* neighbours = plan_.neighbours + plan_.first[s];
+            if (s >= kAhead) dm::prefetch(args_ + work_[s - kAhead].args, work_[s - kAhead + 1].args - work_[s - kAhead].args);
+            int64_t at = work.args;
+            if (work.rule > dm::kRII) continue;
+            if (work.rule == dm::kRI) at += choices[neighbours[0]];
+            if (work.rule == dm::kRII) at += choices[neighbours[0]] * padded(work.dz) + choices[neighbours[1]];
+            choices[plan_.vertex[s]] = static_cast<int32_t>(args_[at]);
+        }
+    }
+
+    const Plan& plan_;
+    dm::Memory memory_;
+    Work* work_;
+    Made* made_;  // table m + k
+    T *unary_, *right_;
+    dm::Memory args_memory_;
+    Index* args_;
+    dm::Pool<T> pool_;
+};
 
 // Costs of `batch` sets, `unary_stride` and `pair_stride` cells apart (0 where all share them).
 template <typename T, typename Index, bool WithArg>
@@ -271,8 +330,8 @@ DM_INLINE void price_all(
     T* objectives, int32_t* choices) {
     Pricer<T, Index, WithArg> pricer(plan);
     for (int64_t b = 0; b < batch; ++b) {
-        objectives[b] = price<T, Index, WithArg>(
-            pricer, unary + b * unary_stride, pair + b * pair_stride, WithArg ? choices + b * plan.n : nullptr);
+        objectives[b] = pricer.price(
+            unary + b * unary_stride, pair + b * pair_stride, WithArg ? choices + b * plan.n : nullptr);
     }
 }
 
@@ -301,13 +360,6 @@ DM_CLONES void assign_wide_f64(const Plan& plan, const double* unary, int64_t us
     price_all<double, int32_t, true>(plan, unary, us, pair, ps, batch, objectives, choices);
 }
 
-bool narrow(const Plan& plan) {
-    for (int64_t i = 0; i < plan.n; ++i) {
-        if (plan.sizes[i] > 256) return false;
-    }
-    return true;
-}
-
 }  // namespace
 
 // Prices a plan for `batch` cost sets: objectives (batch,), and choices (batch, n) unless that is null. Strides are in
@@ -322,10 +374,11 @@ bool narrow(const Plan& plan) {
         for (int64_t s = 0; s < plan.steps; ++s) { \
             if (plan.rule[s] == dm::kFixed && sizes[plan.vertex[s]] != 1) return 2; \
         } \
+        if (plan.widest > std::numeric_limits<int32_t>::max()) return 1; \
         try { \
             if (choices == nullptr) { \
                 price_##SUFFIX(plan, unary, unary_stride, pair, pair_stride, batch, objectives); \
-            } else if (narrow(plan)) { \
+            } else if (plan.widest <= 256) { \
                 assign_##SUFFIX(plan, unary, unary_stride, pair, pair_stride, batch, objectives, choices); \
             } else { \
                 assign_wide_##SUFFIX(plan, unary, unary_stride, pair, pair_stride, batch, objectives, choices); \
