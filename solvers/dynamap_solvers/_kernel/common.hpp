@@ -117,7 +117,8 @@ class Pool {
         }
         const size_t size = size_of(bin);
         if (size > left_) {
-            const size_t chunk = size > kChunk ? size : kChunk;
+            const size_t chunk = size > next_chunk_ ? size : next_chunk_;
+            if (next_chunk_ < kLargestChunk) next_chunk_ *= 2;
             chunks_.emplace_back(Memory::room<T>(chunk));
             at_ = chunks_.back().template take<T>(chunk);
             left_ = chunk;
@@ -131,7 +132,7 @@ class Pool {
     void give(T* table, size_t cells) { free_[bin_of(cells)].push_back(table); }
 
   private:
-    static constexpr size_t kChunk = size_t{1} << 16;
+    static constexpr size_t kLargestChunk = size_t{1} << 16;
     // Four sizes between each power of two and the next, so that at most a fifth of a table is wasted.
     static size_t size_of(unsigned bin) { return (size_t{4} + bin % 4) << (bin / 4); }
     static unsigned bin_of(size_t cells) {
@@ -143,7 +144,7 @@ class Pool {
     std::vector<T*> free_[256];
     std::vector<Memory> chunks_;
     T* at_ = nullptr;
-    size_t left_ = 0;
+    size_t left_ = 0, next_chunk_ = size_t{1} << 10;  // cells; small problems touch little new memory
 };
 
 }  // namespace dm

@@ -52,63 +52,25 @@ class Planner {
         drain();
     }
 
-    // Writes the steps in depth-first order of who uses what they make, the larger subtree first: what is made is used
-    // while it is still in cache, and few tables are alive at a time. Legal, because every table that ever was at a
-    // vertex has been turned into those it leaves with, which makes those steps its descendants.
+    // Writes the plan, or what is left where the graph does not reduce to nothing. Returns whether it does.
     bool write(int32_t* to) {
-        int32_t *top = scratch_, *next = order_ + count_;  // filled from its end: users come before what they use
-        for (int32_t s = count_ - 1; s >= 0; --s) {
-            if (steps_[s].rule != dm::kR0) continue;
-            *top++ = s;
-            while (top > scratch_) {
-                const int32_t at = *--top;
-                *--next = at;
-                for (int32_t c = steps_[at].child; c >= 0; c = steps_[c].sibling) *top++ = c;
-            }
-        }
-        for (int32_t s = count_ - 1; s >= 0; --s) {
-            // These come first. What led to a core is in no order that matters.
-            if (steps_[s].rule == dm::kFixed) *--next = s;
-        }
-        const int32_t written = static_cast<int32_t>(order_ + count_ - next);
         using Packed = dm::Packed<int32_t>;
         std::fill(to, to + Packed::kCounts, 0);
-        to[Packed::kSteps] = written;
-        for (int32_t k = 0; k < written; ++k) to[Packed::kTouched] += steps_[next[k]].degree;
         for (int32_t i = 0; i < n_; ++i) {
             if (vertices_[i].gone) continue;
             ++to[Packed::kLeft];
             to[Packed::kLeftTables] += vertices_[i].degree;
         }
         to[Packed::kLeftTables] /= 2;
-        const Packed packed(to);
-        int32_t* numbers = scratch_;  // by step the number of the table it makes
-        int32_t number = m_, at = 0;
-        for (int32_t k = 0; k < written; ++k) {
-            const Step& step = steps_[next[k]];
-            const bool makes = step.rule == dm::kRII || step.rule == dm::kParallel;
-            packed.rule[k] = step.rule;
-            packed.vertex[k] = step.vertex;
-            packed.produced[k] = numbers[next[k]] = makes ? number++ : -1;
-            packed.first[k] = at;
-            const Touched* touched = step.rule == dm::kFixed ? cut_ + step.touched[0].neighbour : step.touched;
-            for (int32_t t = 0; t < step.degree; ++t, ++at) {
-                packed.neighbours[at] = touched[t].neighbour;
-                packed.own[at] = touched[t].table >= 0 ? touched[t].table : numbers[~touched[t].table];
-            }
+        if (to[Packed::kLeft] > 0) {
+            write_left(Packed(to));
+            return false;
         }
-        packed.first[written] = at;
-        int32_t *left = packed.left, *ends = packed.left_ends;
-        for (int32_t i = 0; i < n_; ++i) {
-            if (vertices_[i].gone) continue;
-            *left++ = i;
-            for (int32_t h = vertices_[i].head; h >= 0; h = half(h).next) {
-                if (h % 2) continue;  // each table once
-                *ends++ = i;
-                *ends++ = half(h ^ 1).vertex;
-            }
-        }
-        return left == packed.left;
+        to[Packed::kSteps] = count_;
+        to[Packed::kTouched] = touched_;
+        sort();
+        write_steps(Packed(to));
+        return true;
     }
 
   private:
@@ -170,6 +132,7 @@ class Planner {
     }
 
     int32_t step(Rule rule, int32_t vertex, int32_t degree) {
+        touched_ += degree;
         steps_[count_] = {rule, vertex, degree, {}, -1, -1, 1};
         return count_++;
     }
@@ -289,13 +252,74 @@ class Planner {
                 ++lowest_;
                 continue;
             }
-            buckets_[lowest_] = vertices_[i].below;
+            const int32_t below = buckets_[lowest_] = vertices_[i].below;
+            if (below >= 0) {  // it comes out soon
+                if (vertices_[below].head >= 0) dm::prefetch(tables_ + vertices_[below].head / 2, 1);
+                if (vertices_[below].below >= 0) dm::prefetch(vertices_ + vertices_[below].below, 1);
+            }
             vertices_[i].queued = false;
             examine(i);
         }
     }
 
+    // Puts the steps in depth-first order of who uses what they make, the larger subtree first: what is made is used
+    // while it is still in cache, and few tables are alive at a time. Legal, because every table that ever was at a
+    // vertex has been turned into those it leaves with, which makes those steps its descendants.
+    void sort() {
+        int32_t *top = scratch_, *next = order_ + count_;  // filled from its end: users come before what they use
+        for (int32_t s = count_ - 1; s >= 0; --s) {
+            if (steps_[s].rule != dm::kR0) continue;
+            *top++ = s;
+            while (top > scratch_) {
+                const int32_t at = *--top;
+                *--next = at;
+                for (int32_t c = steps_[at].child; c >= 0; c = steps_[c].sibling) {
+                    *top++ = c;
+                    if (steps_[c].child >= 0) dm::prefetch(steps_ + steps_[c].child, 1);
+                }
+            }
+        }
+        for (int32_t s = count_ - 1; s >= 0; --s) {
+            if (steps_[s].rule == dm::kFixed) *--next = s;  // these come first
+        }
+    }
+
+    void write_steps(const dm::Packed<int32_t>& packed) {
+        int32_t* numbers = scratch_;  // by step the number of the table it makes
+        int32_t number = m_, at = 0;
+        for (int32_t k = 0; k < count_; ++k) {
+            if (k + kAhead < count_) dm::prefetch(steps_ + order_[k + kAhead], 1);
+            const Step& step = steps_[order_[k]];
+            const bool makes = step.rule == dm::kRII || step.rule == dm::kParallel;
+            packed.rule[k] = step.rule;
+            packed.vertex[k] = step.vertex;
+            packed.produced[k] = numbers[order_[k]] = makes ? number++ : -1;
+            packed.first[k] = at;
+            const Touched* touched = step.rule == dm::kFixed ? cut_ + step.touched[0].neighbour : step.touched;
+            for (int32_t t = 0; t < step.degree; ++t, ++at) {
+                packed.neighbours[at] = touched[t].neighbour;
+                packed.own[at] = touched[t].table >= 0 ? touched[t].table : numbers[~touched[t].table];
+            }
+        }
+        packed.first[count_] = at;
+    }
+
+    void write_left(const dm::Packed<int32_t>& packed) {
+        int32_t *left = packed.left, *ends = packed.left_ends;
+        packed.first[0] = 0;
+        for (int32_t i = 0; i < n_; ++i) {
+            if (vertices_[i].gone) continue;
+            *left++ = i;
+            for (int32_t h = vertices_[i].head; h >= 0; h = half(h).next) {
+                if (h % 2) continue;  // each table once
+                *ends++ = i;
+                *ends++ = half(h ^ 1).vertex;
+            }
+        }
+    }
+
     static constexpr int32_t kBuckets = 3 * 64 + 1;
+    static constexpr int32_t kAhead = 8;  // steps
     int32_t n_, m_;
     dm::Memory memory_;
     Vertex* vertices_;
@@ -304,7 +328,7 @@ class Planner {
     Step* steps_;
     int32_t *order_, *scratch_;
     int32_t buckets_[kBuckets];
-    int32_t lowest_ = 0, count_ = 0, cuts_ = 0;
+    int32_t lowest_ = 0, count_ = 0, touched_ = 0, cuts_ = 0;
 };
 
 }  // namespace
