@@ -185,10 +185,24 @@ class Pricer {
         work.column[which] = first == rows ? 1 : width;
     }
 
+    DM_INLINE_MEMBER void fetch_lookups(int64_t s) const {
+        if (plan_.vertex[s] >= 0) {
+            dm::prefetch(plan_.sizes + plan_.vertex[s], 1);
+            dm::prefetch(plan_.unary_starts + plan_.vertex[s], 1);
+        }
+        for (int64_t k = plan_.first[s]; k < plan_.first[s + 1]; ++k) {
+            dm::prefetch(plan_.sizes + plan_.neighbours[k], 1);
+            if (plan_.own[k] >= plan_.m) continue;
+            dm::prefetch(plan_.ends + 2 * plan_.own[k], 1);
+            dm::prefetch(plan_.pair_starts + plan_.own[k], 1);
+        }
+    }
+
     // Returns how many best choices there are to keep.
     int64_t find_work() {
         int64_t args = 0;
         for (int64_t s = 0; s < plan_.steps; ++s) {
+            if (s + 2 * kAhead < plan_.steps) fetch_lookups(s + 2 * kAhead);
             Work& work = work_[s];
             const int32_t* neighbours = plan_.neighbours + plan_.first[s];
             const int32_t* own = plan_.own + plan_.first[s];
