@@ -76,7 +76,7 @@ def solve_with_plan(
     assert choices is not None
     seconds = {**seconds, "search": time.perf_counter() - started}
     certificate = ReductionCertificate(plan)
-    bound = objectives[0].item()
+    bound = objectives.item(0)
     if bound >= problem.infeasible_value:
         reason = "The reductions end with forbidden cells only: every assignment takes one."
         return infeasible(method="series-parallel", reason=reason, seconds=seconds, certificate=certificate, seed=seed)

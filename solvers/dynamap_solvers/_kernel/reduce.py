@@ -28,19 +28,20 @@ def plan(graph: Located, fixed: Sequence[int] | None) -> tuple[StepArrays, list[
         return None
     variables, edges = graph.arguments[:2]
     packed = np.empty(COUNTS + 1 + 5 * variables + 10 * edges, np.int32)
+    located = Located((), packed)
     cut = None if fixed is None else np.asarray(fixed, np.int32)
     cuts = (None, -1) if cut is None else (location(cut), len(cut))
-    whole = run(*graph.arguments, *cuts, location(packed))
+    whole = run(*graph.arguments, *cuts, *located.arguments)
     if whole < 0:
         raise MemoryError
     packed.setflags(write=False)
     if whole:
-        return StepArrays(packed), [], []
+        return StepArrays(packed, located), [], []
     steps, touched, left, left_tables = packed[:COUNTS].tolist()
     at = COUNTS + 4 * steps + 1 + 2 * touched
     ends = packed[at + left : at + left + 2 * left_tables].reshape(-1, 2)
     core_edges = sorted({(min(i, j), max(i, j)) for i, j in ends.tolist()})
-    return StepArrays(packed), packed[at : at + left].tolist(), core_edges
+    return StepArrays(packed, located), packed[at : at + left].tolist(), core_edges
 
 
 def price(
@@ -58,17 +59,16 @@ def price(
     choices = np.empty((batch, count), np.int32) if assignments else None
     *graph, unary, pair = problem.located.arguments
     strides = [costs.shape[1] if costs.ndim == 2 else 0 for costs in (problem.unary_costs, problem.pair_costs)]
-    at = location(steps.packed), location(objectives), None if choices is None else location(choices)
+    objective, choice = location(objectives), None if choices is None else location(choices)
 
     def work(start: int, stop: int) -> int:
-        first, objective, choice = at
         return run(
             *graph,
             unary + 8 * start * strides[0],
             pair + 8 * start * strides[1],
             *strides,
             stop - start,
-            first,
+            *steps.located.arguments,
             objective + 8 * start,
             None if choice is None else choice + 4 * start * count,
         )
