@@ -5,6 +5,7 @@
 // 2**61, or double with forbidden cells at infinity; see _structure.py for why sums cannot wrap.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -104,15 +105,15 @@ class Memory {
 };
 
 // Tables of few sizes come and go by the hundred thousand: freed ones are used again, last in first out, so that they
-// are still in cache.
+// are still in cache. A free one holds the address of the next of its size.
 template <typename T>
 class Pool {
   public:
     T* take(size_t cells) {
         const unsigned bin = bin_of(cells);
-        if (!free_[bin].empty()) {
-            T* table = free_[bin].back();
-            free_[bin].pop_back();
+        if (free_[bin] != nullptr) {
+            T* table = free_[bin];
+            std::memcpy(&free_[bin], table, sizeof(T*));
             return table;
         }
         const size_t size = size_of(bin);
@@ -129,19 +130,24 @@ class Pool {
         return table;
     }
 
-    void give(T* table, size_t cells) { free_[bin_of(cells)].push_back(table); }
+    void give(T* table, size_t cells) {
+        T*& first = free_[bin_of(cells)];
+        std::memcpy(table, &first, sizeof(T*));
+        first = table;
+    }
 
   private:
     static constexpr size_t kLargestChunk = size_t{1} << 16;
     // Four sizes between each power of two and the next, so that at most a fifth of a table is wasted.
     static size_t size_of(unsigned bin) { return (size_t{4} + bin % 4) << (bin / 4); }
     static unsigned bin_of(size_t cells) {
-        unsigned bin = 0;
-        while (size_of(bin + 4) < cells) bin += 4;
-        while (size_of(bin) < cells) ++bin;
-        return bin;
+        cells = std::max(cells, kLeast);
+        const unsigned bits = 64 - __builtin_clzll(cells - 1);
+        const unsigned shift = bits > 3 ? bits - 3 : 0;
+        return 4 * shift + static_cast<unsigned>((cells + (size_t{1} << shift) - 1) >> shift) - 4;
     }
-    std::vector<T*> free_[256];
+    static constexpr size_t kLeast = sizeof(T*) / sizeof(T) > 4 ? sizeof(T*) / sizeof(T) : 4;
+    T* free_[256] = {};
     std::vector<Memory> chunks_;
     T* at_ = nullptr;
     size_t left_ = 0, next_chunk_ = size_t{1} << 10;  // cells; small problems touch little new memory

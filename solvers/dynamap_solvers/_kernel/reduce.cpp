@@ -20,6 +20,16 @@ using dm::Lanes;
 
 DM_INLINE int64_t padded(int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
+template <typename T>
+DM_INLINE T saturated(T sum) {
+    return sum < dm::Cost<T>::forbidden ? sum : dm::Cost<T>::forbidden;
+}
+
+template <typename T>
+DM_INLINE void saturate_add(T& into, T value) {
+    into = saturated(into + value);
+}
+
 // out[y, z] = min_x (left[y, x] + right[x, z]) for V * 4 columns z, and arg the first x that attains it. Rows of right,
 // out and arg are `width` long, a multiple of 4; left has any strides.
 template <typename T, int V, typename Index, bool WithArg>
@@ -51,6 +61,38 @@ DM_INLINE void min_plus(
             }
         }
     }
+}
+
+// to[z] = from[z * stride] + value.
+template <typename T>
+DM_INLINE void add_to_row(const T* from, int64_t stride, T value, int64_t count, T* to) {
+    using Vec = Lanes<T>;
+    if (stride != 1 || count < kLanes) {
+        for (int64_t z = 0; z < count; ++z) to[z] = from[z * stride] + value;
+        return;
+    }
+    for (int64_t z = 0; z + kLanes < count; z += kLanes) {
+        *reinterpret_cast<Vec*>(to + z) = *reinterpret_cast<const Vec*>(from + z) + value;
+    }
+    const int64_t last = count - kLanes;  // the last lanes may overlap those before
+    *reinterpret_cast<Vec*>(to + last) = *reinterpret_cast<const Vec*>(from + last) + value;
+}
+
+// to[z] = first[z * stride] + second[z * other], saturated.
+template <typename T>
+DM_INLINE void add_rows(const T* first, int64_t stride, const T* second, int64_t other, int64_t count, T* to) {
+    using Vec = Lanes<T>;
+    if (stride != 1 || other != 1 || count < kLanes) {
+        for (int64_t z = 0; z < count; ++z) to[z] = saturated(first[z * stride] + second[z * other]);
+        return;
+    }
+    const Vec forbidden = Vec{} + dm::Cost<T>::forbidden;
+    const auto lanes = [&](int64_t z) __attribute__((always_inline)) {
+        const Vec sum = *reinterpret_cast<const Vec*>(first + z) + *reinterpret_cast<const Vec*>(second + z);
+        *reinterpret_cast<Vec*>(to + z) = sum < forbidden ? sum : forbidden;
+    };
+    for (int64_t z = 0; z + kLanes < count; z += kLanes) lanes(z);
+    lanes(count - kLanes);
 }
 
 template <typename T, typename Index, bool WithArg>
@@ -88,16 +130,6 @@ struct Plan : dm::Packed<const int32_t> {
     const int32_t* ends;
     const int64_t *unary_starts, *pair_starts;
 };
-
-template <typename T>
-DM_INLINE T saturated(T sum) {
-    return sum < dm::Cost<T>::forbidden ? sum : dm::Cost<T>::forbidden;
-}
-
-template <typename T>
-DM_INLINE void saturate_add(T& into, T value) {
-    into = saturated(into + value);
-}
 
 // What pricing one step takes, found beforehand for all steps: the lookups go all over memory, but none waits for
 // another there. A step has the tables own[0] (dx, dy) and own[1] (dx, dz), of which the first axis is the vertex that
@@ -257,14 +289,9 @@ class Pricer {
         const int64_t width = padded(work.dz);
         // The vertex's own costs go into the rows that are added up.
         for (int64_t x = 0; x < work.dx; ++x) {
-            const T* from = second + x * work.row[1];
             T* row = right_ + x * width;
-            if (work.column[1] == 1) {
-                for (int64_t z = 0; z < work.dz; ++z) row[z] = costs[x] + from[z];
-            } else {
-                for (int64_t z = 0; z < work.dz; ++z) row[z] = costs[x] + from[z * work.column[1]];
-            }
-            for (int64_t z = work.dz; z < width; ++z) row[z] = 0;
+            *reinterpret_cast<Lanes<T>*>(row + width - kLanes) = Lanes<T>{};  // where the row may end before
+            add_to_row(second + x * work.row[1], work.column[1], costs[x], work.dz, row);
         }
         const View<T> left{cells(pair, work.table[0]), work.row[0], work.column[0]};
         series<T, Index, WithArg>(left, right_, work.dx, work.dy, width, out, WithArg ? args_ + work.args : nullptr);
@@ -276,10 +303,8 @@ class Pricer {
         const T *first = cells(pair, work.table[0]), *second = cells(pair, work.table[1]);
         const int64_t width = padded(work.dy);
         for (int64_t y = 0; y < work.dx; ++y) {
-            const T *a = first + y * work.row[0], *b = second + y * work.row[1];
-            for (int64_t z = 0; z < work.dy; ++z) {
-                out[y * width + z] = saturated(a[z * work.column[0]] + b[z * work.column[1]]);
-            }
+            add_rows(first + y * work.row[0], work.column[0], second + y * work.row[1], work.column[1], work.dy,
+                     out + y * width);
         }
         release(work.table[0]);
         release(work.table[1]);
