@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamap_solvers import _kernel
+from dynamap_solvers._kernel import Located, function
 from dynamap_solvers._structure import FINITE_LIMIT, FORBIDDEN, Structure
 from dynamap_solvers.errors import ProblemError
 
@@ -23,7 +24,10 @@ __all__ = [
     "common_dtype",
     "join",
     "largest_finite",
+    "scan",
 ]
+
+_PLAIN = np.dtype(np.int64), np.dtype(np.float64)
 
 CostArray = NDArray[np.int64] | NDArray[np.float64]
 Label = Callable[[int], str]
@@ -39,6 +43,8 @@ def as_costs(array: Any, label: str) -> NDArray[Any]:
         costs = np.asarray(array)
     except (ValueError, OverflowError) as error:  # ragged lists, integers beyond 64 bits
         raise ProblemError(f"The costs of {label} are not an array of numbers: {error}.") from error
+    if costs.dtype in _PLAIN:
+        return costs
     if costs.dtype.kind not in "iuf" or not np.can_cast(
         costs.dtype, np.float64 if costs.dtype.kind == "f" else np.int64, "safe"
     ):
@@ -71,9 +77,6 @@ def largest_finite(costs: NDArray[Any], starts: NDArray[np.int64]) -> tuple[NDAr
     count = len(starts) - 1
     if count == 0:
         return np.zeros(0, costs.dtype), False
-    fast = _kernel.largest_finite(costs, starts)
-    if fast is not None:
-        return fast
     if costs.dtype == np.int64:
         bad = ((costs >= FINITE_LIMIT) & (costs != FORBIDDEN)) | (costs <= -FINITE_LIMIT)
         forbidden = costs == FORBIDDEN
@@ -87,6 +90,26 @@ def largest_finite(costs: NDArray[Any], starts: NDArray[np.int64]) -> tuple[NDAr
     largest: NDArray[Any] = np.maximum.reduceat(size, starts[:-1])
     largest[np.logical_or.reduceat(bad, starts[:-1])] = -1
     return largest, bool(forbidden.any())
+
+
+def scan(located: Located, unary: CostArray, pair: CostArray) -> tuple[int | float, bool] | None:
+    """The largest finite magnitude and whether any cell is forbidden, in one pass by the kernel.
+
+    None without the kernel, or where something is wrong that :func:`check_values` can name.
+
+    Args:
+        located: what the kernel is told of the graph and of both arrays.
+        unary: flat costs, with a batch axis or without.
+        pair: the same.
+    """
+    integers = unary.dtype == _PLAIN[0]
+    run = function("dm_scan_i64" if integers else "dm_scan_f64", "ii ppp pp ii p")
+    if run is None:
+        return None
+    magnitude = ctypes.c_int64() if integers else ctypes.c_double()
+    batches = (len(costs) if costs.ndim == 2 else 1 for costs in (unary, pair))
+    forbids = run(*located.arguments, *batches, ctypes.byref(magnitude))
+    return None if forbids < 0 else (magnitude.value, bool(forbids))
 
 
 def check_values(largest: NDArray[Any], label: Label) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_solvers._kernel import Located
 from dynamap_solvers.errors import CertificateError
 
-__all__ = ["RULES", "Reduction", "Rule", "StepArrays"]
+__all__ = ["COUNTS", "RULES", "Reduction", "Rule", "StepArrays"]
 
 
 class Rule(StrEnum):
@@ -26,6 +28,9 @@ class Rule(StrEnum):
 
 RULES = tuple(Rule)
 """The rules by their code in :class:`StepArrays` and in the kernel."""
+
+COUNTS = 4
+"""How many numbers come before the arrays in :attr:`StepArrays.packed`."""
 
 _CODES = {rule: code for code, rule in enumerate(RULES)}
 
@@ -52,23 +57,51 @@ class Reduction:
 
 @dataclass(frozen=True, eq=False)
 class StepArrays:
-    """The same steps as arrays: a hundred thousand of them cost what six arrays cost.
+    """The same steps as arrays: a hundred thousand of them cost what one array costs.
 
     Attributes:
-        rule: codes, int8 ``(steps,)``.
-        vertex: int32 ``(steps,)``.
-        produced: int32 ``(steps,)``.
-        first: where each step's tables begin in the next two, int64 ``(steps + 1,)``.
-        neighbours: int32.
-        tables: int32.
+        packed: read-only int32, as the kernel writes and reads it: four counts (steps, tables that are touched, and two
+            that are 0 in a complete plan), then one after another the arrays that the properties show.
+        located: where that is, for the kernel.
     """
 
-    rule: NDArray[np.int8]
-    vertex: NDArray[np.int32]
-    produced: NDArray[np.int32]
-    first: NDArray[np.int64]
-    neighbours: NDArray[np.int32]
-    tables: NDArray[np.int32]
+    packed: NDArray[np.int32]
+    located: Located
+
+    @property
+    def rule(self) -> NDArray[np.int32]:
+        """Codes, ``(steps,)``."""
+        return self._part(0)
+
+    @property
+    def vertex(self) -> NDArray[np.int32]:
+        """As in :class:`Reduction`, ``(steps,)``."""
+        return self._part(1)
+
+    @property
+    def produced(self) -> NDArray[np.int32]:
+        """As in :class:`Reduction`, ``(steps,)``."""
+        return self._part(2)
+
+    @property
+    def first(self) -> NDArray[np.int32]:
+        """Where each step's tables begin in the next two, ``(steps + 1,)``."""
+        return self._part(3)
+
+    @property
+    def neighbours(self) -> NDArray[np.int32]:
+        """Of all steps, one after another."""
+        return self._part(4)
+
+    @property
+    def tables(self) -> NDArray[np.int32]:
+        """Of all steps, one after another."""
+        return self._part(5)
+
+    def _part(self, which: int) -> NDArray[np.int32]:
+        steps, touched = self.packed[:2].tolist()
+        ends = list(accumulate((steps, steps, steps, steps + 1, touched, touched), initial=COUNTS))
+        return self.packed[ends[which] : ends[which + 1]]
 
     @classmethod
     def of(cls, steps: Sequence[Reduction]) -> StepArrays:
@@ -85,16 +118,21 @@ class StepArrays:
                 raise CertificateError(
                     f"Step {number} has {len(step.neighbours)} neighbours for {len(step.tables)} tables."
                 )
-        first = np.zeros(len(steps) + 1, np.int64)
-        np.cumsum([len(step.tables) for step in steps], out=first[1:])
-        return cls(
-            np.array([_CODES[step.rule] for step in steps], np.int8),
-            np.array([step.vertex for step in steps], np.int32),
-            np.array([step.produced for step in steps], np.int32),
-            first,
-            np.array([j for step in steps for j in step.neighbours], np.int32),
-            np.array([t for step in steps for t in step.tables], np.int32),
+        first = list(accumulate((len(step.tables) for step in steps), initial=0))
+        packed = np.array(
+            [
+                *(len(steps), first[-1], 0, 0),
+                *(_CODES[step.rule] for step in steps),
+                *(step.vertex for step in steps),
+                *(step.produced for step in steps),
+                *first,
+                *(j for step in steps for j in step.neighbours),
+                *(t for step in steps for t in step.tables),
+            ],
+            np.int32,
         )
+        packed.setflags(write=False)
+        return cls(packed, Located((), packed))
 
     def steps(self) -> tuple[Reduction, ...]:
         """The steps one by one."""

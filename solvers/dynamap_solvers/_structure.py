@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_solvers._kernel import Located, function
 from dynamap_solvers.errors import ProblemError
 
 __all__ = ["FINITE_LIMIT", "FORBIDDEN", "Structure", "make_structure"]
@@ -31,14 +32,17 @@ _MOST_VARIABLES = 2**31 - 2  # indices are kept in 32 bits
 class Structure:
     """Everything but the costs; problems made by ``with_costs`` and ``instance`` share one object.
 
-    Attributes are as in :class:`dynamap_solvers.SelectionProblem`. ``memo`` holds what solvers derive from the graph
-    alone (a reduction plan, an elimination order), so that solving again with other costs does not derive it again.
+    Attributes are as in :class:`dynamap_solvers.SelectionProblem`. ``located`` is what the kernel is told of the graph:
+    the numbers of variables and edges, ``sizes``, ``edge_ends`` and both starts in one array. ``memo`` holds what
+    solvers derive from the graph alone (a reduction plan, an elimination order), so that solving again with other costs
+    does not derive it again.
     """
 
     sizes: NDArray[np.int64]
     edge_ends: NDArray[np.int32]
     unary_starts: NDArray[np.int64]
     pair_starts: NDArray[np.int64]
+    located: Located = field(repr=False)
     given_names: tuple[str, ...]
     choice_names: tuple[tuple[str, ...], ...] | None
     usage_costs: NDArray[np.int64] | None
@@ -82,16 +86,13 @@ def make_structure(
         raise ProblemError(f"There are {count} variables; at most {_MOST_VARIABLES} can be numbered.")
     given = tuple(names)
     _check_names(given, count)
-    empty = np.flatnonzero(sizes < 1)
-    if empty.size:
-        label = given[empty[0]] if given else f"x{empty[0]}"
-        raise ProblemError(f"Variable {label!r} has no choices; give it at least one.")
-    ends = _edge_ends(edges, count)
+    ends, starts, located = _graph(sizes, edges, given)
     structure = Structure(
         sizes=_frozen(sizes),
         edge_ends=_frozen(ends),
-        unary_starts=_starts(sizes),
-        pair_starts=_starts(sizes[ends[:, 0]] * sizes[ends[:, 1]]),
+        unary_starts=starts[: count + 1],
+        pair_starts=starts[count + 1 :],
+        located=located,
         given_names=given,
         choice_names=None if choice_names is None else tuple(tuple(labels) for labels in choice_names),
         usage_costs=None,
@@ -101,6 +102,8 @@ def make_structure(
         ties=(),
         name=name,
     )
+    if choice_names is usage is None and not (len(intervals) or usage_limit or fixed or ties):
+        return structure
     _check_choice_names(structure)
     set_ = object.__setattr__  # the one way to fill in a frozen dataclass whose checks need its own labels
     used, times, limit = _usage(structure, usage, intervals, usage_limit)
@@ -118,10 +121,32 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def _starts(lengths: NDArray[Any]) -> NDArray[np.int64]:
-    starts = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=starts[1:])
-    return _frozen(starts)
+def _graph(
+    sizes: NDArray[np.int64], edges: Any, names: tuple[str, ...]
+) -> tuple[NDArray[np.int32], NDArray[np.int64], Located]:
+    """The ends of the edges, where costs of variables and then tables of edges begin, and where all that is in memory.
+
+    The kernel does it at once where all is well; else, and without it, numpy does and says what is wrong.
+    """
+    count = len(sizes)
+    build = function("dm_structure", "ii ppp")
+    plain = isinstance(edges, np.ndarray) and edges.dtype == np.int32 and edges.flags.c_contiguous
+    if build is not None and plain and edges.ndim == 2 and edges.shape[1] == 2:
+        starts = np.empty(count + len(edges) + 2, np.int64)
+        located = Located((count, len(edges)), sizes, edges, starts)
+        if build(*located.arguments):
+            starts.setflags(write=False)
+            return edges, starts, located
+    empty = np.flatnonzero(sizes < 1)
+    if empty.size:
+        label = names[empty[0]] if names else f"x{empty[0]}"
+        raise ProblemError(f"Variable {label!r} has no choices; give it at least one.")
+    ends = _edge_ends(edges, count)
+    starts = np.zeros(count + len(ends) + 2, np.int64)
+    np.cumsum(sizes, out=starts[1 : count + 1])
+    np.cumsum(sizes[ends[:, 0]] * sizes[ends[:, 1]], out=starts[count + 2 :])
+    starts.setflags(write=False)
+    return ends, starts, Located((count, len(ends)), sizes, ends, starts)
 
 
 def _check_names(names: tuple[str, ...], count: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,25 +64,29 @@ class BatchSolution:
 
     def solution(self, k: int) -> Solution:
         """Cost set ``k`` as :func:`dynamap_solvers.solve` would return it, certificate included."""
-        return solve_with_plan(self.problem.instance(k), self.plan, seed=0).with_seconds(**self.seconds)
+        return solve_with_plan(self.problem.instance(k), self.plan, seed=0, seconds=self.seconds)
 
 
-def solve_with_plan(problem: SelectionProblem, plan: ReductionPlan, *, seed: int) -> Solution:
-    """Price a plan for one cost set and back-substitute; the caller puts in the timings."""
+def solve_with_plan(
+    problem: SelectionProblem, plan: ReductionPlan, *, seed: int, seconds: Mapping[str, float]
+) -> Solution:
+    """Price a plan for one cost set and back-substitute; ``seconds`` are those of the phases before."""
+    started = time.perf_counter()
     objectives, choices = plan.solve(problem)
     assert choices is not None
+    seconds = {**seconds, "search": time.perf_counter() - started}
     certificate = ReductionCertificate(plan)
-    bound = objectives[0].item()
+    bound = objectives.item(0)
     if bound >= problem.infeasible_value:
         reason = "The reductions end with forbidden cells only: every assignment takes one."
-        return infeasible(method="series-parallel", reason=reason, seconds={}, certificate=certificate, seed=seed)
+        return infeasible(method="series-parallel", reason=reason, seconds=seconds, certificate=certificate, seed=seed)
     return price(
         problem,
-        assignment=tuple(choices[0].tolist()),
+        assignment=choices[0],
         bound=bound,
         method="series-parallel",
         stopped=StopReason.PROVED,
-        seconds={},
+        seconds=seconds,
         certificate=certificate,
         seed=seed,
     )

@@ -7,6 +7,7 @@ the resource this is PBQP (Scholz & Eckstein 2002), with it the problem of the I
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -26,7 +27,9 @@ from dynamap_solvers._costs import (
     common_dtype,
     join,
     largest_finite,
+    scan,
 )
+from dynamap_solvers._kernel import Located, function, location
 from dynamap_solvers._structure import FINITE_LIMIT, FORBIDDEN, Structure, as_index, make_structure
 from dynamap_solvers.errors import ProblemError
 
@@ -74,6 +77,7 @@ class SelectionProblem:
     _structure: Structure
     unary_costs: CostArray
     pair_costs: CostArray
+    _has_rules: bool  # whether assignments may be forbidden by more than the costs
 
     def __init__(
         self,
@@ -166,7 +170,7 @@ class SelectionProblem:
         if raw_sizes.ndim != 1 or raw_sizes.dtype.kind not in "iu":
             raise ProblemError("The domain sizes must be one integer per variable.")
         structure = make_structure(
-            raw_sizes.astype(np.int64, copy=False),
+            np.ascontiguousarray(raw_sizes, np.int64),
             edges,
             names=names,
             choice_names=choice_names,
@@ -216,22 +220,32 @@ class SelectionProblem:
         return SelectionProblem(**{**present, **changes})
 
     def _fill(self, structure: Structure, unary: CostArray, pair: CostArray) -> None:
-        of_unary, forbids = largest_finite(unary, structure.unary_starts)
-        of_pair, forbids_pairs = largest_finite(pair, structure.pair_starts)
-        largest = np.concatenate([of_unary, of_pair])
-        count = len(structure.sizes)
-        check_values(
-            largest,
-            lambda k: structure.edge_label(k - count) if k >= count else f"variable {structure.label(k)!r}",
-        )
+        located = Located(structure.located, unary, pair)
+        found = scan(located, unary, pair)
+        if found is None:
+            of_unary, forbids = largest_finite(unary, structure.unary_starts)
+            of_pair, forbids_pairs = largest_finite(pair, structure.pair_starts)
+            largest = np.concatenate([of_unary, of_pair])
+            count = len(structure.sizes)
+            check_values(
+                largest,
+                lambda k: structure.edge_label(k - count) if k >= count else f"variable {structure.label(k)!r}",
+            )
+            found = (largest.max().item() if largest.size else 0), forbids or forbids_pairs
         for array in (unary, pair):
             array.setflags(write=False)
+        batch = unary if unary.ndim == 2 else pair if pair.ndim == 2 else None
         self.__dict__.update(
             _structure=structure,
+            located=located,
             unary_costs=unary,
             pair_costs=pair,
-            magnitude=largest.max().item() if largest.size else 0,
-            has_forbidden=forbids or forbids_pairs,
+            is_integer=unary.dtype == np.int64,
+            is_batched=batch is not None,
+            batch_size=1 if batch is None else len(batch),
+            magnitude=found[0],
+            _has_rules=bool(structure.usage_costs is not None or structure.fixed or structure.ties),
+            has_forbidden=found[1],
         )
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -241,6 +255,18 @@ class SelectionProblem:
         named = f" {self.name!r}" if self.name else ""
         batch = f", batch of {self.batch_size}" if self.is_batched else ""
         return f"<SelectionProblem{named}: {self.num_variables} variables, {self.num_edges} edges, {self.dtype}{batch}>"
+
+    located: Located
+    """What the kernel is told of the problem: ``structure.located`` and both cost arrays."""
+
+    is_integer: bool
+    """Whether costs are exact integers."""
+
+    is_batched: bool
+    """Whether the costs have a batch axis."""
+
+    batch_size: int
+    """The number of cost sets: the length of the batch axis, 1 where there is none."""
 
     magnitude: int | float
     """The largest finite magnitude among all costs, 0 where there is none."""
@@ -364,24 +390,6 @@ class SelectionProblem:
         return self.unary_costs.dtype
 
     @property
-    def is_integer(self) -> bool:
-        """Whether costs are exact integers."""
-        return self.dtype == np.int64
-
-    @property
-    def is_batched(self) -> bool:
-        """Whether the costs have a batch axis."""
-        return self.unary_costs.ndim == 2 or self.pair_costs.ndim == 2
-
-    @property
-    def batch_size(self) -> int:
-        """The number of cost sets: the length of the batch axis, 1 where there is none."""
-        for costs in (self.unary_costs, self.pair_costs):
-            if costs.ndim == 2:
-                return int(costs.shape[0])
-        return 1
-
-    @property
     def infeasible_value(self) -> int | float:
         """What :meth:`evaluate` returns for an assignment that is not allowed: ``FORBIDDEN`` or ``inf``."""
         return FORBIDDEN if self.is_integer else math.inf
@@ -406,6 +414,10 @@ class SelectionProblem:
         """
         if self.is_batched:
             raise ProblemError("The problem is a batch of cost sets; price one of them with instance(k).evaluate(...).")
+        if self.is_integer and not self._has_rules:
+            price = self._priced(assignment)
+            if price is not None:
+                return price
         choice = self._check_assignment(assignment)
         ends = self.edge_ends
         cells = self.unary_costs[self.unary_starts[:-1] + choice]
@@ -424,6 +436,18 @@ class SelectionProblem:
         if self.is_integer:  # exact: magnitudes add up to less than 2**60
             return int(cells.sum()) + int(pairs.sum())
         return math.fsum([*cells.tolist(), *pairs.tolist()])
+
+    def _priced(self, assignment: Sequence[int] | NDArray[Any]) -> int | None:
+        """By the kernel, where there is one: integers without rules beyond the costs; None where something is wrong."""
+        run = function("dm_evaluate", "ii ppp pp pp")
+        if run is None or len(assignment) != self.num_variables:
+            return None
+        given = np.asarray(assignment)
+        if given.dtype.kind not in "iu" or given.ndim != 1:
+            return None
+        choice, cost = np.ascontiguousarray(given, np.int64), ctypes.c_int64()
+        allowed = run(*self.located.arguments, location(choice), ctypes.byref(cost))
+        return None if allowed < 0 else cost.value if allowed else FORBIDDEN
 
     def is_feasible(self, assignment: Sequence[int] | NDArray[Any]) -> bool:
         """Whether an assignment takes no forbidden cell and keeps the fixed choices, the ties and the limit."""

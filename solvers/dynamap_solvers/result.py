@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dynamap_solvers.certificates import Certificate
 from dynamap_solvers.errors import SolverError
@@ -85,11 +89,12 @@ class Solution:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        found = self.status in {Status.OPTIMAL, Status.FEASIBLE}
-        proved = self.status in {Status.OPTIMAL, Status.INFEASIBLE}
+        optimal = self.status is Status.OPTIMAL
+        found = optimal or self.status is Status.FEASIBLE
+        proved = optimal or self.status is Status.INFEASIBLE
         assert found == (self.assignment is not None) == (self.objective is not None)
         assert proved == (self.stop_reason is StopReason.PROVED)
-        assert self.status is not Status.OPTIMAL or self.gap == 0 or isinstance(self.objective, float)
+        assert not optimal or self.objective == self.bound or isinstance(self.objective, float)
 
     @property
     def gap(self) -> float:
@@ -113,10 +118,6 @@ class Solution:
             parts.append(f"stopped by {self.stop_reason}")
         text = f"{parts[0]}: {', '.join(parts[1:])}" if len(parts) > 1 else parts[0]
         return f"{text}{'. ' if len(parts) > 1 else ': '}{self.reason}" if self.reason else text
-
-    def with_seconds(self, **seconds: float) -> Solution:
-        """The same with other timings."""
-        return replace(self, seconds=seconds)
 
     def objective_value(self) -> int | float:
         """The objective, for callers who cannot go on without one.
@@ -147,7 +148,7 @@ def _number(value: float) -> str:
 def price(
     problem: SelectionProblem,
     *,
-    assignment: tuple[int, ...] | None,
+    assignment: tuple[int, ...] | NDArray[Any] | None,
     bound: float | None,
     method: str,
     stopped: StopReason,
@@ -165,7 +166,7 @@ def price(
 
     Args:
         problem: the problem the caller posed (not a simplified one).
-        assignment: what the method found, or None.
+        assignment: what the method found, a tuple or an array of integers, or None.
         bound: a proved lower bound of the objective, or None.
         method: as in :class:`Solution`, like ``seconds``, ``certificate``, ``nodes``, ``seed`` and ``reason``.
         stopped: why the method stopped where the bound does not reach the price (``proved`` counts as inconclusive).
@@ -178,6 +179,8 @@ def price(
     objective: int | float | None = None
     if assignment is not None:
         objective = problem.evaluate(assignment)
+        if isinstance(assignment, np.ndarray):
+            assignment = tuple(assignment.tolist())
         if objective >= (FINITE_LIMIT if problem.is_integer else math.inf):
             assignment, objective = None, None
             reason = reason or "The assignment the method returned takes a forbidden cell or exceeds the usage limit."

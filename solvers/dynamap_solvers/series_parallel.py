@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from dynamap_solvers._costs import CostArray
 from dynamap_solvers._evaluate import assign, minimise
+from dynamap_solvers._kernel import Located
 from dynamap_solvers._kernel import reduce as kernel_reduce
-from dynamap_solvers._rules import RULES, Reduction, Rule, StepArrays
+from dynamap_solvers._rules import Reduction, Rule, StepArrays
 from dynamap_solvers.errors import NotSeriesParallelError, ProblemError
 from dynamap_solvers.problem import SelectionProblem
 
@@ -115,10 +116,6 @@ class ReductionPlan:
         Raises:
             ProblemError: if a variable the plan cuts out as fixed has several choices.
         """
-        fixed = self.arrays.vertex[self.arrays.rule == RULES.index(Rule.FIXED)]
-        wide = fixed[problem.sizes[fixed] != 1]
-        if wide.size:
-            raise ProblemError(f"The plan holds variable {wide[0]} fixed, but it has {problem.sizes[wide[0]]} choices.")
         priced = kernel_reduce.price(problem, self.arrays, assignments=assignments, threads=threads)
         if priced is not None:
             return priced
@@ -137,12 +134,7 @@ def plan_of(problem: SelectionProblem) -> ReductionPlan:
     plan = memo.get("reduction plan")
     if plan is None:
         try:
-            plan = reduce_graph(
-                problem.num_variables,
-                problem.edge_ends,
-                domain_sizes=problem.sizes,
-                fixed=np.flatnonzero(problem.sizes == 1).tolist(),
-            )
+            plan = _reduced(problem.edge_ends, problem.sizes, problem.structure.located, None)
         except NotSeriesParallelError as error:
             plan = error
         memo["reduction plan"] = plan
@@ -194,11 +186,18 @@ variables in which every degree is at least 3: 0, 1, 2, 3.
         i, j = given[wrong[0]].tolist()
         raise ProblemError(f"Edge {wrong[0]} is ({i}, {j}); give two different vertices below {num_variables}.")
     ends = np.ascontiguousarray(given, np.int32)
-    sizes = np.full(num_variables, 2, np.int64) if domain_sizes is None else np.asarray(domain_sizes, np.int64)
-    found = kernel_reduce.plan(num_variables, ends, sizes, sorted(fixed))
+    sizes = np.ascontiguousarray(np.full(num_variables, 2) if domain_sizes is None else domain_sizes, np.int64)
+    return _reduced(ends, sizes, Located((num_variables, len(ends)), sizes, ends, sizes), sorted(fixed))
+
+
+def _reduced(
+    ends: NDArray[np.int32], sizes: NDArray[np.int64], graph: Located, fixed: Sequence[int] | None
+) -> ReductionPlan:
+    """:func:`reduce_graph` of what is known to be a graph; ``fixed`` may be None for all with one choice."""
+    found = kernel_reduce.plan(graph, fixed)
     if found is None:
-        reducer = _Reducer(num_variables, tuple((i, j) for i, j in ends.tolist()), sizes.tolist())
-        for vertex in sorted(fixed):
+        reducer = _Reducer(len(sizes), tuple((i, j) for i, j in ends.tolist()), sizes.tolist())
+        for vertex in np.flatnonzero(sizes == 1).tolist() if fixed is None else fixed:
             reducer.cut(vertex)
         reducer.run()
         found = StepArrays.of(reducer.steps), *reducer.core()
@@ -211,7 +210,7 @@ variables in which every degree is at least 3: 0, 1, 2, 3.
             witness=core,
             core_edges=core_edges,
         )
-    return ReductionPlan(num_variables, ends, steps)
+    return ReductionPlan(len(sizes), ends, steps)
 
 
 class _Reducer:

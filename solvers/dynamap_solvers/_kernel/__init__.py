@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LIBRARY", "address", "largest_finite", "library"]
+__all__ = ["LIBRARY", "Located", "address", "function", "library", "location"]
 
 LIBRARY = "_dynamap_kernel.so"
 """The file name of the shared library, next to this file."""
@@ -40,16 +40,52 @@ def address(array: NDArray[Any] | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.__array_interface__["data"][0])
 
 
-def largest_finite(costs: NDArray[Any], starts: NDArray[np.int64]) -> tuple[NDArray[Any], bool] | None:
-    """See :func:`dynamap_solvers._costs.largest_finite`; None without the library."""
+def location(array: NDArray[Any]) -> int:
+    """Where an array lives, as the plain integer that functions of :func:`function` take."""
+    if array.flags.writeable and array.size:  # three times as fast, where it can be had
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+    where: int = array.__array_interface__["data"][0]
+    return where
+
+
+class Located:
+    """Sizes and addresses in the order the kernel takes them, found out once: asking takes longer than a short call.
+
+    Keeps the arrays alive. A copy and a pickle find out anew.
+
+    Args:
+        before: sizes and addresses that come first.
+        arrays: C-contiguous; their addresses come after those.
+    """
+
+    __slots__ = ("_arrays", "_before", "arguments")
+
+    def __init__(self, before: Located | tuple[int, ...], *arrays: NDArray[Any]) -> None:
+        self._before = before
+        self._arrays = arrays
+        first = before.arguments if isinstance(before, Located) else before
+        self.arguments: tuple[int, ...] = (*first, *map(location, arrays))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Located, (self._before, *self._arrays)
+
+
+_KINDS: dict[str, Any] = {"i": ctypes.c_int64, "p": ctypes.c_void_p}
+
+
+@cache
+def function(name: str, parameters: str) -> Callable[..., int] | None:
+    """A function of the library that takes plain integers: several times faster to call than with ctypes objects.
+
+    Args:
+        name: as exported; it returns an int.
+        parameters: a letter for each: ``i`` an int64, ``p`` an address (None for null). Blanks mean nothing.
+    """
     lib = library()
     if lib is None:
         return None
-    largest = np.empty(len(starts) - 1, costs.dtype)
-    scan = lib.dm_scan_i64 if costs.dtype == np.int64 else lib.dm_scan_f64
-    costs = np.ascontiguousarray(costs)
-    batch = costs.shape[0] if costs.ndim == 2 else 1
-    forbids = scan(
-        address(costs), address(starts), ctypes.c_int64(len(largest)), ctypes.c_int64(batch), address(largest)
-    )
-    return largest, bool(forbids)
+    found = lib[name]  # a new object each time, so that other users of the same function keep their own types
+    found.argtypes = [_KINDS[kind] for kind in parameters.replace(" ", "")]
+    found.restype = ctypes.c_int
+    called: Callable[..., int] = found
+    return called

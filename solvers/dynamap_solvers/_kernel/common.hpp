@@ -5,6 +5,7 @@
 // 2**61, or double with forbidden cells at infinity; see _structure.py for why sums cannot wrap.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -26,6 +27,7 @@
 #define DM_CLONES
 #endif
 #define DM_INLINE static inline __attribute__((always_inline))
+#define DM_INLINE_MEMBER inline __attribute__((always_inline))
 
 namespace dm {
 
@@ -59,44 +61,69 @@ DM_INLINE void store_narrow(Index* to, Index4 index) {
     std::memcpy(to, &narrow, sizeof(narrow));
 }
 
-// Memory as it comes, in huge pages where it is large: page faults would cost more than the work.
+// Asks for cells that will be read soon. Inline, for compilers take a call that only prefetches for one without effect.
+template <typename T>
+DM_INLINE void prefetch(const T* cells, int64_t count) {
+    const char* from = reinterpret_cast<const char*>(cells);
+    const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
+    for (int64_t b = 0; b < bytes && b < 4096; b += 64) __builtin_prefetch(from + b);
+}
+
+// A piece of memory as it comes, taken off array by array; in huge pages where it is large: page faults would cost more
+// than the work.
 class Memory {
   public:
+    // What `count` of a kind take.
+    template <typename T>
+    static size_t room(int64_t count) {
+        return (static_cast<size_t>(count) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+    }
+
     explicit Memory(size_t bytes) {
-        const bool large = bytes >= (size_t{1} << 22);
-        const size_t alignment = large ? size_t{1} << 21 : 64;
-        memory_ = std::aligned_alloc(alignment, (bytes / alignment + 1) * alignment);
+        const size_t alignment = bytes >= kLarge ? kHugePage : kAlignment;
+        memory_ = static_cast<char*>(std::aligned_alloc(alignment, (bytes / alignment + 1) * alignment));
         if (memory_ == nullptr) throw std::bad_alloc();
+        at_ = memory_;
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-        if (large) madvise(memory_, bytes, MADV_HUGEPAGE);
+        if (bytes >= kLarge) madvise(memory_, bytes, MADV_HUGEPAGE);
 #endif
     }
-    Memory(Memory&& other) noexcept : memory_(other.memory_) { other.memory_ = nullptr; }
+    Memory(Memory&& other) noexcept : memory_(other.memory_), at_(other.at_) { other.memory_ = nullptr; }
     Memory(const Memory&) = delete;
     ~Memory() { std::free(memory_); }
+
     void* get() const { return memory_; }
 
+    template <typename T>
+    T* take(int64_t count) {
+        T* array = reinterpret_cast<T*>(at_);
+        at_ += room<T>(count);
+        return array;
+    }
+
   private:
-    void* memory_;
+    static constexpr size_t kAlignment = 64, kLarge = size_t{1} << 22, kHugePage = size_t{1} << 21;
+    char *memory_, *at_;
 };
 
 // Tables of few sizes come and go by the hundred thousand: freed ones are used again, last in first out, so that they
-// are still in cache.
+// are still in cache. A free one holds the address of the next of its size.
 template <typename T>
 class Pool {
   public:
     T* take(size_t cells) {
         const unsigned bin = bin_of(cells);
-        if (!free_[bin].empty()) {
-            T* table = free_[bin].back();
-            free_[bin].pop_back();
+        if (free_[bin] != nullptr) {
+            T* table = free_[bin];
+            std::memcpy(&free_[bin], table, sizeof(T*));
             return table;
         }
         const size_t size = size_of(bin);
         if (size > left_) {
-            const size_t chunk = size > kChunk ? size : kChunk;
-            chunks_.emplace_back(chunk * sizeof(T));
-            at_ = static_cast<T*>(chunks_.back().get());
+            const size_t chunk = size > next_chunk_ ? size : next_chunk_;
+            if (next_chunk_ < kLargestChunk) next_chunk_ *= 2;
+            chunks_.emplace_back(Memory::room<T>(chunk));
+            at_ = chunks_.back().template take<T>(chunk);
             left_ = chunk;
         }
         T* table = at_;
@@ -105,22 +132,27 @@ class Pool {
         return table;
     }
 
-    void give(T* table, size_t cells) { free_[bin_of(cells)].push_back(table); }
+    void give(T* table, size_t cells) {
+        T*& first = free_[bin_of(cells)];
+        std::memcpy(table, &first, sizeof(T*));
+        first = table;
+    }
 
   private:
-    static constexpr size_t kChunk = size_t{1} << 16;
+    static constexpr size_t kLargestChunk = size_t{1} << 16;
     // Four sizes between each power of two and the next, so that at most a fifth of a table is wasted.
     static size_t size_of(unsigned bin) { return (size_t{4} + bin % 4) << (bin / 4); }
     static unsigned bin_of(size_t cells) {
-        unsigned bin = 0;
-        while (size_of(bin + 4) < cells) bin += 4;
-        while (size_of(bin) < cells) ++bin;
-        return bin;
+        cells = std::max(cells, kLeast);
+        const unsigned bits = 64 - __builtin_clzll(cells - 1);
+        const unsigned shift = bits > 3 ? bits - 3 : 0;
+        return 4 * shift + static_cast<unsigned>((cells + (size_t{1} << shift) - 1) >> shift) - 4;
     }
-    std::vector<T*> free_[256];
+    static constexpr size_t kLeast = sizeof(T*) / sizeof(T) > 4 ? sizeof(T*) / sizeof(T) : 4;
+    T* free_[256] = {};
     std::vector<Memory> chunks_;
     T* at_ = nullptr;
-    size_t left_ = 0;
+    size_t left_ = 0, next_chunk_ = size_t{1} << 10;  // cells; small problems touch little new memory
 };
 
 }  // namespace dm

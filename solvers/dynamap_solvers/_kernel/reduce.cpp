@@ -1,287 +1,12 @@
-// Reduction of a graph by R0, RI and RII (Scholz & Eckstein 2002) with parallel edges merged: the plan, from the graph
-// alone, and its pricing for any number of cost sets.
-//
-// The plan is linear in variables and edges by the argument of Valdes, Tarjan & Lawler (1982): a vertex is looked at
-// again only after a table at it came or went, and a look merges parallel tables or stops at the third neighbour.
+// The pricing of a plan of reductions (plan.cpp) for any number of cost sets.
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <new>
 
 #include "common.hpp"
+#include "plan.hpp"
 
 namespace {
-
-enum Rule : int8_t { kR0 = 0, kRI = 1, kRII = 2, kParallel = 3, kFixed = 4 };
-
-// Half-edges 2t and 2t+1 are the two ends of table t, in a doubly linked list per vertex.
-struct Planner {
-    Planner(int64_t variables, int64_t edges) : n(variables), m(edges) {}
-
-    int64_t n, m;
-    std::vector<int32_t> head, next, previous, end;  // end[h]: the vertex of half-edge h
-    std::vector<int64_t> degree;                     // half-edges, parallel ones counted each
-    std::vector<uint8_t> gone, queued;
-    std::vector<uint8_t> bits;
-    std::vector<std::vector<int32_t>> buckets;
-    size_t lowest = 0;
-    int64_t tables = 0;
-
-    std::vector<int8_t> rule;
-    std::vector<int32_t> vertex, produced, neighbours, own;
-    std::vector<int64_t> first;
-
-    void link(int32_t half, int32_t at) {
-        end[half] = at;
-        next[half] = head[at];
-        previous[half] = -1;
-        if (head[at] >= 0) previous[head[at]] = half;
-        head[at] = half;
-        ++degree[at];
-    }
-
-    void unlink(int32_t half) {
-        const int32_t at = end[half];
-        if (previous[half] >= 0) {
-            next[previous[half]] = next[half];
-        } else {
-            head[at] = next[half];
-        }
-        if (next[half] >= 0) previous[next[half]] = previous[half];
-        --degree[at];
-    }
-
-    int32_t add_table(int32_t i, int32_t j) {
-        const int32_t table = static_cast<int32_t>(tables++);
-        end.resize(2 * tables);
-        next.resize(2 * tables);
-        previous.resize(2 * tables);
-        link(2 * table, i);
-        link(2 * table + 1, j);
-        return table;
-    }
-
-    void step(Rule what, int32_t who, int32_t makes) {
-        rule.push_back(what);
-        vertex.push_back(who);
-        produced.push_back(makes);
-        first.push_back(static_cast<int64_t>(own.size()));
-    }
-
-    void touch(int32_t who, int32_t table) {
-        neighbours.push_back(who);
-        own.push_back(table);
-    }
-
-    // Merge table `later` into `present`, both between i and j; the sum is a new table.
-    int32_t merge(int32_t present, int32_t later, int32_t i, int32_t j) {
-        for (int32_t table : {present, later}) {
-            unlink(2 * table);
-            unlink(2 * table + 1);
-        }
-        const int32_t sum = add_table(i, j);
-        step(kParallel, -1, sum);
-        touch(i, present);
-        touch(j, later);
-        return sum;
-    }
-
-    // Up to three different neighbours of a vertex, merging parallel tables on the way. Returns how many.
-    int look(int32_t i, int32_t* other, int32_t* table) {
-        int found = 0;
-        for (int32_t half = head[i]; half >= 0;) {
-            const int32_t following = next[half];
-            const int32_t j = end[half ^ 1];
-            int same = 0;
-            while (same < found && other[same] != j) ++same;
-            if (same < found) {
-                table[same] = merge(table[same], half / 2, i, j);
-                offer(j);
-            } else {
-                if (found == 2) return 3;
-                other[found] = j;
-                table[found] = half / 2;
-                ++found;
-            }
-            half = following;
-        }
-        return found;
-    }
-
-    void offer(int32_t i) {
-        if (gone[i] || queued[i]) return;
-        // The cells that eliminating i at degree 2 would touch, to a power of two, as far as its list shows now.
-        size_t bucket = 0;
-        if (degree[i] > 1) {
-            bucket = bits[i];
-            int seen = 0;
-            for (int32_t half = head[i]; half >= 0 && seen < 2; half = next[half], ++seen) bucket += bits[end[half ^ 1]];
-        }
-        queued[i] = 1;
-        buckets[bucket].push_back(i);
-        lowest = std::min(lowest, bucket);
-    }
-
-    void cut(int32_t i) {
-        step(kFixed, i, -1);
-        while (head[i] >= 0) {
-            const int32_t half = head[i];
-            touch(end[half ^ 1], half / 2);
-            unlink(half);
-            unlink(half ^ 1);
-        }
-        gone[i] = 1;
-    }
-
-    void examine(int32_t i) {
-        int32_t other[3], table[3];
-        const int found = look(i, other, table);
-        if (found > 2) return;
-        if (found == 2) {
-            // The second table is the one whose rows get added: let it be the one that has the vertex first.
-            if (end[2 * table[1]] != i && end[2 * table[0]] == i) {
-                std::swap(other[0], other[1]);
-                std::swap(table[0], table[1]);
-            }
-        }
-        for (int k = 0; k < found; ++k) {
-            unlink(2 * table[k]);
-            unlink(2 * table[k] + 1);
-        }
-        gone[i] = 1;
-        const int32_t makes = found == 2 ? add_table(other[0], other[1]) : -1;
-        step(static_cast<Rule>(found), i, makes);
-        for (int k = 0; k < found; ++k) touch(other[k], table[k]);
-        for (int k = 0; k < found; ++k) offer(other[k]);
-    }
-
-    void run(const int32_t* ends, const int64_t* sizes, const int32_t* fixed, int64_t fixed_count) {
-        head.assign(n, -1);
-        degree.assign(n, 0);
-        gone.assign(n, 0);
-        queued.assign(n, 0);
-        bits.resize(n);
-        size_t widest = 0;
-        for (int64_t i = 0; i < n; ++i) {
-            int64_t size = sizes[i];
-            uint8_t bit = 0;
-            for (; size > 0; size >>= 1) ++bit;
-            bits[i] = bit;
-            widest = std::max<size_t>(widest, bit);
-        }
-        buckets.resize(3 * widest + 1);
-        end.resize(2 * m);
-        next.resize(2 * m);
-        previous.resize(2 * m);
-        end.reserve(4 * m + 2 * n);
-        next.reserve(4 * m + 2 * n);
-        previous.reserve(4 * m + 2 * n);
-        tables = m;
-        for (int64_t t = m - 1; t >= 0; --t) {  // backwards: the lists then run in order of tables
-            link(static_cast<int32_t>(2 * t + 1), ends[2 * t + 1]);
-            link(static_cast<int32_t>(2 * t), ends[2 * t]);
-        }
-        for (int64_t k = 0; k < fixed_count; ++k) {
-            if (!gone[fixed[k]]) cut(fixed[k]);
-        }
-        for (int64_t i = n - 1; i >= 0; --i) {  // backwards: the buckets are stacks, so that 0 comes out first
-            if (!gone[i] && degree[i] <= 2) offer(static_cast<int32_t>(i));
-        }
-        drain();
-        // What is left has three neighbours everywhere or parallel tables that hide fewer.
-        for (int64_t i = n - 1; i >= 0; --i) {
-            if (!gone[i]) offer(static_cast<int32_t>(i));
-        }
-        drain();
-        first.push_back(static_cast<int64_t>(own.size()));
-        schedule();
-    }
-
-    // Puts the steps in depth-first order of who uses what they make, the larger subtree first: what is made is used
-    // while it is still in cache, and few tables are alive at a time. Legal again, because every table that ever was at
-    // a vertex has been turned into those it leaves with, which makes those steps its descendants.
-    void schedule() {
-        const int64_t steps = static_cast<int64_t>(rule.size());
-        std::vector<int32_t> user(steps, -1), leaves(n, -1), maker(tables - m, -1), child(steps, -1), sibling(steps, -1);
-        std::vector<int32_t> weight(steps, 1), order;
-        for (int64_t s = 0; s < steps; ++s) {
-            if (vertex[s] >= 0) leaves[vertex[s]] = static_cast<int32_t>(s);
-            if (produced[s] >= 0) maker[produced[s] - m] = static_cast<int32_t>(s);
-            for (int64_t k = first[s]; k < first[s + 1]; ++k) {
-                if (own[k] >= m) user[maker[own[k] - m]] = static_cast<int32_t>(s);
-            }
-        }
-        for (int64_t s = 0; s < steps; ++s) {
-            if (rule[s] == kRI) user[s] = leaves[neighbours[first[s]]];
-        }
-        for (int64_t s = 0; s < steps; ++s) {
-            const int32_t u = user[s];
-            if (u < 0) continue;
-            weight[u] += weight[s];
-            int32_t& front = child[u];
-            if (front >= 0 && weight[front] >= weight[s]) {
-                sibling[s] = sibling[front];
-                sibling[front] = static_cast<int32_t>(s);
-            } else {
-                sibling[s] = front;
-                front = static_cast<int32_t>(s);
-            }
-        }
-        order.reserve(steps);
-        std::vector<int32_t> stack;
-        for (int64_t s = steps - 1; s >= 0; --s) {  // backwards, as the whole is turned round at the end
-            if (user[s] >= 0 || rule[s] == kFixed) continue;
-            stack.push_back(static_cast<int32_t>(s));
-            while (!stack.empty()) {
-                const int32_t at = stack.back();
-                stack.pop_back();
-                order.push_back(at);
-                for (int32_t c = child[at]; c >= 0; c = sibling[c]) stack.push_back(c);
-            }
-        }
-        for (int64_t s = steps - 1; s >= 0; --s) {
-            if (rule[s] == kFixed) order.push_back(static_cast<int32_t>(s));  // these come first
-        }
-        std::reverse(order.begin(), order.end());
-        std::vector<int32_t> renumbered(tables - m, -1);
-        Planner sorted(0, 0);
-        sorted.rule.reserve(steps);
-        sorted.vertex.reserve(steps);
-        sorted.produced.reserve(steps);
-        sorted.first.reserve(steps + 1);
-        sorted.neighbours.reserve(own.size());
-        sorted.own.reserve(own.size());
-        int32_t made = static_cast<int32_t>(m);
-        for (const int32_t s : order) {
-            sorted.step(static_cast<Rule>(rule[s]), vertex[s], produced[s] < 0 ? -1 : made);
-            if (produced[s] >= 0) renumbered[produced[s] - m] = made++;
-            for (int64_t k = first[s]; k < first[s + 1]; ++k) {
-                sorted.touch(neighbours[k], own[k] < m ? own[k] : renumbered[own[k] - m]);
-            }
-        }
-        sorted.first.push_back(static_cast<int64_t>(sorted.own.size()));
-        rule.swap(sorted.rule);
-        vertex.swap(sorted.vertex);
-        produced.swap(sorted.produced);
-        first.swap(sorted.first);
-        neighbours.swap(sorted.neighbours);
-        own.swap(sorted.own);
-    }
-
-    void drain() {
-        lowest = 0;
-        while (lowest < buckets.size()) {
-            if (buckets[lowest].empty()) {
-                ++lowest;
-                continue;
-            }
-            const int32_t i = buckets[lowest].back();
-            buckets[lowest].pop_back();
-            queued[i] = 0;
-            if (!gone[i]) examine(i);
-        }
-    }
-};
 
 template <typename T>
 struct View {  // a table with the strides of its two axes
@@ -294,6 +19,16 @@ using dm::kLanes;
 using dm::Lanes;
 
 DM_INLINE int64_t padded(int64_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
+
+template <typename T>
+DM_INLINE T saturated(T sum) {
+    return sum < dm::Cost<T>::forbidden ? sum : dm::Cost<T>::forbidden;
+}
+
+template <typename T>
+DM_INLINE void saturate_add(T& into, T value) {
+    into = saturated(into + value);
+}
 
 // out[y, z] = min_x (left[y, x] + right[x, z]) for V * 4 columns z, and arg the first x that attains it. Rows of right,
 // out and arg are `width` long, a multiple of 4; left has any strides.
@@ -328,6 +63,38 @@ DM_INLINE void min_plus(
     }
 }
 
+// to[z] = from[z * stride] + value.
+template <typename T>
+DM_INLINE void add_to_row(const T* from, int64_t stride, T value, int64_t count, T* to) {
+    using Vec = Lanes<T>;
+    if (stride != 1 || count < kLanes) {
+        for (int64_t z = 0; z < count; ++z) to[z] = from[z * stride] + value;
+        return;
+    }
+    for (int64_t z = 0; z + kLanes < count; z += kLanes) {
+        *reinterpret_cast<Vec*>(to + z) = *reinterpret_cast<const Vec*>(from + z) + value;
+    }
+    const int64_t last = count - kLanes;  // the last lanes may overlap those before
+    *reinterpret_cast<Vec*>(to + last) = *reinterpret_cast<const Vec*>(from + last) + value;
+}
+
+// to[z] = first[z * stride] + second[z * other], saturated.
+template <typename T>
+DM_INLINE void add_rows(const T* first, int64_t stride, const T* second, int64_t other, int64_t count, T* to) {
+    using Vec = Lanes<T>;
+    if (stride != 1 || other != 1 || count < kLanes) {
+        for (int64_t z = 0; z < count; ++z) to[z] = saturated(first[z * stride] + second[z * other]);
+        return;
+    }
+    const Vec forbidden = Vec{} + dm::Cost<T>::forbidden;
+    const auto lanes = [&](int64_t z) __attribute__((always_inline)) {
+        const Vec sum = *reinterpret_cast<const Vec*>(first + z) + *reinterpret_cast<const Vec*>(second + z);
+        *reinterpret_cast<Vec*>(to + z) = sum < forbidden ? sum : forbidden;
+    };
+    for (int64_t z = 0; z + kLanes < count; z += kLanes) lanes(z);
+    lanes(count - kLanes);
+}
+
 template <typename T, typename Index, bool WithArg>
 DM_INLINE void series(
     const View<T>& left, const T* right, int64_t dx, int64_t dy, int64_t width, T* out, Index* arg) {
@@ -350,192 +117,250 @@ DM_INLINE void series(
     }
 }
 
-struct Plan {
-    int64_t n, m, steps;
+struct Plan : dm::Packed<const int32_t> {
+    Plan(int64_t variables, int64_t edges, const int64_t* sizes_, const int32_t* ends_, const int64_t* starts,
+         const int32_t* packed)
+        : Packed(packed), n(variables), m(edges), steps(packed[kSteps]), sizes(sizes_), ends(ends_),
+          unary_starts(starts), pair_starts(starts + n + 1) {
+        for (int64_t i = 0; i < n; ++i) widest = std::max(widest, sizes[i]);
+    }
+
+    int64_t n, m, steps, widest = 1;
+    const int64_t* sizes;
     const int32_t* ends;
-    const int64_t *sizes, *unary_starts, *pair_starts;
-    const int8_t* rule;
-    const int32_t *vertex, *produced;
-    const int64_t* first;
-    const int32_t *neighbours, *own;
+    const int64_t *unary_starts, *pair_starts;
+};
+
+// What pricing one step takes, found beforehand for all steps: the lookups go all over memory, but none waits for
+// another there. A step has the tables own[0] (dx, dy) and own[1] (dx, dz), of which the first axis is the vertex that
+// leaves, or for parallel tables the first end.
+struct Work {
+    int64_t costs;                  // where the vertex's costs begin
+    int64_t args;                   // where its best choices begin, by the choices of its neighbours
+    int64_t table[2];               // where the tables begin among the pair costs, ~k for the k-th table made
+    int32_t row[2], column[2];      // strides of their axes
+    int32_t dx, dy, dz;
+    dm::Rule rule;
 };
 
 // Prices one plan; the memory is kept from one cost set to the next.
 template <typename T, typename Index, bool WithArg>
-struct Pricer {
-    Plan plan;
-    int64_t widest = 1;
-    std::vector<T> unary, right;
-    std::vector<T*> made;             // table m + k
-    std::vector<int32_t> made_first;  // the vertex of its rows
-    std::vector<int64_t> made_width, made_cells;
-    std::vector<Index> args;
-    std::vector<int64_t> arg_starts;
-    dm::Pool<T> pool;
+class Pricer {
+  public:
+    explicit Pricer(const Plan& plan)
+        : plan_(plan),
+          memory_(dm::Memory::room<Work>(plan.steps) + 2 * dm::Memory::room<Made>(plan.steps) +
+                  dm::Memory::room<T>(plan.unary_starts[plan.n]) + dm::Memory::room<T>(plan.widest * padded(plan.widest))),
+          work_(memory_.take<Work>(plan.steps)),
+          made_(memory_.take<Made>(plan.steps)),
+          unary_(memory_.take<T>(plan.unary_starts[plan.n])),
+          right_(memory_.take<T>(plan.widest * padded(plan.widest))),
+          args_memory_(find_work() * sizeof(Index)),
+          args_(args_memory_.take<Index>(0)) {}
 
-    explicit Pricer(const Plan& given) : plan(given) {
-        for (int64_t i = 0; i < plan.n; ++i) widest = std::max(widest, plan.sizes[i]);
-        unary.resize(plan.unary_starts[plan.n]);
-        right.resize(widest * padded(widest));
-        int64_t count = 0;
-        for (int64_t s = 0; s < plan.steps; ++s) count += plan.produced[s] >= 0;
-        made.resize(count);
-        made_first.resize(count);
-        made_width.resize(count);
-        made_cells.resize(count);
-        if constexpr (WithArg) {
-            arg_starts.resize(plan.steps + 1);
-            int64_t at = 0;
-            for (int64_t s = 0; s < plan.steps; ++s) {
-                arg_starts[s] = at;
-                if (plan.rule[s] > kRII) continue;
-                int64_t cells = 1;
-                for (int64_t k = plan.first[s]; k < plan.first[s + 1]; ++k) {
-                    const int64_t size = plan.sizes[plan.neighbours[k]];
-                    cells *= k + 1 < plan.first[s + 1] ? size : padded(size);
+    DM_INLINE_MEMBER T price(const T* unary_costs, const T* pair, int32_t* choices) {
+        std::memcpy(unary_, unary_costs, sizeof(T) * plan_.unary_starts[plan_.n]);
+        T total = 0;
+        for (int64_t s = 0; s < plan_.steps; ++s) {
+            if (s + kAhead < plan_.steps) fetch(work_[s + kAhead], pair);
+            const Work& work = work_[s];
+            switch (work.rule) {
+                case dm::kRII:
+                    eliminate(work, pair, make(s));
+                    break;
+                case dm::kParallel:
+                    add(work, pair, make(s));
+                    break;
+                case dm::kRI:
+                    fold(work, pair);
+                    break;
+                case dm::kR0: {
+                    const T* costs = unary_ + work.costs;
+                    const T* best = std::min_element(costs, costs + work.dx);
+                    saturate_add(total, *best);
+                    if constexpr (WithArg) args_[work.args] = static_cast<Index>(best - costs);
+                    break;
                 }
-                at += cells;
-            }
-            arg_starts[plan.steps] = at;
-            args.resize(at);
-        }
-    }
-
-    inline __attribute__((always_inline)) View<T> view(const T* pair, int32_t table, int32_t first_axis) const {
-        const Plan& p = plan;
-        if (table < p.m) {
-            const T* cells = pair + p.pair_starts[table];
-            const int64_t width = p.sizes[p.ends[2 * table + 1]];
-            if (p.ends[2 * table] == first_axis) return {cells, width, 1};
-            return {cells, 1, width};
-        }
-        const int64_t k = table - p.m;
-        if (made_first[k] == first_axis) return {made[k], made_width[k], 1};
-        return {made[k], 1, made_width[k]};
-    }
-
-    void release(int32_t table) {
-        if (table >= plan.m) pool.give(made[table - plan.m], made_cells[table - plan.m]);
-    }
-
-    T* make(int64_t step, int32_t rows, int32_t columns) {
-        const int64_t k = plan.produced[step] - plan.m;
-        made_width[k] = padded(plan.sizes[columns]);
-        made_cells[k] = plan.sizes[rows] * made_width[k];
-        made_first[k] = rows;
-        made[k] = pool.take(made_cells[k]);
-        return made[k];
-    }
-};
-
-template <typename T>
-DM_INLINE void saturate_add(T& into, T value) {
-    const T sum = into + value;
-    into = sum < dm::Cost<T>::forbidden ? sum : dm::Cost<T>::forbidden;
-}
-
-template <typename T, typename Index, bool WithArg>
-DM_INLINE T price(Pricer<T, Index, WithArg>& p, const T* unary_costs, const T* pair, int32_t* choices) {
-    const Plan& plan = p.plan;
-    std::memcpy(p.unary.data(), unary_costs, sizeof(T) * p.unary.size());
-    T total = 0;
-    T* right = p.right.data();
-    for (int64_t s = 0; s < plan.steps; ++s) {
-        // Originals lie anywhere in memory: ask for those of a later step while this one is worked on.
-        if (s + 8 < plan.steps) {
-            for (int64_t k = plan.first[s + 8]; k < plan.first[s + 9] && k < plan.first[s + 8] + 2; ++k) {
-                const int32_t table = plan.own[k];
-                if (table < plan.m) {
-                    const char* from = reinterpret_cast<const char*>(pair + plan.pair_starts[table]);
-                    const int64_t bytes = (plan.pair_starts[table + 1] - plan.pair_starts[table]) * sizeof(T);
-                    for (int64_t b = 0; b < bytes && b < 4096; b += 64) __builtin_prefetch(from + b);
-                }
+                case dm::kFixed:
+                    saturate_add(total, unary_[work.costs]);
+                    spread(s, pair);
             }
         }
-        const int32_t* neighbours = plan.neighbours + plan.first[s];
-        const int32_t* own = plan.own + plan.first[s];
-        const int32_t i = plan.vertex[s];
-        if (plan.rule[s] == kRII) {
-            const int64_t dx = plan.sizes[i], dy = plan.sizes[neighbours[0]], dz = plan.sizes[neighbours[1]];
-            const T* costs = p.unary.data() + plan.unary_starts[i];
-            const View<T> first = p.view(pair, own[0], i), second = p.view(pair, own[1], i);
-            const int64_t width = padded(dz);
-            // The vertex's own costs go into the rows that are added up.
-            for (int64_t x = 0; x < dx; ++x) {
-                const T* from = second.cells + x * second.row;
-                T* row = right + x * width;
-                if (second.column == 1) {
-                    for (int64_t z = 0; z < dz; ++z) row[z] = costs[x] + from[z];
-                } else {
-                    for (int64_t z = 0; z < dz; ++z) row[z] = costs[x] + from[z * second.column];
-                }
-                for (int64_t z = dz; z < width; ++z) row[z] = 0;
-            }
-            T* out = p.make(s, neighbours[0], neighbours[1]);
-            series<T, Index, WithArg>(first, right, dx, dy, width, out, WithArg ? p.args.data() + p.arg_starts[s] : nullptr);
-            p.release(own[0]);
-            p.release(own[1]);
-        } else if (plan.rule[s] == kParallel) {
-            const int64_t dy = plan.sizes[neighbours[0]], dz = plan.sizes[neighbours[1]];
-            const View<T> first = p.view(pair, own[0], neighbours[0]), second = p.view(pair, own[1], neighbours[0]);
-            T* out = p.make(s, neighbours[0], neighbours[1]);
-            for (int64_t y = 0; y < dy; ++y) {
-                for (int64_t z = 0; z < dz; ++z) {
-                    const T sum = first.cells[y * first.row + z * first.column] +
-                                  second.cells[y * second.row + z * second.column];
-                    out[y * padded(dz) + z] = sum < dm::Cost<T>::forbidden ? sum : dm::Cost<T>::forbidden;
-                }
-            }
-            p.release(own[0]);
-            p.release(own[1]);
-        } else if (plan.rule[s] == kRI) {
-            const int64_t dx = plan.sizes[i], dy = plan.sizes[neighbours[0]];
-            const T* costs = p.unary.data() + plan.unary_starts[i];
-            T* target = p.unary.data() + plan.unary_starts[neighbours[0]];
-            const View<T> only = p.view(pair, own[0], i);
-            for (int64_t y = 0; y < dy; ++y) {
-                T best = costs[0] + only.cells[y * only.column];
-                int64_t arg = 0;
-                for (int64_t x = 1; x < dx; ++x) {
-                    const T candidate = costs[x] + only.cells[x * only.row + y * only.column];
-                    if (candidate < best) {
-                        best = candidate;
-                        arg = x;
-                    }
-                }
-                saturate_add(target[y], best);
-                if constexpr (WithArg) p.args[p.arg_starts[s] + y] = static_cast<Index>(arg);
-            }
-            p.release(own[0]);
-        } else if (plan.rule[s] == kR0) {
-            const T* costs = p.unary.data() + plan.unary_starts[i];
-            const T* best = std::min_element(costs, costs + plan.sizes[i]);
-            saturate_add(total, *best);
-            if constexpr (WithArg) p.args[p.arg_starts[s]] = static_cast<Index>(best - costs);
+        if constexpr (WithArg) substitute(choices);
+        return total < dm::Cost<T>::limit ? total : dm::Cost<T>::forbidden;
+    }
+
+  private:
+    static constexpr int64_t kAhead = 6;  // steps
+
+    struct Made {
+        T* cells;
+        int32_t rows, width;  // the vertex of its rows, and their length
+        int64_t size;
+    };
+
+    const T* cells(const T* pair, int64_t table) const { return table >= 0 ? pair + table : made_[~table].cells; }
+
+    // Where a table is and how it lies, with the vertex `rows` on the first axis.
+    void find_table(int32_t table, int32_t rows, Work& work, int which) const {
+        int32_t width, first;
+        if (table < plan_.m) {
+            work.table[which] = plan_.pair_starts[table];
+            first = plan_.ends[2 * table];
+            width = static_cast<int32_t>(plan_.sizes[plan_.ends[2 * table + 1]]);
         } else {
-            saturate_add(total, p.unary[plan.unary_starts[i]]);
-            for (int64_t k = 0; k < plan.first[s + 1] - plan.first[s]; ++k) {
-                const View<T> table = p.view(pair, own[k], i);
-                T* target = p.unary.data() + plan.unary_starts[neighbours[k]];
-                for (int64_t y = 0; y < plan.sizes[neighbours[k]]; ++y) saturate_add(target[y], table.cells[y * table.column]);
-                p.release(own[k]);
-            }
+            work.table[which] = ~(table - plan_.m);
+            first = made_[table - plan_.m].rows;
+            width = made_[table - plan_.m].width;
+        }
+        work.row[which] = first == rows ? width : 1;
+        work.column[which] = first == rows ? 1 : width;
+    }
+
+    DM_INLINE_MEMBER void fetch_lookups(int64_t s) const {
+        if (plan_.vertex[s] >= 0) {
+            dm::prefetch(plan_.sizes + plan_.vertex[s], 1);
+            dm::prefetch(plan_.unary_starts + plan_.vertex[s], 1);
+        }
+        for (int64_t k = plan_.first[s]; k < plan_.first[s + 1]; ++k) {
+            dm::prefetch(plan_.sizes + plan_.neighbours[k], 1);
+            if (plan_.own[k] >= plan_.m) continue;
+            dm::prefetch(plan_.ends + 2 * plan_.own[k], 1);
+            dm::prefetch(plan_.pair_starts + plan_.own[k], 1);
         }
     }
-    if constexpr (WithArg) {
-        std::fill(choices, choices + plan.n, 0);
-        for (int64_t s = plan.steps - 1; s >= 0; --s) {
-            if (plan.rule[s] > kRII) continue;
-            int64_t at = 0;
-            for (int64_t k = plan.first[s]; k < plan.first[s + 1]; ++k) {
-                const int64_t size = plan.sizes[plan.neighbours[k]];
-                at = at * (k + 1 < plan.first[s + 1] ? size : padded(size)) + choices[plan.neighbours[k]];
+
+    // Returns how many best choices there are to keep.
+    int64_t find_work() {
+        int64_t args = 0;
+        for (int64_t s = 0; s < plan_.steps; ++s) {
+            if (s + 2 * kAhead < plan_.steps) fetch_lookups(s + 2 * kAhead);
+            Work& work = work_[s];
+            const int32_t* neighbours = plan_.neighbours + plan_.first[s];
+            const int32_t* own = plan_.own + plan_.first[s];
+            const auto size = [this](int32_t i) { return static_cast<int32_t>(plan_.sizes[i]); };
+            work.rule = static_cast<dm::Rule>(plan_.rule[s]);
+            work.args = args;
+            work.dx = work.dy = work.dz = 0;
+            if (work.rule == dm::kParallel) {
+                work.dx = size(neighbours[0]);
+                work.dy = work.dz = size(neighbours[1]);
+            } else {
+                work.costs = plan_.unary_starts[plan_.vertex[s]];
+                work.dx = size(plan_.vertex[s]);
+                if (work.rule == dm::kRI || work.rule == dm::kRII) work.dy = size(neighbours[0]);
+                if (work.rule == dm::kRII) work.dz = size(neighbours[1]);
             }
-            choices[plan.vertex[s]] = static_cast<int32_t>(p.args[p.arg_starts[s] + at]);
+            const int32_t rows = work.rule == dm::kParallel ? neighbours[0] : plan_.vertex[s];
+            if (work.dy) find_table(own[0], rows, work, 0);
+            if (work.dz) find_table(own[1], rows, work, 1);
+            if (work.rule == dm::kRI) work.table[1] = plan_.unary_starts[neighbours[0]];
+            if (plan_.produced[s] >= 0) {
+                const int32_t width = static_cast<int32_t>(padded(work.dz));
+                const int64_t height = work.rule == dm::kParallel ? work.dx : work.dy;
+                made_[plan_.produced[s] - plan_.m] = {nullptr, neighbours[0], width, height * width};
+            }
+            if (work.rule == dm::kR0) args += 1;
+            if (work.rule == dm::kRI) args += work.dy;
+            if (work.rule == dm::kRII) args += work.dy * padded(work.dz);
+        }
+        return WithArg ? args : 0;
+    }
+
+    // Costs lie anywhere in memory: asks for those of a later step while this one is worked on.
+    DM_INLINE_MEMBER void fetch(const Work& work, const T* pair) const {
+        if (work.rule != dm::kParallel) dm::prefetch(unary_ + work.costs, work.dx);
+        if (work.dy && work.table[0] >= 0) dm::prefetch(pair + work.table[0], int64_t{work.dx} * work.dy);
+        if (work.dz && work.table[1] >= 0) dm::prefetch(pair + work.table[1], int64_t{work.dx} * work.dz);
+    }
+
+    T* make(int64_t s) {
+        Made& made = made_[plan_.produced[s] - plan_.m];
+        return made.cells = pool_.take(made.size);
+    }
+
+    void release(int64_t table) {
+        if (table < 0) pool_.give(made_[~table].cells, made_[~table].size);
+    }
+
+    DM_INLINE_MEMBER void eliminate(const Work& work, const T* pair, T* out) {
+        const T* costs = unary_ + work.costs;
+        const T* second = cells(pair, work.table[1]);
+        const int64_t width = padded(work.dz);
+        // The vertex's own costs go into the rows that are added up.
+        for (int64_t x = 0; x < work.dx; ++x) {
+            T* row = right_ + x * width;
+            *reinterpret_cast<Lanes<T>*>(row + width - kLanes) = Lanes<T>{};  // where the row may end before
+            add_to_row(second + x * work.row[1], work.column[1], costs[x], work.dz, row);
+        }
+        const View<T> left{cells(pair, work.table[0]), work.row[0], work.column[0]};
+        series<T, Index, WithArg>(left, right_, work.dx, work.dy, width, out, WithArg ? args_ + work.args : nullptr);
+        release(work.table[0]);
+        release(work.table[1]);
+    }
+
+    DM_INLINE_MEMBER void add(const Work& work, const T* pair, T* out) {
+        const T *first = cells(pair, work.table[0]), *second = cells(pair, work.table[1]);
+        const int64_t width = padded(work.dy);
+        for (int64_t y = 0; y < work.dx; ++y) {
+            add_rows(first + y * work.row[0], work.column[0], second + y * work.row[1], work.column[1], work.dy,
+                     out + y * width);
+        }
+        release(work.table[0]);
+        release(work.table[1]);
+    }
+
+    DM_INLINE_MEMBER void fold(const Work& work, const T* pair) {
+        const T *costs = unary_ + work.costs, *only = cells(pair, work.table[0]);
+        T* target = unary_ + work.table[1];
+        for (int64_t y = 0; y < work.dy; ++y) {
+            T best = costs[0] + only[y * work.column[0]];
+            int64_t arg = 0;
+            for (int64_t x = 1; x < work.dx; ++x) {
+                const T candidate = costs[x] + only[x * work.row[0] + y * work.column[0]];
+                if (candidate < best) {
+                    best = candidate;
+                    arg = x;
+                }
+            }
+            saturate_add(target[y], best);
+            if constexpr (WithArg) args_[work.args + y] = static_cast<Index>(arg);
+        }
+        release(work.table[0]);
+    }
+
+    // A variable with one choice, cut out first: its tables are originals.
+    DM_INLINE_MEMBER void spread(int64_t s, const T* pair) {
+        for (int64_t k = plan_.first[s]; k < plan_.first[s + 1]; ++k) {
+            const int32_t j = plan_.neighbours[k];
+            const T* only = pair + plan_.pair_starts[plan_.own[k]];
+            for (int64_t y = 0; y < plan_.sizes[j]; ++y) saturate_add(unary_[plan_.unary_starts[j] + y], only[y]);
         }
     }
-    return total < dm::Cost<T>::limit ? total : dm::Cost<T>::forbidden;
-}
+
+    DM_INLINE_MEMBER void substitute(int32_t* choices) const {
+        std::fill(choices, choices + plan_.n, 0);
+        for (int64_t s = plan_.steps - 1; s >= 0; --s) {
+            const Work& work = work_[s];
+            const int32_t* neighbours = plan_.neighbours + plan_.first[s];
+            if (s >= kAhead) dm::prefetch(args_ + work_[s - kAhead].args, work_[s - kAhead + 1].args - work_[s - kAhead].args);
+            int64_t at = work.args;
+            if (work.rule > dm::kRII) continue;
+            if (work.rule == dm::kRI) at += choices[neighbours[0]];
+            if (work.rule == dm::kRII) at += choices[neighbours[0]] * padded(work.dz) + choices[neighbours[1]];
+            choices[plan_.vertex[s]] = static_cast<int32_t>(args_[at]);
+        }
+    }
+
+    const Plan& plan_;
+    dm::Memory memory_;
+    Work* work_;
+    Made* made_;  // table m + k
+    T *unary_, *right_;
+    dm::Memory args_memory_;
+    Index* args_;
+    dm::Pool<T> pool_;
+};
 
 // Costs of `batch` sets, `unary_stride` and `pair_stride` cells apart (0 where all share them).
 template <typename T, typename Index, bool WithArg>
@@ -544,8 +369,8 @@ DM_INLINE void price_all(
     T* objectives, int32_t* choices) {
     Pricer<T, Index, WithArg> pricer(plan);
     for (int64_t b = 0; b < batch; ++b) {
-        objectives[b] = price<T, Index, WithArg>(
-            pricer, unary + b * unary_stride, pair + b * pair_stride, WithArg ? choices + b * plan.n : nullptr);
+        objectives[b] = pricer.price(
+            unary + b * unary_stride, pair + b * pair_stride, WithArg ? choices + b * plan.n : nullptr);
     }
 }
 
@@ -574,75 +399,25 @@ DM_CLONES void assign_wide_f64(const Plan& plan, const double* unary, int64_t us
     price_all<double, int32_t, true>(plan, unary, us, pair, ps, batch, objectives, choices);
 }
 
-bool narrow(const Plan& plan) {
-    for (int64_t i = 0; i < plan.n; ++i) {
-        if (plan.sizes[i] > 256) return false;
-    }
-    return true;
-}
-
 }  // namespace
 
-// Finds the plan. Returns a handle for dm_plan_copy and dm_plan_free, or null when out of memory.
-// counts[0..3]: steps, touched tables, variables left in the core, tables left in it.
-DM_EXPORT void* dm_plan(
-    int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int32_t* fixed, int64_t fixed_count,
-    int64_t* counts) {
-    try {
-        auto planner = std::make_unique<Planner>(n, m);
-        planner->run(ends, sizes, fixed, fixed_count);
-        counts[0] = static_cast<int64_t>(planner->rule.size());
-        counts[1] = static_cast<int64_t>(planner->own.size());
-        counts[2] = std::count(planner->gone.begin(), planner->gone.end(), 0);
-        counts[3] = 0;
-        for (int64_t i = 0; i < n; ++i) {
-            if (!planner->gone[i]) counts[3] += planner->degree[i];
-        }
-        counts[3] /= 2;
-        return planner.release();
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
-}
-
-// Copies a plan out: steps long are rule, vertex, produced (first one longer), touched long are neighbours and own;
-// core gets the variables that are left, ascending, core_ends their tables' ends, two each.
-DM_EXPORT void dm_plan_copy(
-    const void* handle, int8_t* rule, int32_t* vertex, int32_t* produced, int64_t* first, int32_t* neighbours,
-    int32_t* own, int32_t* core, int32_t* core_ends) {
-    const auto& p = *static_cast<const Planner*>(handle);
-    std::copy(p.rule.begin(), p.rule.end(), rule);
-    std::copy(p.vertex.begin(), p.vertex.end(), vertex);
-    std::copy(p.produced.begin(), p.produced.end(), produced);
-    std::copy(p.first.begin(), p.first.end(), first);
-    std::copy(p.neighbours.begin(), p.neighbours.end(), neighbours);
-    std::copy(p.own.begin(), p.own.end(), own);
-    for (int64_t i = 0; i < p.n; ++i) {
-        if (p.gone[i]) continue;
-        *core++ = static_cast<int32_t>(i);
-        for (int32_t half = p.head[i]; half >= 0; half = p.next[half]) {
-            if (half % 2) continue;  // each table once, at its first end
-            *core_ends++ = p.end[half];
-            *core_ends++ = p.end[half + 1];
-        }
-    }
-}
-
-DM_EXPORT void dm_plan_free(void* handle) { delete static_cast<Planner*>(handle); }
-
 // Prices a plan for `batch` cost sets: objectives (batch,), and choices (batch, n) unless that is null. Strides are in
-// cells, 0 where all cost sets share the costs. Returns 0, or 1 when out of memory.
+// cells, 0 where all cost sets share the costs. Returns 0, 1 when out of memory, or 2 where the plan cuts out a variable
+// that has several choices.
 #define DM_PRICE(SUFFIX, T) \
     DM_EXPORT int dm_price_##SUFFIX( \
-        int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int64_t* unary_starts, \
-        const int64_t* pair_starts, int64_t steps, const int8_t* rule, const int32_t* vertex, const int32_t* produced, \
-        const int64_t* first, const int32_t* neighbours, const int32_t* own, const T* unary, int64_t unary_stride, \
-        const T* pair, int64_t pair_stride, int64_t batch, T* objectives, int32_t* choices) { \
-        const Plan plan{n, m, steps, ends, sizes, unary_starts, pair_starts, rule, vertex, produced, first, neighbours, own}; \
+        int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, const int64_t* starts, const T* unary, \
+        const T* pair, int64_t unary_stride, int64_t pair_stride, int64_t batch, const int32_t* packed, T* objectives, \
+        int32_t* choices) { \
+        const Plan plan(n, m, sizes, ends, starts, packed); \
+        for (int64_t s = 0; s < plan.steps; ++s) { \
+            if (plan.rule[s] == dm::kFixed && sizes[plan.vertex[s]] != 1) return 2; \
+        } \
+        if (plan.widest > std::numeric_limits<int32_t>::max()) return 1; \
         try { \
             if (choices == nullptr) { \
                 price_##SUFFIX(plan, unary, unary_stride, pair, pair_stride, batch, objectives); \
-            } else if (narrow(plan)) { \
+            } else if (plan.widest <= 256) { \
                 assign_##SUFFIX(plan, unary, unary_stride, pair, pair_stride, batch, objectives, choices); \
             } else { \
                 assign_wide_##SUFFIX(plan, unary, unary_stride, pair, pair_stride, batch, objectives, choices); \

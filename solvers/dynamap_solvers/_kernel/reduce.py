@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,111 +9,77 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamap_solvers._kernel import address, library
-from dynamap_solvers._rules import StepArrays
+from dynamap_solvers._kernel import Located, function, location
+from dynamap_solvers._rules import COUNTS, StepArrays
 from dynamap_solvers.problem import SelectionProblem
 
 __all__ = ["plan", "price"]
 
-_INT = ctypes.c_int64
 
+def plan(graph: Located, fixed: Sequence[int] | None) -> tuple[StepArrays, list[int], list[tuple[int, int]]] | None:
+    """Steps, the vertices of the core (ascending) and its edges (each once, ascending).
 
-def plan(
-    num_variables: int, ends: NDArray[np.int32], sizes: NDArray[np.int64], fixed: Sequence[int]
-) -> tuple[StepArrays, list[int], list[tuple[int, int]]] | None:
-    """Steps, the vertices of the core (ascending) and its edges (each once, ascending)."""
-    lib = library()
-    if lib is None:
+    Args:
+        graph: the numbers of variables and edges, ``sizes``, ``edge_ends`` and any array.
+        fixed: vertices to cut out first; None for those with one choice.
+    """
+    run = function("dm_plan", "ii ppp pi p")
+    if run is None:
         return None
-    lib.dm_plan.restype = ctypes.c_void_p
-    fixed_array = np.asarray(fixed, np.int32)
-    sizes = np.ascontiguousarray(sizes)
-    counts = np.zeros(4, np.int64)
-    handle = lib.dm_plan(
-        _INT(num_variables),
-        _INT(len(ends)),
-        address(ends),
-        address(sizes),
-        address(fixed_array),
-        _INT(len(fixed_array)),
-        address(counts),
-    )
-    if not handle:
+    variables, edges = graph.arguments[:2]
+    packed = np.empty(COUNTS + 1 + 5 * variables + 10 * edges, np.int32)
+    located = Located((), packed)
+    cut = None if fixed is None else np.asarray(fixed, np.int32)
+    cuts = (None, -1) if cut is None else (location(cut), len(cut))
+    whole = run(*graph.arguments, *cuts, *located.arguments)
+    if whole < 0:
         raise MemoryError
-    try:
-        steps, touched, left, core_tables = counts.tolist()
-        arrays = StepArrays(
-            np.empty(steps, np.int8),
-            np.empty(steps, np.int32),
-            np.empty(steps, np.int32),
-            np.empty(steps + 1, np.int64),
-            np.empty(touched, np.int32),
-            np.empty(touched, np.int32),
-        )
-        core, core_ends = np.empty(left, np.int32), np.empty((core_tables, 2), np.int32)
-        lib.dm_plan_copy(
-            ctypes.c_void_p(handle),
-            address(arrays.rule),
-            address(arrays.vertex),
-            address(arrays.produced),
-            address(arrays.first),
-            address(arrays.neighbours),
-            address(arrays.tables),
-            address(core),
-            address(core_ends),
-        )
-    finally:
-        lib.dm_plan_free(ctypes.c_void_p(handle))
-    core_edges = sorted({(min(i, j), max(i, j)) for i, j in core_ends.tolist()})
-    return arrays, core.tolist(), core_edges
+    packed.setflags(write=False)
+    if whole:
+        return StepArrays(packed, located), [], []
+    steps, touched, left, left_tables = packed[:COUNTS].tolist()
+    at = COUNTS + 4 * steps + 1 + 2 * touched
+    ends = packed[at + left : at + left + 2 * left_tables].reshape(-1, 2)
+    core_edges = sorted({(min(i, j), max(i, j)) for i, j in ends.tolist()})
+    return StepArrays(packed, located), packed[at : at + left].tolist(), core_edges
 
 
 def price(
     problem: SelectionProblem, steps: StepArrays, *, assignments: bool, threads: int
 ) -> tuple[NDArray[Any], NDArray[np.int32] | None] | None:
-    """Objectives ``(batch,)`` and, if asked for, choices ``(batch, n)``."""
-    lib = library()
-    if lib is None:
+    """Objectives ``(batch,)`` and, if asked for, choices ``(batch, n)``.
+
+    None also where the plan cuts out a variable with several choices.
+    """
+    run = function(f"dm_price_{'i64' if problem.is_integer else 'f64'}", "ii ppp pp iii ppp")
+    if run is None:
         return None
     batch, count = problem.batch_size, problem.num_variables
     objectives = np.empty(batch, problem.dtype)
     choices = np.empty((batch, count), np.int32) if assignments else None
-    unary, pair = np.ascontiguousarray(problem.unary_costs), np.ascontiguousarray(problem.pair_costs)
-    run = lib.dm_price_i64 if problem.is_integer else lib.dm_price_f64
-    item = unary.itemsize
-    strides = [costs.shape[1] if costs.ndim == 2 else 0 for costs in (unary, pair)]
+    *graph, unary, pair = problem.located.arguments
+    strides = [costs.shape[1] if costs.ndim == 2 else 0 for costs in (problem.unary_costs, problem.pair_costs)]
+    objective, choice = location(objectives), None if choices is None else location(choices)
 
-    def work(start: int, stop: int) -> None:
-        failed = run(
-            _INT(count),
-            _INT(problem.num_edges),
-            address(problem.edge_ends),
-            address(problem.sizes),
-            address(problem.unary_starts),
-            address(problem.pair_starts),
-            _INT(len(steps.rule)),
-            address(steps.rule),
-            address(steps.vertex),
-            address(steps.produced),
-            address(steps.first),
-            address(steps.neighbours),
-            address(steps.tables),
-            ctypes.c_void_p(unary.ctypes.data + start * strides[0] * item),
-            _INT(strides[0]),
-            ctypes.c_void_p(pair.ctypes.data + start * strides[1] * item),
-            _INT(strides[1]),
-            _INT(stop - start),
-            address(objectives[start:stop]),
-            address(None if choices is None else choices[start:stop]),
+    def work(start: int, stop: int) -> int:
+        return run(
+            *graph,
+            unary + 8 * start * strides[0],
+            pair + 8 * start * strides[1],
+            *strides,
+            stop - start,
+            *steps.located.arguments,
+            objective + 8 * start,
+            None if choice is None else choice + 4 * start * count,
         )
-        if failed:
-            raise MemoryError
 
     parts = min(max(threads, 1), batch)
-    bounds = [batch * k // parts for k in range(parts + 1)]
     if parts == 1:
-        work(0, batch)
+        failed = work(0, batch)
     else:
+        bounds = [batch * k // parts for k in range(parts + 1)]
         with ThreadPoolExecutor(parts) as executor:
-            list(executor.map(work, bounds, bounds[1:]))  # list(): an exception in a part is raised here
-    return objectives, choices
+            failed = max(executor.map(work, bounds, bounds[1:]))
+    if failed == 1:
+        raise MemoryError
+    return None if failed else (objectives, choices)

@@ -170,21 +170,20 @@ def _reduced(problem: SelectionProblem, first: Simplification | None, options: O
     """
     reducible = problem if first is None else first.problem
     plan = plan_of(reducible)
-    planned = options.elapsed
-    found = solve_with_plan(reducible, plan, seed=options.seed)
-    seconds = {"simplify": before, "build": planned - before, "search": options.elapsed - planned}
+    seconds = {"simplify": before, "build": options.elapsed - before}
+    found = solve_with_plan(reducible, plan, seed=options.seed, seconds=seconds)
     if first is None or not first.modified:
-        return found.with_seconds(**seconds)
+        return found
     certificate = ReductionCertificate(plan, tuple((i, x) for i, x, _ in first.dropped))
     if found.assignment is None:
-        return replace(found, certificate=certificate, seconds=seconds)
+        return replace(found, certificate=certificate)
     return price(
         problem,
         assignment=first.lift(found.assignment),
         bound=found.bound,
         method=found.method,
         stopped=found.stop_reason,
-        seconds=seconds,
+        seconds=found.seconds,
         certificate=certificate,
         seed=options.seed,
     )

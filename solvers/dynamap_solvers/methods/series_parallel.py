@@ -22,6 +22,5 @@ def solve_series_parallel(problem: SelectionProblem, options: Options) -> Soluti
     """
     started = time.perf_counter()
     plan = plan_of(problem)
-    planned = time.perf_counter() - started
-    solution = with_reason(problem, solve_with_plan(problem, plan, seed=options.seed), options)
-    return solution.with_seconds(build=planned, search=time.perf_counter() - started - planned)
+    seconds = {"build": time.perf_counter() - started}
+    return with_reason(problem, solve_with_plan(problem, plan, seed=options.seed, seconds=seconds), options)

@@ -1,0 +1,30 @@
+// A plan of reductions in one array, as _rules.StepArrays has it.
+#pragma once
+
+#include <cstdint>
+
+namespace dm {
+
+enum Rule : int32_t { kR0 = 0, kRI = 1, kRII = 2, kParallel = 3, kFixed = 4 };
+
+// Four counts, then per step rule, vertex, what it makes and where its tables begin, then all neighbours and all tables,
+// then what is left of the graph: vertices and the two ends of each table.
+template <typename Int>  // int32_t, or const int32_t to read
+struct Packed {
+    enum Count { kSteps, kTouched, kLeft, kLeftTables, kCounts };
+
+    Int *rule, *vertex, *produced, *first, *neighbours, *own, *left, *left_ends;
+
+    explicit Packed(Int* at) {
+        rule = at + kCounts;
+        vertex = rule + at[kSteps];
+        produced = vertex + at[kSteps];
+        first = produced + at[kSteps];
+        neighbours = first + at[kSteps] + 1;
+        own = neighbours + at[kTouched];
+        left = own + at[kTouched];
+        left_ends = left + at[kLeft];
+    }
+};
+
+}  // namespace dm
