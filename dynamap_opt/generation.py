@@ -106,8 +106,8 @@ def generate_design(
     }
     sample = sample_convolution(circuit, outputs=min(2 * circuit.columns, 32))
     try:
-        stimulus = record_run(circuit, sample.memory, sample.program_address)
-        write_design(top, folder, parameters=summary, stimulus=stimulus)
+        recording = record_run(circuit, sample.memory, sample.program_address)
+        write_design(top, folder, parameters=summary, stimulus=recording.inputs)
     except HardwareError as error:
         raise DynamapError(str(error)) from error
     files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
