@@ -11,7 +11,7 @@ import pytest
 
 def test_generate_writes_verilog_a_list_a_summary_and_a_test_bench(run, tmp_path) -> None:
     folder = tmp_path / "overlay"
-    document = run("generate", "--array", "2x3", "-o", str(folder), "--json").document()
+    document = run("generate", "--array", "2x3", "-o", str(folder), "--json", "-").document()
     assert set(document["resources"]) == {"dsp", "lut", "ff", "bram"}
     assert document["resources"]["dsp"] >= 6
     assert document["parameters"]["rows"] == 2
@@ -37,7 +37,7 @@ def test_the_test_bench_passes_under_icarus(run, tmp_path) -> None:
 def test_generate_takes_array_port_and_tiles_from_a_plan(run, tmp_path) -> None:
     plan = tmp_path / "plan.json"
     assert run("map", "squeezenet-1.1", "--board", "ecp5-85k", "--array", "3x4", "-o", str(plan)).code == 0
-    document = run("generate", "--plan", str(plan), "-o", str(tmp_path / "overlay"), "--json").document()
+    document = run("generate", "--plan", str(plan), "-o", str(tmp_path / "overlay"), "--json", "-").document()
     parameters = document["parameters"]
     assert (parameters["rows"], parameters["columns"]) == (3, 4)
     overlay = json.loads(plan.read_text())["overlay"]
@@ -73,7 +73,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(run, tmp_path) -> None
 
 def test_simulators_are_measured_in_one_run(run) -> None:
     arguments = ["--arrays", "2x2,3x2", "--simulators", "PyRTL FastSimulation,dynamap", "--seconds", "0.05"]
-    rates = run("simulators", *arguments, "--json").document()["rates"]
+    rates = run("simulators", *arguments, "--json", "-").document()["rates"]
     assert [(rate["simulator"], rate["array"]) for rate in rates] == [
         ("PyRTL FastSimulation", "2x2"),
         ("dynamap", "2x2"),
