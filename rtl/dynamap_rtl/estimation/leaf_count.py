@@ -47,9 +47,7 @@ def count_leaf(leaf: Leaf) -> LeafCount:
 
 def _with_controls(leaf: Leaf, known: dict[Bit, Literal | Bit]) -> tuple[Netlist, dict[Bit, Controlled]]:
     netlist = Netlist(leaf, known)
-    flip_flops = {
-        bit: controlled(netlist.gates, netlist.registers[bit], own) for bit, own in netlist.own.items()
-    }
+    flip_flops = {bit: controlled(netlist.gates, netlist.registers[bit], own) for bit, own in netlist.own.items()}
     enables = Counter(flip_flop.enable for flip_flop in flip_flops.values())
     resets = Counter(flip_flop.reset for flip_flop in flip_flops.values())
     for bit, flip_flop in flip_flops.items():
@@ -169,9 +167,7 @@ class _Count:
             data = [literal for read in reads for literal in read.data if self.users[literal >> 1]]
             registered = all(literal in behind and self.users[literal >> 1] == 1 for literal in data)
             width = max(sum(1 for literal in read.data if self.users[literal >> 1]) for read in reads)
-            blocks = memory_blocks(
-                width=width, words=1 << memory.addrwidth, reads=len(reads), registered=registered
-            )
+            blocks = memory_blocks(width=width, words=1 << memory.addrwidth, reads=len(reads), registered=registered)
             bram += blocks.bram
             lut += blocks.lut
             if blocks.bram:
