@@ -13,8 +13,8 @@ from dynamap_rtl.program.layer import LayerProgram, TensorPlace
 from dynamap_rtl.program.tokens import check_tokens
 from dynamap_rtl.simulation import OverlaySimulation
 
-MEMORY_BYTES = 1 << 18
-SOURCE, SECOND, TARGET, CONSTANTS, PROGRAM = 256, 20_000, 40_000, 60_000, 120_000
+MEMORY_BYTES = 1 << 19
+SOURCE, SECOND, TARGET, CONSTANTS, PROGRAM = 256, 70_000, 130_000, 190_000, 300_000
 
 
 @cache
