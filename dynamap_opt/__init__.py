@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .api import load_model as load_model
     from .api import map as map  # noqa: A004 - the command's name
     from .api import models as models
+    from .api import simulators as simulators
     from .api import verify as verify
     from .board import Board as Board
     from .board import load_board as load_board
@@ -67,6 +68,7 @@ _HOME = {
     "compare": "dynamap_opt.api",
     # hardware
     "generate": "dynamap_opt.api",
+    "simulators": "dynamap_opt.api",
     # solvers
     "SelectionProblem": "dynamap_solvers",
     "Solution": "dynamap_solvers",

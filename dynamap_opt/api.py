@@ -15,7 +15,7 @@ from .board import Board, board_names, load_board
 from .comparison import StrategyResult, compare_strategies
 from .errors import DynamapError
 from .explanation import LayerExplanation, explain_plan, mapper_of
-from .generation import GeneratedDesign, generate_design
+from .generation import GeneratedDesign, SimulatorRate, generate_design, measure_simulators
 from .mapping import map_network
 from .plan import Plan, load_plan
 from .verification import Verification, verify_plan
@@ -31,6 +31,7 @@ __all__ = [
     "load_model",
     "map",
     "models",
+    "simulators",
     "verify",
 ]
 
@@ -254,3 +255,27 @@ def generate(
     """
     loaded = plan if plan is None or isinstance(plan, Plan) else load_plan(plan)
     return generate_design(Path(folder), array=array, plan=loaded, bytes_per_cycle=bytes_per_cycle, winograd=winograd)
+
+
+def simulators(
+    arrays: Sequence[tuple[int, int]],
+    *,
+    names: Sequence[str] = (),
+    whole: bool = False,
+    seconds: float = 1.0,
+    patience: float = 60.0,
+) -> tuple[SimulatorRate, ...]:
+    """Measure every simulator of the hardware on growing arrays, one after the other, each in a process of its own.
+
+    Args:
+        arrays: (P1, P2), small to large: a simulator that ran out of patience is not tried on what follows.
+        names: simulators; all that are installed if empty.
+        whole: the whole overlay with its buffers and units, not the systolic array alone.
+        seconds: how long a rate is measured at least.
+        patience: seconds for building and measuring together.
+
+    Raises:
+        DynamapError: for a simulator that is not there.
+        OverlayError: when there is no such overlay.
+    """
+    return measure_simulators(arrays, names=names, whole=whole, seconds=seconds, patience=patience)

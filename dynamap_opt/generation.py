@@ -1,4 +1,4 @@
-"""``dynamap generate``: the overlay of an array or a plan, as a folder of Verilog."""
+"""The overlay of an array or a plan as a folder of Verilog, and how fast its simulators are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from .errors import DynamapError
 from .plan import Plan
 
-__all__ = ["GeneratedDesign", "generate_design"]
+__all__ = ["GeneratedDesign", "SimulatorRate", "generate_design", "measure_simulators"]
 
 # Short arrays and narrow ports need few bits; Winograd's sums need this many.
 _WINOGRAD_SUM_BITS = 48
@@ -31,6 +31,25 @@ class GeneratedDesign:
     files: tuple[str, ...]
     parameters: dict[str, int | tuple[int, ...]]
     resources: dict[str, int]
+
+
+@dataclass(frozen=True)
+class SimulatorRate:
+    """One simulator on one array.
+
+    Attributes:
+        simulator: its name.
+        array: as ``16x16``.
+        build_seconds: until it is ready; None when that was not reached.
+        cycles_per_second: None when nothing was measured.
+        reason: why nothing was measured.
+    """
+
+    simulator: str
+    array: str
+    build_seconds: float | None
+    cycles_per_second: float | None
+    reason: str
 
 
 def generate_design(
@@ -87,8 +106,8 @@ def generate_design(
     }
     sample = sample_convolution(circuit, outputs=min(2 * circuit.columns, 32))
     try:
-        stimulus = record_run(circuit, sample.memory, sample.program_address)
-        write_design(top, folder, parameters=summary, stimulus=stimulus)
+        recording = record_run(circuit, sample.memory, sample.program_address)
+        write_design(top, folder, parameters=summary, stimulus=recording.inputs)
     except HardwareError as error:
         raise DynamapError(str(error)) from error
     files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
@@ -100,3 +119,41 @@ def _tiles(plan: Plan) -> tuple[int, ...]:
     """The Winograd tiles a plan uses: m of ``winograd-fm-...``."""
     names = {layer.algorithm for layer in plan.layers if layer.algorithm.startswith("winograd-f")}
     return tuple(sorted({int(name.removeprefix("winograd-f").partition("-")[0]) for name in names}))
+
+
+def measure_simulators(
+    arrays: Sequence[tuple[int, int]],
+    *,
+    names: Sequence[str] = (),
+    whole: bool = False,
+    seconds: float = 1.0,
+    patience: float = 60.0,
+) -> tuple[SimulatorRate, ...]:
+    """Measure every simulator on growing arrays; see ``api.simulators``."""
+    # PyRTL loads only where hardware is wanted.
+    from dynamap_rtl.circuit_parameters import CircuitParameters  # noqa: PLC0415
+    from dynamap_rtl.hardware import HardwareError  # noqa: PLC0415
+    from dynamap_rtl.hardware.simulator import compare_simulators  # noqa: PLC0415
+    from dynamap_rtl.hardware.verilog import verilog_text  # noqa: PLC0415
+    from dynamap_rtl.overlay_circuit import overlay_circuit  # noqa: PLC0415
+    from dynamap_rtl.units.array import ArrayParameters, systolic_array  # noqa: PLC0415
+
+    tops = {}
+    for rows, columns in arrays:
+        circuit = CircuitParameters(rows=rows, columns=columns)  # says what is wrong with a shape
+        top = overlay_circuit(circuit) if whole else systolic_array(ArrayParameters(rows=rows, columns=columns))
+        tops[top.name] = (f"{rows}x{columns}", top)
+    try:
+        rates = compare_simulators(
+            [top for _, top in tops.values()],
+            simulators=names,
+            verilog=verilog_text,
+            seconds=seconds,
+            patience=patience,
+        )
+    except HardwareError as error:
+        raise DynamapError(str(error)) from error
+    return tuple(
+        SimulatorRate(rate.simulator, tops[rate.top][0], rate.build_seconds, rate.cycles_per_second, rate.reason)
+        for rate in rates
+    )

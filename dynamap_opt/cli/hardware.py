@@ -1,4 +1,4 @@
-"""``dynamap generate``: the overlay as Verilog."""
+"""``dynamap generate`` and ``dynamap simulators``: the overlay as Verilog, and how fast it is simulated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from dynamap_opt import api
 
-from .options import add_json, array_shape, positive
+from .options import add_json, array_shape, names, positive, positive_seconds
 from .output import Output, integer, table
 
 __all__ = ["add_commands"]
@@ -31,6 +31,25 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="new, empty, or an earlier design")
     add_json(parser)
     parser.set_defaults(run=_generate)
+
+    rates = commands.add_parser("simulators", help="how fast each simulator runs the array, by its size")
+    rates.add_argument(
+        "--arrays", type=_arrays, default=[(4, 4), (16, 16)], metavar="LIST", help="shapes, small to large (4x4,16x16)"
+    )
+    rates.add_argument("--simulators", type=names, default=[], metavar="LIST", help="names (default all)")
+    rates.add_argument("--whole", action="store_true", help="the whole overlay, not the systolic array alone")
+    rates.add_argument(
+        "--seconds", type=positive_seconds, default=1.0, metavar="S", help="how long a rate is measured (default 1)"
+    )
+    rates.add_argument(
+        "--patience", type=positive_seconds, default=60.0, metavar="S", help="for one build and run (default 60)"
+    )
+    add_json(rates)
+    rates.set_defaults(run=_simulators)
+
+
+def _arrays(text: str) -> list[tuple[int, int]]:
+    return [array_shape(part) for part in names(text)]
 
 
 def _tiles(text: str) -> tuple[int, ...]:
@@ -65,4 +84,35 @@ def _generate(options: argparse.Namespace) -> int:
         )
         output.print("test bench: cd simulation; its list is simulation.f; it replays a small layer and prints PASS")
     output.json("generated", asdict(design))
+    return 0
+
+
+def _simulators(options: argparse.Namespace) -> int:
+    output = Output(options.json)
+    rates = api.simulators(
+        options.arrays,
+        names=options.simulators,
+        whole=options.whole,
+        seconds=options.seconds,
+        patience=options.patience,
+    )
+    if output.speaks:
+        what = "the whole overlay" if options.whole else "the systolic array"
+        output.print(
+            table(
+                [("simulator", "left"), ("array", "left"), ("build s", "right"), ("cycles/s", "right"), ("", "left")],
+                [
+                    (
+                        rate.simulator,
+                        rate.array,
+                        "" if rate.build_seconds is None else f"{rate.build_seconds:.1f}",
+                        "" if rate.cycles_per_second is None else integer(round(rate.cycles_per_second)),
+                        rate.reason,
+                    )
+                    for rate in rates
+                ],
+                title=f"simulators on {what}",
+            )
+        )
+    output.json("simulators", {"rates": [asdict(rate) for rate in rates]})
     return 0

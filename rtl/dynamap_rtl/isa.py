@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 
 from .load_pattern import LoaderParameters, loader_fields
+from .pipeline import REQUESTS_AHEAD
 from .record import Field, Record
 from .store_pattern import StorerParameters, storer_fields
 
@@ -54,7 +55,7 @@ __all__ = [
 
 INSTRUCTION_BYTES = 128
 #: Memory behind a program's END that must be readable: the fetch asks ahead.
-FETCH_AHEAD_BYTES = 8 * INSTRUCTION_BYTES
+FETCH_AHEAD_BYTES = REQUESTS_AHEAD * INSTRUCTION_BYTES
 SEMAPHORES = 16
 #: Nested loops of a walk.
 LEVELS = 5

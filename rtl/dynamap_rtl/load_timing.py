@@ -13,7 +13,7 @@ from math import gcd
 from .load_pattern import Load, LoaderParameters, LoadTarget
 from .timing import ceil_div
 
-__all__ = ["load_cycles", "load_pieces"]
+__all__ = ["load_cycles", "load_pieces", "run_pieces"]
 
 
 def load_pieces(load: Load, parameters: LoaderParameters) -> int:
@@ -29,7 +29,7 @@ def load_pieces(load: Load, parameters: LoaderParameters) -> int:
     beat = parameters.port_bytes // load.element_bytes
     lanes = parameters.lanes if load.target is LoadTarget.ACROSS else 0
     size = load.taps_y * load.taps_x * load.channels
-    total = load.windows * _run(load.tail, size % lanes if lanes else 0, beat, parameters.transfer, lanes)
+    total = load.windows * run_pieces(load.tail, size % lanes if lanes else 0, beat, parameters.transfer, lanes)
     first, left, row = load.first_column, load.windows, load.first_row
     while left:
         end = min(load.columns, first + left)
@@ -77,14 +77,22 @@ def _window_row(load: Load, parameters: LoaderParameters, tap_y: int, column: in
     pieces = 0
     for run in runs:
         elements = run * load.channels
-        pieces += _run(elements, k % lanes if lanes else 0, beat, parameters.transfer, lanes)
+        pieces += run_pieces(elements, k % lanes if lanes else 0, beat, parameters.transfer, lanes)
         k += elements
     return pieces
 
 
 @lru_cache(maxsize=1 << 16)
-def _run(elements: int, lane: int, beat: int, transfer: int, lanes: int) -> int:
-    """Pieces of a run; ``lanes`` is 0 when they do not wrap."""
+def run_pieces(elements: int, lane: int, beat: int, transfer: int, lanes: int) -> int:
+    """Pieces of a run.
+
+    Args:
+        elements: of the run.
+        lane: of its first element.
+        beat: elements of a full beat.
+        transfer: N.
+        lanes: P, or 0 when lanes do not wrap (along).
+    """
     if not lanes:
         full, rest = divmod(elements, beat)
         return full * ceil_div(beat, transfer) + ceil_div(rest, transfer)

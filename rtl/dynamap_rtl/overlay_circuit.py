@@ -17,6 +17,7 @@ import pyrtl
 from .circuit_parameters import CircuitParameters
 from .hardware import Design, Leaf, Port, delayed
 from .isa import ADDRESS_BITS, BYTE_ADDRESS_BITS, FIELDS, HEADER, INSTRUCTION_BYTES, STORE
+from .pipeline import OUTSTANDING_MARGIN
 from .store_pattern import StorerParameters, storer_fields
 from .units.array import ArrayParameters
 from .units.channel_memory import ChannelMemoryParameters, channel_memory
@@ -41,9 +42,6 @@ __all__ = [
     "storer_parameters",
     "top_parameters",
 ]
-
-# Requests of the three readers that wait for their beats; the memory's latency in short bursts.
-_OUTSTANDING_MARGIN = 8
 
 
 def gemm_parameters(circuit: CircuitParameters) -> GemmParameters:
@@ -190,7 +188,7 @@ def overlay_circuit(circuit: CircuitParameters) -> Design:
     top = design.add("top", operand_unit(top_parameters(circuit)))
     channels = design.add("channels", channel_memory(channel_parameters(circuit)))
     readers = {"load_left": left, "load_top": top, "load_channels": channels}
-    outstanding = 1 << (circuit.dram_latency_cycles + _OUTSTANDING_MARGIN).bit_length()
+    outstanding = 1 << (circuit.dram_latency_cycles + OUTSTANDING_MARGIN).bit_length()
     router = design.add(
         "router",
         read_router(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,19 +14,40 @@ from .memory_model import ReadPort, WritePort
 from .overlay_circuit import overlay_circuit
 from .units.sequencer import FETCH_BYTES
 
-__all__ = ["record_run"]
+__all__ = ["Recording", "record_run"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A run.
+
+    Attributes:
+        inputs: of every port, a value a cycle.
+        memory: uint8, as the program left it.
+    """
+
+    inputs: dict[str, list[int]]
+    memory: NDArray[np.uint8]
 
 
 def record_run(
-    circuit: CircuitParameters, memory: NDArray[np.uint8], program_address: int, *, limit: int = 100_000
-) -> dict[str, list[int]]:
-    """Run a program, and give the values of every input in every cycle up to ``finished``.
+    circuit: CircuitParameters,
+    memory: NDArray[np.uint8],
+    program_address: int,
+    *,
+    limit: int = 100_000,
+    stall: float = 0.0,
+    seed: int = 0,
+) -> Recording:
+    """Run a program, and keep the values of every input in every cycle up to ``finished``.
 
     Args:
         circuit: the overlay.
         memory: uint8; not changed.
         program_address: of the program.
         limit: cycles after which the program is taken to hang.
+        stall: probability, each cycle and on each of the ports' channels, that memory is not ready.
+        seed: of the stalls.
 
     Raises:
         HardwareError: when it does not finish.
@@ -32,9 +55,10 @@ def record_run(
     simulation = CompiledSimulation(overlay_circuit(circuit))
     contents = bytearray(memory.tobytes())
     latency = circuit.dram_latency_cycles
-    program = ReadPort(contents, bytes_per_cycle=FETCH_BYTES, latency=latency)
-    reads = ReadPort(contents, bytes_per_cycle=circuit.dram_bytes_per_cycle, latency=latency)
-    writes = WritePort(contents, bytes_per_cycle=circuit.dram_bytes_per_cycle, latency=latency)
+    program = ReadPort(contents, bytes_per_cycle=FETCH_BYTES, latency=latency, stall=stall, seed=seed)
+    width = circuit.dram_bytes_per_cycle
+    reads = ReadPort(contents, bytes_per_cycle=width, latency=latency, stall=stall, seed=seed + 1)
+    writes = WritePort(contents, bytes_per_cycle=width, latency=latency, stall=stall, seed=seed + 2)
     recorded: dict[str, list[int]] = {name: [] for name in simulation.top.inputs}
     for cycle in range(limit):
         given = {"start": int(cycle == 0), "program_address": program_address}
@@ -53,5 +77,5 @@ def record_run(
             write_data=simulation.inspect("write_data"),
         )
         if cycle and simulation.inspect("finished"):
-            return recorded
+            return Recording(recorded, np.frombuffer(bytes(contents), np.uint8))
     raise HardwareError(f"the program did not finish within {limit} cycles")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyrtl
 import pytest
 
@@ -24,7 +25,7 @@ WINOGRAD = CircuitParameters(
 
 def recorded(circuit: CircuitParameters, dataflow: Dataflow, tile: int | None) -> Run:
     sample = sample_convolution(circuit, dataflow, outputs=5, tile=tile)
-    return Run(overlay_circuit(circuit), record_run(circuit, sample.memory, sample.program_address))
+    return Run(overlay_circuit(circuit), record_run(circuit, sample.memory, sample.program_address).inputs)
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,13 @@ def test_pyrtl_runs_a_program_as_the_compiled_simulator_does(runs: list[Run], ex
 
 def test_yosys_finds_no_latch_no_loop_and_nothing_to_warn_of() -> None:
     check_netlist([overlay_circuit(PLAIN), overlay_circuit(WINOGRAD)])
+
+
+@pytest.mark.parametrize("dataflow", Dataflow)
+def test_a_memory_that_is_not_always_ready_costs_time_and_changes_nothing_else(dataflow: Dataflow) -> None:
+    sample = sample_convolution(PLAIN, dataflow, outputs=9)
+    ready = record_run(PLAIN, sample.memory, sample.program_address)
+    for seed in (1, 2):
+        waiting = record_run(PLAIN, sample.memory, sample.program_address, stall=0.3, seed=10 * seed)
+        assert len(waiting.inputs["start"]) > len(ready.inputs["start"])
+        np.testing.assert_array_equal(waiting.memory, ready.memory)

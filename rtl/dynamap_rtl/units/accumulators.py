@@ -23,13 +23,12 @@ from dataclasses import dataclass
 import pyrtl
 
 from dynamap_rtl.hardware import Design, Grid, HardwareError, Leaf, Port, add, delayed
+from dynamap_rtl.pipeline import ROW_LATENCY, WRITE_LATENCY
 
 __all__ = ["READ_LATENCY", "SOURCES", "WRITE_LATENCY", "AccumulatorParameters", "accumulators"]
 
-#: Cycles from a result at column 0 to the first cycle in which its word may be read.
-WRITE_LATENCY = 2
 #: Cycles from ``read`` to ``row``.
-READ_LATENCY = 2
+READ_LATENCY = ROW_LATENCY
 
 #: Where a result may come from, in the order of ``source``.
 SOURCES = ("drain", "sum", "vector")

@@ -26,18 +26,12 @@ from dataclasses import dataclass, field
 import pyrtl
 
 from dynamap_rtl.hardware import Constant, Design, Grid, HardwareError, Leaf, Port, delayed
+from dynamap_rtl.pipeline import RESULT_LATENCY, TOP_SKEW
 
 from .pe import CONTROLS, ElementParameters, processing_element
 from .skew import skew
 
 __all__ = ["RESULT_LATENCY", "TOP_SKEW", "ArrayParameters", "systolic_array"]
-
-#: Cycles from the last step of a tile to its first result on ``drain`` of column 0, less the number of rows, and from
-#: a streamed vector to its result on ``sum``. The sums take a register more than they need, so that both are the same.
-RESULT_LATENCY = 6
-
-#: Cycles from ``top`` to lane 0 of ``top_skewed``, for units beside the array; lane j is j cycles behind.
-TOP_SKEW = 2
 
 # Waves start in row 0 and reach row i after i cycles.
 _WAVES = ("feed_even", "feed_odd", "shift_even", "shift_odd", "load", "north", "keep", "last", "valid")

@@ -18,12 +18,13 @@ import pyrtl
 
 from dynamap_rtl.hardware import Constant, Design, Grid, HardwareError, Leaf, Port, delayed
 from dynamap_rtl.isa import CHANNEL, CHANNEL_BYTES, CHANNELS
+from dynamap_rtl.pipeline import CHANNEL_LATENCY
 from dynamap_rtl.timing import ceil_div
 
 __all__ = ["ENTRY_LATENCY", "ChannelMemoryParameters", "channel_load_cycles", "channel_memory"]
 
 #: Cycles from ``word`` to ``entries``.
-ENTRY_LATENCY = 2
+ENTRY_LATENCY = CHANNEL_LATENCY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,7 @@ import pyrtl
 
 from dynamap_rtl.hardware import Design, HardwareError, Leaf, Port, delayed
 from dynamap_rtl.isa import COLLECT, COMPUTE, COUNT_BITS, FEED, LEVELS, STREAM, Mode
+from dynamap_rtl.pipeline import COMMAND_QUEUE
 from dynamap_rtl.record import Record
 
 from .accumulators import WRITE_LATENCY, AccumulatorParameters, accumulators
@@ -70,7 +71,7 @@ class GemmParameters:
     top_depth: int
     accumulator_depth: int
     read_latency: int = 1
-    queue_depth: int = 4
+    queue_depth: int = COMMAND_QUEUE
 
     def __post_init__(self) -> None:
         for name in ("left_depth", "top_depth", "accumulator_depth"):

@@ -31,6 +31,7 @@ import pyrtl
 
 from dynamap_rtl.hardware import Grid, Leaf, add, delayed, multiply, resize
 from dynamap_rtl.parameters import OverlayError
+from dynamap_rtl.pipeline import REQUANTISE_LATENCY
 
 from .fixed_point import MULTIPLIER_BITS, SHIFT_BITS
 
@@ -40,7 +41,7 @@ BIAS_BITS = 32
 #: Zero point and clamps: int8 and uint8 alike.
 CLAMP_BITS = 9
 #: Sum, product, product put together, shifted by 16s, shifted by ones, rounded and moved by the zero point, clamped.
-LATENCY_CYCLES = 7
+LATENCY_CYCLES = REQUANTISE_LATENCY
 
 #: What one DSP slice multiplies, beside the multiplier: 17 bits and a sign.
 _CHUNK_BITS = 17

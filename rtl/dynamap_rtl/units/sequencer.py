@@ -26,14 +26,13 @@ from operator import or_
 import pyrtl
 
 from dynamap_rtl.hardware import Design, Leaf, Port, Signal
-from dynamap_rtl.isa import BYTE_ADDRESS_BITS, FETCH_AHEAD_BYTES, HEADER, INSTRUCTION_BYTES, SEMAPHORES, Unit
+from dynamap_rtl.isa import BYTE_ADDRESS_BITS, HEADER, INSTRUCTION_BYTES, SEMAPHORES, Unit
+from dynamap_rtl.pipeline import FETCH_BYTES, INSTRUCTION_QUEUE, PENDING_QUEUE, REQUESTS_AHEAD
 
 from .queue import queue
 
 __all__ = ["FETCH_BYTES", "TOKEN_BITS", "SequencerParameters", "sequencer"]
 
-#: Bytes a beat of the program port.
-FETCH_BYTES = 16
 #: Bits of a semaphore.
 TOKEN_BITS = 6
 
@@ -52,9 +51,9 @@ class SequencerParameters:
         requests_ahead: instructions asked for and not yet taken; a power of two.
     """
 
-    queue_depth: int = 8
-    pending_depth: int = 16
-    requests_ahead: int = FETCH_AHEAD_BYTES // INSTRUCTION_BYTES
+    queue_depth: int = INSTRUCTION_QUEUE
+    pending_depth: int = PENDING_QUEUE
+    requests_ahead: int = REQUESTS_AHEAD
 
     @property
     def name(self) -> str:

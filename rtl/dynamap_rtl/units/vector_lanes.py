@@ -16,12 +16,11 @@ from collections.abc import Mapping
 import pyrtl
 
 from dynamap_rtl.hardware import Design, Grid, Leaf, Port, add, delayed, multiply
+from dynamap_rtl.pipeline import LANE_LATENCY
 
 from .vector_path import COEFFICIENT_BITS
 
 __all__ = ["COEFFICIENT_BITS", "LANE_LATENCY", "vector_lanes"]
-
-LANE_LATENCY = 2
 
 
 def vector_lanes(*, lanes: int, width: int, sum_width: int) -> Design:

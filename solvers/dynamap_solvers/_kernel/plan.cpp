@@ -1,8 +1,8 @@
 // Reduction of a graph by R0, RI and RII (Scholz & Eckstein 2002) with parallel edges merged: the plan, from the graph
 // alone.
 //
-// It is linear in variables and edges by the argument of Valdes, Tarjan & Lawler (1982): a vertex is looked at again only
-// after a table at it came or went, and a look merges parallel tables or stops at the third neighbour.
+// It is linear in variables and edges by the argument of Valdes, Tarjan & Lawler (1982): a vertex is looked at again
+// only after a table at it came or went, and a look merges parallel tables or stops at the third neighbour.
 #include "plan.hpp"
 
 #include <algorithm>
@@ -109,7 +109,7 @@ class Planner {
         ++vertex.degree;
     }
 
-    // The list of a vertex as if `after` had always stood where `h` does, or without it where `after` is h's next.
+    // Lets the neighbours of `h` in its list point to others: forth to `to` and back to `from`.
     void bridge(const Half& h, int32_t from, int32_t to) {
         if (h.previous >= 0) {
             half(h.previous).next = to;
@@ -166,8 +166,8 @@ class Planner {
         table.name = ~s;
     }
 
-    // The half-edges to up to two neighbours of a vertex, with parallel tables merged on the way. Returns how many there
-    // are, 3 for more.
+    // The half-edges to up to two neighbours of a vertex, with parallel tables merged on the way. Returns how many
+    // there are, 3 for more.
     int look(int32_t i, int32_t* found) {
         int count = 0;
         for (int32_t h = vertices_[i].head, next; h >= 0; h = next) {
@@ -333,9 +333,9 @@ class Planner {
 
 }  // namespace
 
-// Finds the plan and writes it into `packed`, which has room for 5 + 5 n + 10 m (see dm::Packed). Vertices to cut out are
-// given, or by a negative count all that have one choice. Returns 1 if the graph reduces to nothing, 0 if not, and -1
-// when out of memory.
+// Finds the plan and writes it into `packed`, which has room for 5 + 5 n + 10 m (see dm::Packed). Vertices to cut out
+// are given, or by a negative count all that have one choice. Returns 1 if the graph reduces to nothing, 0 if not, and
+// -1 when out of memory.
 DM_EXPORT int dm_plan(
     int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, const int64_t*, const int32_t* fixed,
     int64_t fixed_count, int32_t* packed) {

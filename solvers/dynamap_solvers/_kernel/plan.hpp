@@ -7,8 +7,8 @@ namespace dm {
 
 enum Rule : int32_t { kR0 = 0, kRI = 1, kRII = 2, kParallel = 3, kFixed = 4 };
 
-// Four counts, then per step rule, vertex, what it makes and where its tables begin, then all neighbours and all tables,
-// then what is left of the graph: vertices and the two ends of each table.
+// Four counts, then per step rule, vertex, what it makes and where its tables begin, then all neighbours and all
+// tables, then what is left of the graph: vertices and the two ends of each table.
 template <typename Int>  // int32_t, or const int32_t to read
 struct Packed {
     enum Count { kSteps, kTouched, kLeft, kLeftTables, kCounts };

@@ -149,14 +149,15 @@ class Pricer {
   public:
     explicit Pricer(const Plan& plan)
         : plan_(plan),
-          memory_(dm::Memory::room<Work>(plan.steps) + 2 * dm::Memory::room<Made>(plan.steps) +
-                  dm::Memory::room<T>(plan.unary_starts[plan.n]) + dm::Memory::room<T>(plan.widest * padded(plan.widest))),
+          memory_(dm::Memory::room<Work>(plan.steps) + dm::Memory::room<Made>(plan.steps) +
+                  dm::Memory::room<T>(plan.unary_starts[plan.n])),
           work_(memory_.take<Work>(plan.steps)),
           made_(memory_.take<Made>(plan.steps)),
           unary_(memory_.take<T>(plan.unary_starts[plan.n])),
-          right_(memory_.take<T>(plan.widest * padded(plan.widest))),
-          args_memory_(find_work() * sizeof(Index)),
-          args_(args_memory_.take<Index>(0)) {}
+          found_(find_work()),
+          more_(dm::Memory::room<Index>(found_.args) + dm::Memory::room<T>(found_.right)),
+          args_(more_.take<Index>(found_.args)),
+          right_(more_.take<T>(found_.right)) {}
 
     DM_INLINE_MEMBER T price(const T* unary_costs, const T* pair, int32_t* choices) {
         std::memcpy(unary_, unary_costs, sizeof(T) * plan_.unary_starts[plan_.n]);
@@ -230,9 +231,12 @@ class Pricer {
         }
     }
 
-    // Returns how many best choices there are to keep.
-    int64_t find_work() {
-        int64_t args = 0;
+    struct Found {
+        int64_t args, right;  // how many best choices there are to keep, and cells of rows to add up at most
+    };
+
+    Found find_work() {
+        int64_t args = 0, right = 0;
         for (int64_t s = 0; s < plan_.steps; ++s) {
             if (s + 2 * kAhead < plan_.steps) fetch_lookups(s + 2 * kAhead);
             Work& work = work_[s];
@@ -262,9 +266,12 @@ class Pricer {
             }
             if (work.rule == dm::kR0) args += 1;
             if (work.rule == dm::kRI) args += work.dy;
-            if (work.rule == dm::kRII) args += work.dy * padded(work.dz);
+            if (work.rule == dm::kRII) {
+                args += work.dy * padded(work.dz);
+                right = std::max(right, work.dx * padded(work.dz));
+            }
         }
-        return WithArg ? args : 0;
+        return {WithArg ? args : 0, right};
     }
 
     // Costs lie anywhere in memory: asks for those of a later step while this one is worked on.
@@ -343,7 +350,10 @@ class Pricer {
         for (int64_t s = plan_.steps - 1; s >= 0; --s) {
             const Work& work = work_[s];
             const int32_t* neighbours = plan_.neighbours + plan_.first[s];
-            if (s >= kAhead) dm::prefetch(args_ + work_[s - kAhead].args, work_[s - kAhead + 1].args - work_[s - kAhead].args);
+            if (s >= kAhead) {
+                const int64_t from = work_[s - kAhead].args;
+                dm::prefetch(args_ + from, work_[s - kAhead + 1].args - from);
+            }
             int64_t at = work.args;
             if (work.rule > dm::kRII) continue;
             if (work.rule == dm::kRI) at += choices[neighbours[0]];
@@ -356,9 +366,11 @@ class Pricer {
     dm::Memory memory_;
     Work* work_;
     Made* made_;  // table m + k
-    T *unary_, *right_;
-    dm::Memory args_memory_;
+    T* unary_;
+    Found found_;
+    dm::Memory more_;
     Index* args_;
+    T* right_;
     dm::Pool<T> pool_;
 };
 
@@ -402,8 +414,8 @@ DM_CLONES void assign_wide_f64(const Plan& plan, const double* unary, int64_t us
 }  // namespace
 
 // Prices a plan for `batch` cost sets: objectives (batch,), and choices (batch, n) unless that is null. Strides are in
-// cells, 0 where all cost sets share the costs. Returns 0, 1 when out of memory, or 2 where the plan cuts out a variable
-// that has several choices.
+// cells, 0 where all cost sets share the costs. Returns 0, 1 when out of memory, or 2 where the plan cuts out a
+// variable that has several choices.
 #define DM_PRICE(SUFFIX, T) \
     DM_EXPORT int dm_price_##SUFFIX( \
         int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, const int64_t* starts, const T* unary, \

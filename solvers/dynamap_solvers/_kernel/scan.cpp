@@ -91,7 +91,7 @@ DM_INLINE int scan_both(
 }  // namespace
 
 // Where the costs of each variable (n + 1) and then the table of each edge (m + 1) begin. Returns 1 if all is well, 0
-// where a variable has no choices, an edge an end that is none or two that are the same, or the cells are beyond counting.
+// where a variable has no choices, an edge an end that is none or two that are the same, or there are too many cells.
 DM_EXPORT int dm_structure(int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, int64_t* starts) {
     int64_t *unary_starts = starts, *pair_starts = starts + n + 1;
     bool wrong = false;
@@ -109,8 +109,8 @@ DM_EXPORT int dm_structure(int64_t n, int64_t m, const int64_t* sizes, const int
     return !wrong;
 }
 
-// The largest finite magnitude of all costs. Returns whether any cell is forbidden, or -1 where a value is one that must
-// not be (see _costs.largest_finite), where the largest of all segments add up to too much, or memory is out.
+// The largest finite magnitude of all costs. Returns whether any cell is forbidden, or -1 where a value is one that
+// must not be (see _costs.largest_finite), where the largest of all segments add up to too much, or memory is out.
 DM_EXPORT DM_CLONES int dm_scan_i64(
     int64_t n, int64_t m, const int64_t*, const int32_t*, const int64_t* starts, const int64_t* unary,
     const int64_t* pair, int64_t unary_batch, int64_t pair_batch, int64_t* magnitude) {

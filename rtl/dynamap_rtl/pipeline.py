@@ -1,0 +1,49 @@
+"""Latencies and queue depths of the units: what their circuits and the cycle model have in common."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CHANNEL_LATENCY",
+    "COMMAND_QUEUE",
+    "FETCH_BYTES",
+    "INSTRUCTION_QUEUE",
+    "LANE_LATENCY",
+    "OUTSTANDING_MARGIN",
+    "PENDING_QUEUE",
+    "REQUANTISE_LATENCY",
+    "REQUESTS_AHEAD",
+    "RESULT_LATENCY",
+    "ROW_LATENCY",
+    "TOP_SKEW",
+    "WRITE_LATENCY",
+]
+
+#: Array: cycles from the last step of a tile to its first result on ``drain`` of column 0, less the number of rows, and
+#: from a streamed vector to its result on ``sum``. The sums take a register more than they need, so that both are the
+#: same.
+RESULT_LATENCY = 6
+#: Array: cycles from ``top`` to lane 0 of ``top_skewed``, for units beside the array; lane j is j cycles behind.
+TOP_SKEW = 2
+#: Vector lanes: cycles from a value to what it becomes.
+LANE_LATENCY = 2
+#: Accumulators: cycles from a result at column 0 to the first cycle in which its word may be read.
+WRITE_LATENCY = 2
+#: Accumulators: cycles from ``read`` to ``row``.
+ROW_LATENCY = 2
+#: Channel memory: cycles from ``word`` to ``entries``.
+CHANNEL_LATENCY = 2
+#: Requantiser: cycles from a value to its byte.
+REQUANTISE_LATENCY = 7
+
+#: Matrix engine: commands that may wait.
+COMMAND_QUEUE = 4
+#: Sequencer: bytes of a beat of the program port.
+FETCH_BYTES = 16
+#: Sequencer: instructions a unit's queue holds.
+INSTRUCTION_QUEUE = 8
+#: Sequencer: instructions of one unit that may be started and not done.
+PENDING_QUEUE = 16
+#: Sequencer: instructions asked for and not yet taken.
+REQUESTS_AHEAD = 8
+#: Read router: requests that wait for their beats cover the memory's latency in short bursts, and so many more.
+OUTSTANDING_MARGIN = 8

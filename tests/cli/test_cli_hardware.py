@@ -1,0 +1,91 @@
+"""``dynamap generate`` and ``dynamap simulators``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+
+def test_generate_writes_verilog_a_list_a_summary_and_a_test_bench(run, tmp_path) -> None:
+    folder = tmp_path / "overlay"
+    document = run("generate", "--array", "2x3", "-o", str(folder), "--json", "-").document()
+    assert set(document["resources"]) == {"dsp", "lut", "ff", "bram"}
+    assert document["resources"]["dsp"] >= 6
+    assert document["parameters"]["rows"] == 2
+    assert document["parameters"]["columns"] == 3
+    assert sorted(document["files"]) == sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
+    )
+    listed = (folder / "files.f").read_text().split()
+    assert all((folder / name).exists() for name in listed)
+    assert json.loads((folder / "design.json").read_text())["parameters"]["columns"] == 3
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
+def test_the_test_bench_passes_under_icarus(run, tmp_path) -> None:
+    folder = tmp_path / "overlay"
+    run("generate", "--array", "3x2", "--winograd", "2", "--bytes-per-cycle", "6", "-o", str(folder))
+    simulation = folder / "simulation"
+    subprocess.run(["iverilog", "-g2001", "-o", "bench", "-f", "simulation.f"], cwd=simulation, check=True)
+    finished = subprocess.run(["vvp", "bench"], cwd=simulation, check=True, capture_output=True, text=True)
+    assert "PASS" in finished.stdout
+
+
+def test_generate_takes_array_port_and_tiles_from_a_plan(run, tmp_path) -> None:
+    plan = tmp_path / "plan.json"
+    assert run("map", "squeezenet-1.1", "--board", "ecp5-85k", "--array", "3x4", "-o", str(plan)).code == 0
+    document = run("generate", "--plan", str(plan), "-o", str(tmp_path / "overlay"), "--json", "-").document()
+    parameters = document["parameters"]
+    assert (parameters["rows"], parameters["columns"]) == (3, 4)
+    overlay = json.loads(plan.read_text())["overlay"]
+    assert parameters["dram_bytes_per_cycle"] == min(64, overlay["dram_bytes_per_cycle"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--array", "0x4"], "rows of an overlay must be a whole number from 1 to 1024, not 0"),
+        (["--array", "4x1025"], "columns of an overlay must be a whole number from 1 to 1024, not 1025"),
+        (["--array", "big"], "'big' is not an array shape; write it as 92x66"),
+        ([], "generate needs an array, as --array 16x16, or a plan"),
+        (["--array", "2x2", "--winograd", "3"], "'3' is not a list of Winograd tiles"),
+        (["--array", "2x2", "--bytes-per-cycle", "5000"], "dram_bytes_per_cycle of an overlay must be"),
+        (["--array", "2x2", "--winograd", "4", "--bytes-per-cycle", "1"], "widen"),
+    ],
+)
+def test_what_cannot_be_generated_is_said_in_a_sentence(run, tmp_path, arguments, sentence: str) -> None:
+    outcome = run("generate", *arguments, "-o", str(tmp_path / "overlay"))
+    assert outcome.code == 2
+    assert sentence in outcome.sentence()
+    assert not (tmp_path / "overlay").exists()
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(run, tmp_path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    outcome = run("generate", "--array", "2x2", "-o", str(tmp_path))
+    assert outcome.code == 2
+    outcome.sentence()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_simulators_are_measured_in_one_run(run) -> None:
+    arguments = ["--arrays", "2x2,3x2", "--simulators", "PyRTL FastSimulation,dynamap", "--seconds", "0.05"]
+    rates = run("simulators", *arguments, "--json", "-").document()["rates"]
+    assert [(rate["simulator"], rate["array"]) for rate in rates] == [
+        ("PyRTL FastSimulation", "2x2"),
+        ("dynamap", "2x2"),
+        ("PyRTL FastSimulation", "3x2"),
+        ("dynamap", "3x2"),
+    ]
+    assert all(rate["cycles_per_second"] > 0 for rate in rates)
+    table = run("simulators", *arguments).out
+    assert "cycles/s" in table
+
+
+def test_a_simulator_that_is_not_there_is_named(run) -> None:
+    outcome = run("simulators", "--simulators", "spice")
+    assert outcome.code == 2
+    assert "there is no simulator 'spice'" in outcome.sentence()
