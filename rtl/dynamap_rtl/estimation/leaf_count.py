@@ -47,9 +47,7 @@ def count_leaf(leaf: Leaf) -> LeafCount:
 
 def _with_controls(leaf: Leaf, known: dict[Bit, Literal | Bit]) -> tuple[Netlist, dict[Bit, Controlled]]:
     netlist = Netlist(leaf, known)
-    flip_flops = {
-        bit: controlled(netlist.gates, netlist.registers[bit], own) for bit, own in netlist.own.items()
-    }
+    flip_flops = {bit: controlled(netlist.gates, netlist.registers[bit], own) for bit, own in netlist.own.items()}
     enables = Counter(flip_flop.enable for flip_flop in flip_flops.values())
     resets = Counter(flip_flop.reset for flip_flop in flip_flops.values())
     for bit, flip_flop in flip_flops.items():
@@ -71,7 +69,7 @@ def _removable(netlist: Netlist, flip_flops: dict[Bit, Controlled]) -> dict[Bit,
             if bit in found:
                 continue
             own = netlist.own[bit]
-            start = TRUE if (bit[0].reset_value or 0) >> bit[1] & 1 else FALSE
+            start = netlist.starts[bit]
             data = renamed.get(flip_flop.data & ~1, flip_flop.data & ~1) ^ (flip_flop.data & 1)
             if data in (own, start) and (flip_flop.reset == FALSE or flip_flop.to == start):
                 found[bit], renamed[own] = start, start
@@ -169,9 +167,7 @@ class _Count:
             data = [literal for read in reads for literal in read.data if self.users[literal >> 1]]
             registered = all(literal in behind and self.users[literal >> 1] == 1 for literal in data)
             width = max(sum(1 for literal in read.data if self.users[literal >> 1]) for read in reads)
-            blocks = memory_blocks(
-                width=width, words=1 << memory.addrwidth, reads=len(reads), registered=registered
-            )
+            blocks = memory_blocks(width=width, words=1 << memory.addrwidth, reads=len(reads), registered=registered)
             bram += blocks.bram
             lut += blocks.lut
             if blocks.bram:
