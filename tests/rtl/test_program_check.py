@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dynamap_rtl import Dataflow
-from dynamap_rtl.isa import FIELDS, SEMAPHORES
+from dynamap_rtl.isa import FIELDS, SEMAPHORES, Unit
 from dynamap_rtl.program.assembler import Instruction, ProgramError, assemble, disassemble
 from dynamap_rtl.program.check import check_program
 from dynamap_rtl.program.convolution import Convolution, convolution_program
@@ -139,3 +139,102 @@ def test_damaged_programs_are_refused_or_run_to_their_end(shape):
     assert taken > 25
     assert len(refusals) > 75
     assert [sentence for sentence in refusals if not REFUSAL.match(sentence)] == []
+
+
+def first(shape: tuple[int, int, int], unit: Unit, which: int = 0) -> tuple[list[Instruction], int]:
+    """A program and where its first instruction of a unit is."""
+    instructions = list(programs(shape)[which].instructions)
+    return instructions, next(number for number, each in enumerate(instructions) if each.unit is unit)
+
+
+MAX_POOLING = -3
+
+
+@pytest.mark.parametrize(
+    ("unit", "which", "fields", "rule"),
+    [
+        (
+            Unit.STORE,
+            0,
+            {"address": MEMORY_BYTES},
+            "address: bursts from byte 524288 to 524324 leave a memory of 524288",
+        ),
+        (
+            Unit.STORE,
+            0,
+            {"depth": 511, "depth_phase": 3},
+            "depth: the store reads depth 540 of a result buffer of 512",
+        ),
+        (Unit.LOAD_TOP, MAX_POOLING, {"span_bytes": 5}, "span_bytes: 7 elements take 7 bytes, not 5"),
+        (Unit.LOAD_TOP, MAX_POOLING, {"windows": 0}, "windows: it must be from 1 to 65535, not 0"),
+        (
+            Unit.LOAD_TOP,
+            MAX_POOLING,
+            {"depth": 508},
+            "depth: the load reaches depth 591 of a buffer of 512",
+        ),
+        (
+            Unit.COMPUTE,
+            MAX_POOLING,
+            {"collect_counts": (1, 1, 1, 1, 1)},
+            "collect_counts: 40 vectors are fed, 1 collected; they must be as many",
+        ),
+        (Unit.COMPUTE, MAX_POOLING, {"feed_mode": 3}, "feed_mode: it must be from 0 to 2, not 3"),
+        (
+            Unit.COMPUTE,
+            MAX_POOLING,
+            {"collect_base": 99},
+            "collect_deltas: the walk from 99 leaves a memory of 100 words",
+        ),
+        (Unit.FINISH, 0, {"low": -1, "high": 255}, "low: results from -1 to 255 are neither int8 nor uint8"),
+        (Unit.FINISH, 0, {"phase": 1}, "phase: it must be the depth modulo 4 lanes"),
+        (
+            Unit.LOAD_CHANNELS,
+            0,
+            {"channels": 9},
+            "bytes: 9 entries lie in 18 beats of 4 bytes, not 64 bytes",
+        ),
+    ],
+)
+def test_a_refusal_names_instruction_unit_field_and_rule(unit, which, fields, rule):
+    instructions, number = first(SHAPES[0], unit, which)
+    instructions[number] = replace(instructions[number], fields={**instructions[number].fields, **fields})
+    with pytest.raises(ProgramError) as caught:
+        check_program(instructions, overlay(*SHAPES[0]).circuit, memory_bytes=MEMORY_BYTES)
+    assert str(caught.value) == f"instruction {number} ({unit.name.lower()}): {rule}"
+
+
+@pytest.mark.parametrize("which", range(9))
+def test_memory_may_end_with_the_last_byte_a_program_touches(which):
+    program, circuit = programs(SHAPES[0])[which], overlay(*SHAPES[0]).circuit
+    end = program.constants_address + len(program.constants)  # behind the tensors
+    check_program(program.instructions, circuit, memory_bytes=end)
+    with pytest.raises(ProgramError, match=r": address: "):
+        check_program(program.instructions, circuit, memory_bytes=end - 1)
+
+
+@pytest.mark.parametrize("which", range(9))
+def test_tensors_may_lie_at_the_end_of_memory(which):
+    """The same with the constants in front: padding beyond the image is not read, nor anything else."""
+    circuit = overlay(*SHAPES[0]).circuit
+    stores = [each for each in programs(SHAPES[0])[which].instructions if each.unit is Unit.STORE]
+    channels = 6 if which < 6 else 7
+    end = TARGET + 7 * 6 * channels
+    alone = [replace(each, wait=frozenset(), signal=frozenset()) for each in stores]
+    check_program(alone, circuit, memory_bytes=end)
+    with pytest.raises(ProgramError, match=r"leave a memory of"):
+        check_program(alone, circuit, memory_bytes=end - 1)
+
+
+@pytest.mark.parametrize("which", range(9))
+def test_loads_of_feature_maps_end_with_the_feature_map(which):
+    circuit = overlay(*SHAPES[0]).circuit
+    end = (SECOND if which == 8 else SOURCE) + 7 * 6 * 7
+    loads = [
+        replace(each, wait=frozenset(), signal=frozenset())
+        for each in programs(SHAPES[0])[which].instructions
+        if each.unit in {Unit.LOAD_LEFT, Unit.LOAD_TOP} and int(each.fields["height"]) == 7
+    ]
+    check_program(loads, circuit, memory_bytes=end)
+    with pytest.raises(ProgramError, match=r"leave a memory of"):
+        check_program(loads, circuit, memory_bytes=end - 1)

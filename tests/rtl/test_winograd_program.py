@@ -11,9 +11,9 @@ from dynamap_rtl import Dataflow
 from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.isa import FETCH_AHEAD_BYTES
 from dynamap_rtl.program.assembler import ProgramError, assemble
+from dynamap_rtl.program.check import check_program
 from dynamap_rtl.program.convolution import Convolution
 from dynamap_rtl.program.layer import Scaling, TensorPlace
-from dynamap_rtl.program.tokens import check_tokens
 from dynamap_rtl.program.winograd import winograd_program
 from dynamap_rtl.simulation import OverlaySimulation
 from dynamap_rtl.units.fixed_point import requantise
@@ -101,7 +101,7 @@ def run(on: OverlaySimulation, layer: Convolution, dataflow: Dataflow, tile: int
     source, target = layer.source, layer.target
     pixels = rng.integers(*source.limits, (source.height, source.width, source.channels), endpoint=True)
     program = winograd_program(layer, on.circuit, dataflow, tile=tile, constants_address=CONSTANTS)
-    check_tokens(program.instructions)
+    check_program(program.instructions, on.circuit, memory_bytes=MEMORY)
     code = assemble(program.instructions)
     assert CONSTANTS + len(program.constants) <= PROGRAM
     assert PROGRAM + len(code) + FETCH_AHEAD_BYTES <= MEMORY

@@ -387,7 +387,7 @@ def _load(fields: Mapping[str, Value], parameters: OperandParameters, memory_byt
 
 
 def _stream(fields: Mapping[str, Value], load: Mapping[str, int], parameters: OperandParameters) -> None:
-    """A load through the input transform: as many vectors must leave it as places are given."""
+    """A load through the input transform: every vector that leaves it needs a place; the last may be more."""
     assert parameters.winograd is not None
     transform = load["transform"]
     tile = 4 if (transform - 1) & 1 else 2
@@ -403,8 +403,8 @@ def _stream(fields: Mapping[str, Value], load: Mapping[str, int], parameters: Op
     if taken % side**axes:
         raise _RuleError("windows", f"{taken} pixels are no whole number of tiles of {side**axes}")
     counts = _counts(fields, "counts")
-    if prod(counts) != taken:
-        raise _RuleError("counts", f"{taken} vectors come out of the transform, {prod(counts)} places are given")
+    if prod(counts) < taken:
+        raise _RuleError("counts", f"{taken} vectors come out of the transform, only {prod(counts)} places are given")
     depth, lanes = parameters.depth, parameters.lanes
     # Along, a vector reaches further into its lane.
     reach = parameters.transfer if load["tile_along"] else 1
