@@ -9,12 +9,12 @@ import numpy as np
 from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.isa import FETCH_AHEAD_BYTES
 from dynamap_rtl.program.assembler import assemble, disassemble
+from dynamap_rtl.program.check import check_program
 from dynamap_rtl.program.layer import LayerProgram, TensorPlace
-from dynamap_rtl.program.tokens import check_tokens
 from dynamap_rtl.simulation import OverlaySimulation
 
-MEMORY_BYTES = 1 << 18
-SOURCE, SECOND, TARGET, CONSTANTS, PROGRAM = 256, 20_000, 40_000, 60_000, 120_000
+MEMORY_BYTES = 1 << 19
+SOURCE, SECOND, TARGET, CONSTANTS, PROGRAM = 256, 70_000, 130_000, 190_000, 300_000
 
 
 @cache
@@ -54,7 +54,7 @@ def run(
         memory[indices(place)] = np.moveaxis(values, 0, -1).astype(np.int64) & 255
     code = assemble(program.instructions)
     assert assemble(disassemble(code)) == code
-    check_tokens(program.instructions)
+    check_program(program.instructions, simulation.circuit, memory_bytes=len(memory))
     for address, data in ((program.constants_address, program.constants), (PROGRAM, code)):
         memory[address : address + len(data)] = np.frombuffer(data, np.uint8)
     assert len(program.constants) <= PROGRAM - program.constants_address

@@ -223,7 +223,7 @@ class Netlist:
         bits = min(len(net.dests[0]), self._needed.get(net.dests[0], len(net.dests[0])))
         operands = [_unextended(side) for side in (left, right)]
         varying = [any(literal > 1 for literal in side) for side in operands]
-        slices, lut = product_slices(*map(len, operands), bits) if all(varying) else (0, 0)
+        slices, lut = product_slices(len(operands[0]), len(operands[1]), bits) if all(varying) else (0, 0)
         if any(varying) and not all(varying):  # additions of the shifted operand
             value = sum(literal << bit for bit, literal in enumerate(operands[varying.index(False)]))
             lut = max(0, value.bit_count() - 1) * bits

@@ -42,8 +42,8 @@ class Convolution:
     Attributes:
         source: input feature map.
         target: output feature map.
-        weights: (Cout, Cin / groups, K1, K2), integers of 8 bits.
-        weight_zero: their zero point.
+        weights: (Cout, Cin / groups, K1, K2), all of them int8 or all uint8.
+        weight_zero: their zero point, of the same type.
         scaling: of the output channels; the bias is in units of the sum.
         stride: vertical, horizontal.
         pads: top, left; what is needed at bottom and right follows from the output's size.
@@ -120,7 +120,7 @@ class _Builder:
         kn2row: bool,
         constants_address: int,
     ) -> None:
-        self.layer, self.circuit, self.dataflow = layer, circuit, dataflow
+        self.layer, self.circuit, self.dataflow = _with_signed_weights(layer), circuit, dataflow
         self.kn2row = kn2row
         self.constants = Constants(constants_address, circuit)
         self.gemm = gemm_parameters(circuit)
@@ -384,6 +384,19 @@ class _Builder:
         channels = channel_loads(self.circuit, self.constants, self.layer.scaling, np.array(self.channel_order))
         instructions = schedule(groups, channels)
         return LayerProgram(instructions, self.constants.address, bytes(self.constants.image))
+
+
+def _with_signed_weights(layer: Convolution) -> Convolution:
+    """The same layer with weights of int8: both ends of uint8 and its zero point moved by 128."""
+    least = min(int(layer.weights.min()), layer.weight_zero)
+    greatest = max(int(layer.weights.max()), layer.weight_zero)
+    if least >= -128 and greatest <= 127:
+        return layer
+    if least < 0 or greatest > 255:
+        raise ProgramError(
+            f"weights and their zero point must all be int8 or all uint8, not from {least} to {greatest}"
+        )
+    return replace(layer, weights=layer.weights - 128, weight_zero=layer.weight_zero - 128)
 
 
 def finish_fields(

@@ -169,7 +169,7 @@ class _Issuer:
         """Look at the head as soon as its unit and its place in the queue allow."""
         if not self._queue:
             return
-        ready = self._run.ready(self.unit)
+        ready = self._run.ready(self._queue[0][0])
         if ready is None:
             return
         pending = len(self._done) + self._unknown
@@ -299,10 +299,11 @@ class _Run:
 
     # ---- units ----
 
-    def ready(self, unit: Unit) -> int | None:
-        """First cycle in which a unit takes an instruction; None while that is not known."""
+    def ready(self, number: int) -> int | None:
+        """First cycle in which its unit takes an instruction; None while that is not known."""
+        unit = self.program[number].unit
         if unit is Unit.COMPUTE:
-            return self.engine.ready
+            return self.engine.ready(self.program[number].fields)
         return self.readers[unit].ready if unit in self.readers else self._ready[unit]
 
     def start(self, number: int, cycle: int) -> None:

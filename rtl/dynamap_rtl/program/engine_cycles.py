@@ -54,12 +54,14 @@ class EngineCycles:
     _final_step: int = -(1 << 40)  # of the last output-stationary tile
     _tile_start: int = -1  # first step of the last operand-stationary tile
 
-    @property
-    def ready(self) -> int:
-        """First cycle in which all three queues have room for one more command."""
-        return max(
+    def ready(self, fields: Mapping[str, Value]) -> int:
+        """First cycle in which a command can be taken: all three queues have room for it."""
+        room = max(
             (starts[-COMMAND_QUEUE] + 1 for starts in self._starts.values() if len(starts) >= COMMAND_QUEUE), default=0
         )
+        if self.mode is Mode.VECTOR and fields["feed_mode"] != Mode.VECTOR:
+            return max(room, self._collect_end + 1)
+        return room
 
     def take(self, fields: Mapping[str, Value], cycle: int) -> CommandCycles:
         """The cycles of a command that is taken in ``cycle``.

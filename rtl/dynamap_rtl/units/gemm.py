@@ -11,7 +11,8 @@ one leave.
   in the tile before; the streamer reads ``steps`` vectors a tile. Walkers of the feeder go by rows, of the streamer
   and the collector by vectors. So a tile takes max(steps, rows) cycles.
 
-Between commands of different modes the engine waits until it is empty.
+Between commands of different modes the engine waits until it is empty. A command that is no vector one is not taken
+while there is a vector one before it.
 
 Contract. With R the read latency of the operand buffers, T tiles of s steps each and p = max(s, rows), a lone command
 takes
@@ -164,6 +165,7 @@ def matrix_engine(parameters: GemmParameters) -> Design:
     )
     split = design.add("split", _split(), command=design["command"], valid=design["command_valid"])
     pacer = design.add("pacer", _pacer(parameters))
+    split.connect(busy=pacer["busy"])
     for engine, record in _ENGINES.items():
         waiting = design.add(
             f"{engine}_queue",
@@ -239,10 +241,16 @@ def _pacer_fields(record: Record) -> list[str]:
 
 
 def _split() -> Leaf:
-    """A command goes into all three queues at once, when all have room."""
+    """A command goes into all three queues at once, when all have room.
+
+    The streamer's queue has no vector commands: it would go ahead of one, in a mode that then could not end.
+    """
 
     def logic(inputs: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
-        ready = inputs["feed_ready"] & inputs["stream_ready"] & inputs["collect_ready"]
+        vector = COMPUTE.slices(inputs["command"])["feed_mode"] == Mode.VECTOR
+        after_vector = pyrtl.Register(1, "after_vector")
+        ahead = after_vector & ~vector & inputs["busy"]
+        ready = inputs["feed_ready"] & inputs["stream_ready"] & inputs["collect_ready"] & ~ahead
         push = ready & inputs["valid"]
         parts: dict[str, pyrtl.WireVector] = {}
         first = 0
@@ -250,8 +258,9 @@ def _split() -> Leaf:
             parts[engine] = inputs["command"][first : first + record.width]
             parts[f"{engine}_push"] = push
             first += record.width
+        after_vector.next <<= pyrtl.select(push, vector, after_vector)
         # The streamer has nothing to do with vectors.
-        parts["stream_push"] = push & (COMPUTE.slices(inputs["command"])["feed_mode"] != Mode.VECTOR)
+        parts["stream_push"] = push & ~vector
         return {**parts, "ready": ready}
 
     return Leaf(
@@ -259,6 +268,7 @@ def _split() -> Leaf:
         inputs={
             "command": COMPUTE.width,
             "valid": 1,
+            "busy": 1,
             **{f"{engine}_ready": 1 for engine in _ENGINES},
         },
         outputs={
