@@ -24,13 +24,6 @@ def test_generate_writes_verilog_a_list_a_summary_and_a_test_bench(run, tmp_path
     assert json.loads((folder / "design.json").read_text())["parameters"]["columns"] == 3
 
 
-def test_an_overlay_with_both_winograd_tiles_is_generated_and_estimated(run, tmp_path) -> None:
-    arguments = ["--array", "2x2", "--winograd", "2,4", "-o", str(tmp_path / "overlay")]
-    document = run("generate", *arguments, "--json", "-").document()
-    assert document["parameters"]["winograd"] == [2, 4]
-    assert document["resources"]["lut"] > 0
-
-
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
 def test_the_test_bench_passes_under_icarus(run, tmp_path) -> None:
     folder = tmp_path / "overlay"

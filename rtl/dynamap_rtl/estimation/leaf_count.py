@@ -76,8 +76,7 @@ def _removable(netlist: Netlist, flip_flops: dict[Bit, Controlled]) -> dict[Bit,
                 continue
             key = (data, flip_flop.enable, flip_flop.reset, flip_flop.to, start)
             other = first.setdefault(key, bit)
-            # Not other != bit: PyRTL's wires answer == with a circuit.
-            if other[0] is not bit[0] or other[1] != bit[1]:
+            if other != bit:
                 found[bit], renamed[own] = other, netlist.own[other]
         if len(found) == before:
             return found
