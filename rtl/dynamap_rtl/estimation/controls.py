@@ -52,7 +52,10 @@ def controlled(gates: Gates, value: Literal, own: Literal) -> Controlled:
 
 def _reset(gates: Gates, value: Literal, reset: Literal, to: Literal) -> tuple[Literal, Literal, Literal]:
     """Take multiplexers with a constant off the front, while it is the same constant."""
-    while (choice := _choice(gates, value)) is not None:
+    for _ in range(_DEEPEST):  # a choice can come down to itself
+        choice = _choice(gates, value)
+        if choice is None:
+            break
         select, high, low = choice
         if high < 2 <= low:
             constant, other, taken = high, low, select

@@ -63,7 +63,7 @@ class Gates:
         if high == low or select == FALSE:
             return low
         result = self._chosen(select, high, low)
-        if result != select:
+        if result > max(select, high, low) | 1:  # no operand itself: whoever follows choices comes to an end
             self.choices.setdefault(result, (select, high, low))
         return result
 

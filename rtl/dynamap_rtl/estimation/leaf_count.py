@@ -69,7 +69,7 @@ def _removable(netlist: Netlist, flip_flops: dict[Bit, Controlled]) -> dict[Bit,
             if bit in found:
                 continue
             own = netlist.own[bit]
-            start = TRUE if (bit[0].reset_value or 0) >> bit[1] & 1 else FALSE
+            start = netlist.starts[bit]
             data = renamed.get(flip_flop.data & ~1, flip_flop.data & ~1) ^ (flip_flop.data & 1)
             if data in (own, start) and (flip_flop.reset == FALSE or flip_flop.to == start):
                 found[bit], renamed[own] = start, start

@@ -9,14 +9,15 @@ from typing import TypeAlias
 import pyrtl
 
 from dynamap_rtl.hardware.module import Leaf
+from dynamap_rtl.hardware.verilog_leaf import LeafNets
 
 from .gates import FALSE, TRUE, Gates, Literal
 from .hard_blocks import product_slices
 
 __all__ = ["Bit", "Chain", "Netlist", "Product", "Read", "Write"]
 
-#: A bit of a register.
-Bit: TypeAlias = tuple[pyrtl.Register, int]
+#: A bit of a register, by the register's name: PyRTL's wires cannot be compared.
+Bit: TypeAlias = tuple[str, int]
 
 # An adder of up to so many bits is gates; a wider one is a carry chain.
 _SHORT_CHAIN = 2
@@ -68,6 +69,7 @@ class Netlist:
         outputs: bits of the output ports.
         registers: each register bit's next value.
         own: each register bit's node, as a literal.
+        starts: what each register bit is at first.
         source: what a node that is no gate comes from: a chain and its place, a product, a read port, a register bit.
     """
 
@@ -77,6 +79,7 @@ class Netlist:
     outputs: list[Literal] = field(default_factory=list)
     registers: dict[Bit, Literal] = field(default_factory=dict)
     own: dict[Bit, Literal] = field(default_factory=dict)
+    starts: dict[Bit, Literal] = field(default_factory=dict)
     source: dict[int, tuple[Chain, int] | Product | Read | Bit] = field(default_factory=dict)
     writes: dict[pyrtl.MemBlock, list[Write]] = field(default_factory=dict)
 
@@ -86,40 +89,38 @@ class Netlist:
         self._read()
 
     def _read(self) -> None:
-        block = self.leaf.block
-        ordered = list(block)  # drivers before users
-        for wire in block.wirevector_subset((pyrtl.Input, pyrtl.Const, pyrtl.Register)):
-            if isinstance(wire, pyrtl.Const):
-                self._bits[wire] = [TRUE if wire.val >> bit & 1 else FALSE for bit in range(len(wire))]
-            elif not isinstance(wire, pyrtl.Register):
-                self._bits[wire] = [self.gates.source() for _ in range(len(wire))]
-        self._make_registers([net.dests[0] for net in ordered if net.op == "r"])
-        for net in ordered:
-            for position, wire in enumerate(net.args):
+        block, nets = self.leaf.block, LeafNets(self.leaf)
+        for wire in block.wirevector_subset(pyrtl.Const):
+            self._bits[wire] = [TRUE if wire.val >> bit & 1 else FALSE for bit in range(len(wire))]
+        for name in self.leaf.inputs:
+            wire = block.wirevector_by_name[name]
+            self._bits[wire] = [self.gates.source() for _ in range(len(wire))]
+        self._make_registers([net.dests[0] for net in nets.registers])
+        for net in (*nets.nets, *nets.registers, *nets.writes):
+            for wire in net.args:
                 needed = max(net.op_param) + 1 if net.op == "s" else len(wire)
-                if position or self._needed.get(wire, 0) < needed:
-                    self._needed[wire] = max(needed, self._needed.get(wire, 0))
-        for net in ordered:
-            if net.op not in "r@":
-                self._bits[net.dests[0]] = self._result(net)
-        for net in ordered:
-            if net.op == "r":
-                for bit, literal in enumerate(self._bits[net.args[0]]):
-                    self.registers[net.dests[0], bit] = literal
-            elif net.op == "@":
-                inputs = tuple(literal for wire in net.args for literal in self._bits[wire])
-                self.writes.setdefault(net.op_param[1], []).append(Write(inputs))
+                self._needed[wire] = max(needed, self._needed.get(wire, 0))
+        for net in nets.nets:
+            self._bits[net.dests[0]] = self._result(net)
+        for net in nets.registers:
+            for bit, literal in enumerate(self._bits[net.args[0]]):
+                self.registers[net.dests[0].name, bit] = literal
+        for net in nets.writes:
+            inputs = tuple(literal for wire in net.args for literal in self._bits[wire])
+            self.writes.setdefault(net.op_param[1], []).append(Write(inputs))
         for name in self.leaf.outputs:
             self.outputs += self._bits[block.wirevector_by_name[name]]
 
     def _make_registers(self, registers: Sequence[pyrtl.Register]) -> None:
         for register in registers:
             for bit in range(len(register)):
-                if (register, bit) not in self.known:
-                    literal = self.own[register, bit] = self.gates.source()
-                    self.source[literal >> 1] = (register, bit)
+                place = register.name, bit
+                self.starts[place] = TRUE if (register.reset_value or 0) >> bit & 1 else FALSE
+                if place not in self.known:
+                    literal = self.own[place] = self.gates.source()
+                    self.source[literal >> 1] = place
         for register in registers:
-            self._bits[register] = [self._register_bit((register, bit)) for bit in range(len(register))]
+            self._bits[register] = [self._register_bit((register.name, bit)) for bit in range(len(register))]
 
     def _register_bit(self, bit: Bit) -> Literal:
         while bit in self.known:

@@ -20,7 +20,7 @@ import pyrtl
 from .module import Leaf
 from .verilog_text import Literal, Names, Part, Piece, Slice, join, literal, port_names, range_of, statement
 
-__all__ = ["LeafBody", "leaf_body"]
+__all__ = ["LeafBody", "LeafNets", "leaf_body"]
 
 _TEMPORARY = re.compile(r"tmp\d+\Z")
 _SYMBOL = {"&": "&", "|": "|", "^": "^", "+": "+", "-": "-", "<": "<", ">": ">", "=": "=="}
@@ -57,7 +57,7 @@ def leaf_body(leaf: Leaf) -> LeafBody:
     return _Writer(leaf).write()
 
 
-class _Netlist:
+class LeafNets:
     """The nets that the outputs depend on, in an order that depends on nothing but the circuit.
 
     PyRTL keeps nets and wires in sets; here they are found from the outputs in the order of ports and arguments.
@@ -144,7 +144,7 @@ def _is_low(net: pyrtl.LogicNet) -> bool:
 class _Writer:
     def __init__(self, leaf: Leaf) -> None:
         self.leaf = leaf
-        self.netlist = _Netlist(leaf)
+        self.netlist = LeafNets(leaf)
         self.ports = port_names(leaf)
         self.names = Names([leaf.name, *self.ports.values()])
         self.declared: dict[pyrtl.WireVector, str] = {
