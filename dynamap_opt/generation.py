@@ -75,14 +75,13 @@ def generate_design(
         OSError: from the file system.
     """
     # PyRTL loads only where hardware is wanted.
-    from dynamap_rtl.resources import estimate  # noqa: PLC0415
-
     from dynamap_rtl.circuit_parameters import CircuitParameters  # noqa: PLC0415
     from dynamap_rtl.design_folder import SUMMARY, write_design  # noqa: PLC0415
     from dynamap_rtl.hardware import HardwareError  # noqa: PLC0415
     from dynamap_rtl.overlay_circuit import overlay_circuit  # noqa: PLC0415
     from dynamap_rtl.program.sample import sample_convolution  # noqa: PLC0415
     from dynamap_rtl.recording import record_run  # noqa: PLC0415
+    from dynamap_rtl.resources import estimate  # noqa: PLC0415
 
     if plan is not None:
         array = array or plan.array

@@ -23,6 +23,7 @@ from dynamap_rtl.overlay_circuit import (
     top_parameters,
 )
 from dynamap_rtl.parameters import OverlayError
+from dynamap_rtl.pipeline import LANE_LATENCY, TOP_SKEW
 from dynamap_rtl.store_pattern import Store, store_cycles
 from dynamap_rtl.units.channel_memory import channel_load_cycles
 from dynamap_rtl.units.finisher import finish_cycles
@@ -74,6 +75,7 @@ def test_latencies_are_those_of_the_code(rows: int, columns: int, port: int) -> 
     read = max(rotation(rows), rotation(columns)) + 3
     assert sizes.read_latency == read
     assert gemm_parameters(sizes).pipeline_cycles == read + 7
+    assert TOP_SKEW + LANE_LATENCY == 4
     for operand, lanes in ((left_parameters(sizes), rows), (top_parameters(sizes), columns)):
         loader: LoaderParameters = operand.loader
         assert loader.set_up - 1 == 6 + 11 + -(-(port - 1).bit_length() // 3)
