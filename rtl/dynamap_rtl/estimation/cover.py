@@ -88,7 +88,7 @@ def _best_cuts(
 
 
 def _rank(cut: tuple[float, int, frozenset[int]]) -> tuple[float, int]:
-    return cut[0], cut[1]
+    return cut[0], -cut[1]
 
 
 def _cover(best: dict[int, frozenset[int]], roots: Iterable[int]) -> dict[int, int]:
