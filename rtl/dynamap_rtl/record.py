@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
 from types import MappingProxyType
-from typing import Protocol, SupportsIndex, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 __all__ = ["Field", "Record", "RecordError"]
 
@@ -39,6 +39,14 @@ class _Sliced(Protocol):
 Bus = TypeVar("Bus", bound=_Sliced)
 
 
+def _numbers(value: Value) -> list[int]:
+    """The lanes of a field; numpy's integers are not Python's."""
+    try:
+        return [index(value)]  # type: ignore[arg-type]
+    except TypeError:
+        return [index(number) for number in value]  # type: ignore[union-attr]
+
+
 class Record:
     """Fields side by side.
 
@@ -66,7 +74,7 @@ class Record:
         packed = position = 0
         for name, field in self.fields.items():
             value = values[name]
-            lanes = [index(value)] if isinstance(value, SupportsIndex) else [index(number) for number in value]
+            lanes = [value] if isinstance(value, int) else _numbers(value)
             if len(lanes) != field.lanes:
                 raise RecordError(f"{self.name}: {name} has {field.lanes} lanes, not {len(lanes)}")
             low = -(1 << field.width - 1) if field.signed else 0
