@@ -69,6 +69,12 @@ class CircuitParameters:
                 raise OverlayError(f"{name} of an overlay must be a power of two, not {getattr(self, name)}")
         if not set(self.winograd) <= set(_TILES) or list(self.winograd) != sorted(set(self.winograd)):
             raise OverlayError(f"winograd of an overlay names tiles of {_TILES}, each once, not {self.winograd!r}")
+        weight_bytes = 3 if 4 in self.winograd else 2
+        if self.winograd and self.dram_bytes_per_cycle < weight_bytes:
+            raise OverlayError(
+                f"transformed weights of F({max(self.winograd)}, 3) have {weight_bytes} bytes, a beat of the port "
+                f"{self.dram_bytes_per_cycle}; widen dram_bytes_per_cycle"
+            )
         if 4 in self.winograd and self.sum_width < 38:
             raise OverlayError(f"F(4, 3) needs sums of 38 bits or more, not {self.sum_width}; set sum_width")
         if 2 in self.winograd and self.sum_width < 34:

@@ -36,7 +36,7 @@ def test_the_test_bench_passes_under_icarus(run, tmp_path) -> None:
 
 def test_generate_takes_array_port_and_tiles_from_a_plan(run, tmp_path) -> None:
     plan = tmp_path / "plan.json"
-    assert run("map", "squeezenet-1.1", "--board", "ecp5-85k", "--array", "3x4", "-o", str(plan)).code == 0
+    assert run("map", "squeezenet-1.1", "--board", "ecp5-85k", "--array", "3x4", "--json", str(plan)).code == 0
     document = run("generate", "--plan", str(plan), "-o", str(tmp_path / "overlay"), "--json", "-").document()
     parameters = document["parameters"]
     assert (parameters["rows"], parameters["columns"]) == (3, 4)

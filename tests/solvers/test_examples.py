@@ -35,7 +35,12 @@ def run(*arguments: str | Path, **environment: str) -> str:
 
 def test_the_page_shows_the_whole_output_of_every_program():
     assert set(SHOWN) == set(PROGRAMS)  # tests/test_docs.py compares it
-    assert {path.name for path in FOLDER.glob("*.py")} == {*PROGRAMS, "make_profile.py", "overlay_program.py"}
+    assert {path.name for path in FOLDER.glob("*.py")} == {
+        *PROGRAMS,
+        "make_profile.py",
+        "overlay_program.py",
+        "layer_cycles.py",
+    }
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
