@@ -549,6 +549,7 @@ def main() -> None:
             text = path.read_text(encoding="utf-8")
             path.write_text("".join(f"{line.rstrip()}\n" for line in text.splitlines()), encoding="utf-8")
             if options.png is not None:
+                options.png.mkdir(parents=True, exist_ok=True)
                 figure.savefig(options.png / f"{name}.png", dpi=110)
             print(path.name)
 
