@@ -16,15 +16,12 @@ from .assembler import Instruction, ProgramError
 __all__ = ["check_tokens"]
 
 
-def check_tokens(
-    program: Sequence[Instruction], *, queue_depth: int = 8, pending_depth: int = 16, most_tokens: int = 63
-) -> None:
+def check_tokens(program: Sequence[Instruction], *, queue_depth: int = 8, most_tokens: int = 63) -> None:
     """Refuse a program that would stop before its end, or leave tokens behind for the next one.
 
     Args:
         program: without END.
         queue_depth: instructions a unit's queue holds.
-        pending_depth: how many instructions of a unit may be started and not done.
         most_tokens: what a semaphore can count to.
 
     Raises:
@@ -41,7 +38,6 @@ def check_tokens(
                 )
         if instruction.release and instruction.unit is not Unit.COMPUTE:
             raise ProgramError(f"instruction {number} ({instruction.unit.name.lower()}): only compute can release")
-    del pending_depth  # a started instruction ends by itself
     tokens: Counter[int] = Counter()
     queues: dict[Unit, deque[int]] = {unit: deque() for unit in Unit}
     fetched = 0
