@@ -11,28 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynamap_rtl.circuit_parameters import CircuitParameters
-from dynamap_rtl.isa import FINISH, LOAD
-from dynamap_rtl.load_pattern import Load, LoaderParameters, LoadTarget
+from dynamap_rtl.geometry import ConvShape
+from dynamap_rtl.isa import FINISH
+from dynamap_rtl.layer_blocks import Cut, convolution_blocks
+from dynamap_rtl.load_pattern import Load, LoadTarget
 from dynamap_rtl.matrix_program import MatrixLayout, matrix_layout
-from dynamap_rtl.overlay_circuit import (
-    channel_parameters,
-    gemm_parameters,
-    left_parameters,
-    storer_parameters,
-    top_parameters,
-)
+from dynamap_rtl.overlay_circuit import channel_parameters, gemm_parameters, storer_parameters
+from dynamap_rtl.sizes import sizes_of
 from dynamap_rtl.store_pattern import Store
-from dynamap_rtl.timing import Dataflow, Gemm, ceil_div, groups_per_tile
+from dynamap_rtl.timing import Dataflow, ceil_div
 from dynamap_rtl.units.walker import deltas
 
 from .assembler import ProgramError
 from .layer import Constants, LayerProgram, Scaling, TensorPlace, channel_image
+from .operands import LONGEST_RUN, BlockNumbers, Operands, ordered
 from .schedule import Block, Fields, Group, Product, schedule
 
 __all__ = ["Convolution", "convolution_program"]
 
 Integers = NDArray[np.int64]
-_LONGEST_RUN = 65_535
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +57,23 @@ class Convolution:
     pads: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+
+    @property
+    def shape(self) -> ConvShape:
+        """Its geometry."""
+        return ConvShape(
+            in_height=self.source.height,
+            in_width=self.source.width,
+            in_channels=self.source.channels,
+            out_height=self.target.height,
+            out_width=self.target.width,
+            out_channels=self.target.channels,
+            kernel=(self.weights.shape[2], self.weights.shape[3]),
+            stride=self.stride,
+            pads=(*self.pads, 0, 0),
+            dilation=self.dilation,
+            groups=self.groups,
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +105,7 @@ def convolution_program(
     constants_address: int,
     kn2row: bool = False,
 ) -> LayerProgram:
-    """The program of a convolution.
+    """The program of a convolution, cut as ``layer_blocks.convolution_blocks`` says.
 
     im2col reduces over whole windows; kn2row runs a product for every kernel element and adds them up in the
     accumulators. Where a window does not fit half a buffer, im2col is cut into kernel rows, elements or channels, which
@@ -105,7 +119,7 @@ def convolution_program(
         kn2row: one product a kernel element.
 
     Raises:
-        ProgramError: when not even the smallest block fits the buffers; the message names the buffer.
+        ProgramError: when not even the smallest block fits the buffers; the message names them.
     """
     return _Builder(layer, circuit, dataflow, kn2row=kn2row, constants_address=constants_address).program()
 
@@ -121,25 +135,24 @@ class _Builder:
         constants_address: int,
     ) -> None:
         self.layer, self.circuit, self.dataflow = _with_signed_weights(layer), circuit, dataflow
-        self.kn2row = kn2row
         self.constants = Constants(constants_address, circuit)
         self.gemm = gemm_parameters(circuit)
-        self.loaders = {"left": left_parameters(circuit).loader, "top": top_parameters(circuit).loader}
-        self.activations = "top" if dataflow is Dataflow.IS else "left"
-        self.weights_side = "left" if dataflow is Dataflow.IS else "top"
-        self.half = {"left": circuit.left_depth // 2, "top": circuit.top_depth // 2}
-        self.weight_blocks: dict[tuple[int, ...], int] = {}
+        self.operands = Operands(circuit, dataflow)
+        blocks = convolution_blocks(layer.shape, sizes_of(circuit), dataflow, kn2row=kn2row)
+        if not blocks.valid[0]:
+            raise ProgramError(
+                f"not even one tile of a {layer.weights.shape[2]}x{layer.weights.shape[3]} convolution of "
+                f"{layer.source.channels} channels fits the buffers under {dataflow}; deepen left_depth, top_depth, "
+                "accumulator_depth or result_depth"
+            )
+        self.blocks = BlockNumbers.of(blocks)
 
     # ---- what is cut into what ----
 
     def packs(self) -> list[_Pack]:
         layer = self.layer
         inputs, outputs = layer.weights.shape[1], layer.weights.shape[0] // layer.groups
-        kernel = layer.weights.shape[2] * layer.weights.shape[3]
-        together = 1
-        if layer.groups > 1:
-            group = Gemm(layer.target.pixels, inputs if self.kn2row else inputs * kernel, outputs, layer.groups)
-            together = int(groups_per_tile(self.dataflow, group, self.circuit.rows, self.circuit.columns))
+        together = self.blocks.pack_groups
         return [
             _Pack(
                 range(first * inputs, min(layer.groups, first + together) * inputs),
@@ -149,95 +162,36 @@ class _Builder:
         ]
 
     def parts(self, pack: _Pack) -> list[_Part]:
-        """Whole windows if half the buffers hold one tile of them, else smaller and smaller pieces."""
         rows, columns = range(self.layer.weights.shape[2]), range(self.layer.weights.shape[3])
-        whole = [_Part(rows, columns, pack.channels)]
-        by_row = [_Part(range(row, row + 1), columns, pack.channels) for row in rows]
-        by_tap = [
-            _Part(range(row, row + 1), range(column, column + 1), pack.channels)
-            for row, column in product(rows, columns)
-        ]
-        choices = [by_tap] if self.kn2row else [whole, by_row, by_tap]
-        for parts in choices:
-            if parts[0].length <= self.longest_part:
-                return parts
-        pieces = ceil_div(len(pack.channels), self.longest_part)
-        size = ceil_div(len(pack.channels), pieces)
+        if self.blocks.cut == Cut.WHOLE:
+            return [_Part(rows, columns, pack.channels)]
+        if self.blocks.cut == Cut.ROWS:
+            return [_Part(range(row, row + 1), columns, pack.channels) for row in rows]
+        size = self.blocks.length
         return [
-            replace(part, channels=pack.channels[first : first + size])
-            for part in by_tap
+            _Part(range(row, row + 1), range(column, column + 1), pack.channels[first : first + size])
+            for row, column in product(rows, columns)
             for first in range(0, len(pack.channels), size)
         ]
-
-    @property
-    def longest_part(self) -> int:
-        """Elements that one tile of the smallest block may reduce."""
-        rows = self.circuit.rows
-        if self.dataflow is Dataflow.NS:
-            return min(self.half["left"], self.half["top"])
-        tiles = min(self.half["left"], self.half["top"] // rows)
-        if tiles < 1:
-            raise ProgramError(
-                f"half the top operand buffer holds {self.half['top']} rows, an array of {rows} rows needs as many; "
-                "deepen top_depth"
-            )
-        return tiles * rows
 
     def layout(self, pixels: int, length: int, outputs: int) -> MatrixLayout:
         return matrix_layout(
             self.dataflow, pixels, length, outputs, rows=self.circuit.rows, columns=self.circuit.columns
         )
 
-    def fits(self, pixels: int, length: int, outputs: int) -> bool:
-        layout = self.layout(pixels, length, outputs)
-        slot = ceil_div(outputs, self.circuit.columns) * self.circuit.columns
-        return (
-            layout.left_depth <= self.half["left"]
-            and layout.top_depth <= self.half["top"]
-            and layout.words <= self.circuit.accumulator_depth
-            and ceil_div(pixels, self.circuit.columns) * slot <= self.circuit.result_depth // 2
-        )
-
-    def block(self, length: int, outputs: int) -> tuple[int, int]:
-        """Pixels and output channels of a block: all channels that fit, then a good eighth of the pixels."""
-        pixel_step = self.circuit.columns if self.dataflow is Dataflow.IS else self.circuit.rows
-        if self.dataflow is Dataflow.WS:
-            pixel_step = 1
-        channel_step = 1 if self.dataflow is Dataflow.IS else self.circuit.columns
-        pixels = self.layer.target.pixels
-        least = min(pixels, pixel_step)
-        channels = outputs
-        while not self.fits(least, length, channels):
-            smaller = (ceil_div(channels, channel_step) + 1) // 2 * channel_step
-            if smaller >= channels:
-                smaller = channels - channel_step
-            if smaller < 1:
-                raise ProgramError(
-                    f"a block of {least} pixels and {channels} channels of {length} elements each does not fit the "
-                    "buffers; deepen left_depth, top_depth, accumulator_depth or result_depth"
-                )
-            channels = smaller
-        wanted = max(ceil_div(pixels, 8), min(pixels, 4 * pixel_step))
-        steps = max(1, ceil_div(wanted, pixel_step))
-        while steps > 1 and not self.fits(min(pixels, steps * pixel_step), length, channels):
-            steps -= max(1, steps // 8)
-        return min(pixels, steps * pixel_step), channels
-
     # ---- blocks ----
 
     def activation_block(self, part: _Part, first: int, pixels: int) -> Block:
         layer, source = self.layer, self.layer.source
-        loader = self.loaders[self.activations]
-        layout_length = len(part.rows) * len(part.columns) * len(part.channels)
         tail = 0
         if self.dataflow is Dataflow.NS:
-            target, step = LoadTarget.ALONG, layout_length
+            target, step = LoadTarget.ALONG, part.length
         elif self.dataflow is Dataflow.WS:
             target, step = LoadTarget.ACROSS, pixels
         else:
             target = LoadTarget.ALONG
-            step = ceil_div(layout_length, self.circuit.rows) * self.circuit.rows
-            tail = step - layout_length
+            step = ceil_div(part.length, self.circuit.rows) * self.circuit.rows
+            tail = step - part.length
         first_row, first_column = divmod(first, layer.target.width)
         load = Load(
             address=source.address + part.channels.start,
@@ -265,36 +219,40 @@ class _Builder:
             depth_step=step,
         )
         key = ("activations", part, first, pixels)
-        return Block(key, partial(self.loads, self.activations, [load], loader))
+        return Block(key, partial(self.operands.loads, self.operands.activations, [load]))
 
-    def loads(self, side: str, loads: Sequence[Load], loader: LoaderParameters, half: int) -> list[Fields]:
-        base = half * self.half[side]
-        none = {name: 0 if field.lanes == 1 else (0,) * field.lanes for name, field in LOAD.fields.items()}
-        return [{**none, **replace(load, depth=load.depth + base).fields(loader)} for load in loads]
-
-    def weight_block(self, part: _Part, pack: _Pack, outputs: range) -> Block:
-        """(b, c) of a part, with zeros off the diagonal of packed groups."""
+    def weight_matrix(self, part: _Part, outputs: range) -> Integers:
+        """(b, c) of a part, with the zero point off the diagonal of packed groups."""
         layer = self.layer
+        chosen = layer.weights[outputs.start : outputs.stop, :, part.rows.start : part.rows.stop]
+        chosen = chosen[..., part.columns.start : part.columns.stop]
+        if layer.groups == 1:
+            own = chosen[:, part.channels.start : part.channels.stop]
+            return own.transpose(2, 3, 1, 0).reshape(part.length, len(outputs))
         inputs, per_group = layer.weights.shape[1], layer.weights.shape[0] // layer.groups
-        matrix = np.full((len(part.rows), len(part.columns), len(part.channels), len(outputs)), layer.weight_zero)
-        for column, output in enumerate(outputs):
-            group = output // per_group
-            own = range(group * inputs, (group + 1) * inputs)
-            for position, channel in enumerate(part.channels):
-                if channel in own:
-                    matrix[:, :, position, column] = layer.weights[
-                        output,
-                        channel - own.start,
-                        part.rows.start : part.rows.stop,
-                        part.columns.start : part.columns.stop,
-                    ]
-        layout = self.layout(1, part.length, len(outputs))
-        wide = matrix.reshape(part.length, len(outputs)).astype(np.int64) - layer.weight_zero
-        buffer = layout.left(wide[:0].T, wide) if self.dataflow is Dataflow.IS else layout.top(wide[:0].T, wide)
+        channels = np.array(part.channels)
+        groups = np.array(outputs) // per_group
+        diagonal = (channels[:, None] // inputs) == groups[None]  # (channels, outputs)
+        values = chosen[
+            np.arange(len(outputs))[None], (channels % inputs)[:, None]
+        ]  # (channels, outputs, rows, columns)
+        matrix = np.where(diagonal[..., None, None], values, layer.weight_zero)
+        return matrix.transpose(2, 3, 0, 1).reshape(part.length, len(outputs))
+
+    def weight_block(self, parts: Sequence[_Part], pack: _Pack, outputs: range) -> Block:
+        """Parts' weights, one behind the other."""
+        layer, side = self.layer, self.operands.weights
+        buffers = []
+        for part in parts:
+            layout = self.layout(1, part.length, len(outputs))
+            wide = self.weight_matrix(part, outputs) - layer.weight_zero
+            none = np.zeros((0, part.length), np.int64)
+            buffers.append(layout.left(none, wide) if side == "left" else layout.top(none, wide))
+        buffer = np.concatenate(buffers, axis=1)
         lanes = len(buffer)
         rows = (buffer.T + layer.weight_zero).astype(np.int8)  # depth by depth, lanes side by side
         address = self.constants.add(rows.tobytes())
-        most = max(1, _LONGEST_RUN // lanes)
+        most = max(1, LONGEST_RUN // lanes)
         loads = [
             Load(
                 address=address + first * lanes,
@@ -313,49 +271,61 @@ class _Builder:
             )
             for first in range(0, len(rows), most)
         ]
-        key = ("weights", part, pack, outputs)
-        return Block(key, partial(self.loads, self.weights_side, loads, self.loaders[self.weights_side]))
+        key = ("weights", tuple(parts), pack, outputs)
+        return Block(key, partial(self.operands.loads, side, loads))
 
     # ---- the whole ----
 
     def groups(self) -> Iterator[Group]:
-        layer = self.layer
+        layer, sizes = self.layer, self.blocks
         self.channel_order: list[int] = []
         for pack in self.packs():
             parts = self.parts(pack)
-            length = max(part.length for part in parts)
-            pixels, channels = self.block(length, len(pack.outputs))
-            channel_blocks = [pack.outputs[first : first + channels] for first in range(0, len(pack.outputs), channels)]
-            blocks = [
-                (first, min(pixels, layer.target.pixels - first)) for first in range(0, layer.target.pixels, pixels)
+            output_blocks = [
+                pack.outputs[first : first + sizes.outputs] for first in range(0, len(pack.outputs), sizes.outputs)
             ]
-            weights = {
-                (part, outputs): self.weight_block(part, pack, outputs) for outputs in channel_blocks for part in parts
-            }
+            pixel_blocks = [
+                (first, min(sizes.pixels, layer.target.pixels - first))
+                for first in range(0, layer.target.pixels, sizes.pixels)
+            ]
             words = {}
-            for outputs in channel_blocks:
+            for outputs in output_blocks:
                 words[outputs] = len(self.channel_order)
                 padding = -len(outputs) % self.circuit.columns
                 self.channel_order += [*outputs, *[-1] * padding]
-            # The operand with fewer blocks stays; the other passes again and again.
-            if len(channel_blocks) * len(parts) <= max(2, len(blocks)):
-                order = [(block, outputs) for block in blocks for outputs in channel_blocks]
-            else:
-                order = [(block, outputs) for outputs in channel_blocks for block in blocks]
-            for (first, count), outputs in order:
-                products = [self.product(part, first, count, len(outputs), weights[part, outputs]) for part in parts]
+            weights = {outputs: self.weights_of(parts, pack, outputs) for outputs in output_blocks}
+            for (first, count), outputs in ordered(pixel_blocks, output_blocks, first_outer=sizes.pixels_outer):
+                products = [
+                    self.product(part, first, count, len(outputs), *place)
+                    for part, place in zip(parts, weights[outputs], strict=True)
+                ]
                 yield Group(
                     products,
                     partial(self.finishes, count, len(outputs), words[outputs]),
                     partial(self.stores, first, count, outputs),
                 )
 
-    def product(self, part: _Part, first: int, pixels: int, outputs: int, weights: Block) -> Product:
+    def weights_of(self, parts: Sequence[_Part], pack: _Pack, outputs: range) -> list[tuple[Block, int]]:
+        """For every part, the block its weights are in, and the depth within it."""
+        if not self.blocks.joined:
+            return [(self.weight_block([part], pack, outputs), 0) for part in parts]
+        block = self.weight_block(parts, pack, outputs)
+        places, depth = [], 0
+        for part in parts:
+            places.append((block, depth))
+            layout = self.layout(1, part.length, len(outputs))
+            depth += layout.left_depth if self.operands.weights == "left" else layout.top_depth
+        return places
+
+    def product(self, part: _Part, first: int, pixels: int, outputs: int, weights: Block, depth: int) -> Product:
         layout = self.layout(pixels, part.length, outputs)
         activations = self.activation_block(part, first, pixels)
+        offsets = {self.operands.activations: 0, self.operands.weights: depth}
 
         def command(left: int, top: int, half: int) -> Fields:
-            return layout.command(self.gemm, half=half, left=left * self.half["left"], top=top * self.half["top"])
+            places = {"left": left, "top": top}
+            left_depth, top_depth = (offsets[side] + places[side] * self.operands.half[side] for side in places)
+            return layout.command(self.gemm, half=half, left=left_depth, top=top_depth)
 
         if self.dataflow is Dataflow.IS:
             return Product(weights, activations, command)

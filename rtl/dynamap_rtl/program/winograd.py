@@ -8,37 +8,32 @@ output transform, as channels are that do not fit half a buffer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynamap_rtl.circuit_parameters import CircuitParameters
-from dynamap_rtl.isa import LOAD
+from dynamap_rtl.layer_blocks import TAPS, WinogradShape, winograd_blocks
 from dynamap_rtl.load_pattern import Load, LoaderParameters, LoadTarget
 from dynamap_rtl.matrix_program import MatrixLayout, matrix_layout
-from dynamap_rtl.overlay_circuit import (
-    channel_parameters,
-    gemm_parameters,
-    left_parameters,
-    storer_parameters,
-    top_parameters,
-)
+from dynamap_rtl.overlay_circuit import channel_parameters, gemm_parameters, storer_parameters
+from dynamap_rtl.sizes import sizes_of
 from dynamap_rtl.store_pattern import Store
 from dynamap_rtl.timing import Dataflow, ceil_div
 from dynamap_rtl.units.walker import deltas
-from dynamap_rtl.units.winograd import TAPS, transform_weights
+from dynamap_rtl.units.winograd import transform_weights
 
 from .assembler import ProgramError
 from .convolution import Convolution, channel_loads, store_fields
 from .layer import Constants, LayerProgram
+from .operands import LONGEST_RUN, BlockNumbers, Operands, ordered
 from .schedule import Block, Fields, Group, Product, schedule
 
 __all__ = ["winograd_program"]
 
 Integers = NDArray[np.int64]
-_LONGEST_RUN = 65_535
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,7 @@ def winograd_program(
         )
     if layer.weight_zero:
         raise ProgramError("Winograd wants weights without a zero point: transformed, they would not fit")
-    return _Builder(layer, circuit, dataflow, tile, (axes[0], axes[1]), constants_address).program()
+    return _Builder(layer, circuit, dataflow, WinogradShape(layer.shape, tile), constants_address).program()
 
 
 class _Builder:
@@ -101,24 +96,25 @@ class _Builder:
         layer: Convolution,
         circuit: CircuitParameters,
         dataflow: Dataflow,
-        tile: int,
-        axes: tuple[bool, bool],
+        shape: WinogradShape,
         constants_address: int,
     ) -> None:
-        self.layer, self.circuit, self.dataflow, self.tile, self.axes = layer, circuit, dataflow, tile, axes
+        self.layer, self.circuit, self.dataflow, self.tile = layer, circuit, dataflow, shape.tile
         self.constants = Constants(constants_address, circuit)
         self.gemm = gemm_parameters(circuit)
-        self.loaders = {"left": left_parameters(circuit).loader, "top": top_parameters(circuit).loader}
-        self.activations, self.weights_side = ("top", "left") if dataflow is Dataflow.IS else ("left", "top")
-        self.half = {"left": circuit.left_depth // 2, "top": circuit.top_depth // 2}
-        self.step = (tile if axes[0] else 1, tile if axes[1] else 1)
-        self.window = (tile + TAPS - 1 if axes[0] else 1, tile + TAPS - 1 if axes[1] else 1)
-        self.positions = self.window[0] * self.window[1]
-        self.kind = 1 + 2 * int(all(axes)) + int(tile == 4)
-        self.bytes = 2 if tile == 2 or not all(axes) else 3
-        self.lanes = self.loaders[self.activations].transfer  # channels of a transformed vector
-        self.tile_columns = ceil_div(layer.target.width, self.step[1])
-        self.tile_rows = ceil_div(layer.target.height, self.step[0])
+        self.operands = Operands(circuit, dataflow)
+        self.step, self.window, self.positions = shape.step, shape.window, shape.positions
+        self.kind = 1 + 2 * int(all(shape.axes)) + int(shape.tile == 4)
+        self.bytes = shape.weight_bytes
+        self.lanes = self.operands.loaders[self.operands.activations].transfer  # channels of a transformed vector
+        self.tile_rows, self.tile_columns = shape.tiles
+        blocks = winograd_blocks(shape, sizes_of(circuit), dataflow)
+        if not blocks.valid[0]:
+            raise ProgramError(
+                f"a row of {self.tile_columns} tiles of {self.positions} positions does not fit the buffers under "
+                f"{dataflow}; deepen left_depth, top_depth, accumulator_depth or result_depth"
+            )
+        self.blocks = BlockNumbers.of(blocks)
 
     # ---- what is cut into what ----
 
@@ -129,44 +125,8 @@ class _Builder:
             self.dataflow, tiles, length, outputs, rows=self.circuit.rows, columns=self.circuit.columns
         )
 
-    def fits(self, tile_rows: int, channels: int, outputs: int) -> bool:
-        tiles = tile_rows * self.tile_columns
-        layout = self.layout(tiles, channels, outputs)
-        columns = self.circuit.columns
-        slot = ceil_div(outputs, columns) * columns
-        area = self.step[0] * self.step[1]
-        if self.dataflow is Dataflow.IS:
-            result = ceil_div(tiles, columns) * area * slot
-        else:  # and what the last tile row has too much
-            result = ceil_div(tiles * area + self.tile * self.tile_columns * self.tile, columns) * slot
-        return (
-            self.positions * layout.left_depth <= self.half["left"]
-            and self.positions * layout.top_depth <= self.half["top"]
-            and self.positions * layout.words <= self.circuit.accumulator_depth
-            and result <= self.circuit.result_depth // 2
-        )
-
-    def block(self) -> tuple[int, int, int]:
-        """Rows of tiles, channels of a slice and output channels of a block: all outputs, all channels, if they fit."""
-        outputs, channels = self.layer.target.channels, self.layer.source.channels
-        while not self.fits(1, channels, outputs):
-            # What is larger is halved, down to one vector and one column of the array.
-            if (channels > self.lanes and channels * 2 > outputs) or outputs <= self.circuit.columns:
-                smaller = ceil_div(ceil_div(channels, 2), self.lanes) * self.lanes
-                if smaller >= channels:
-                    raise ProgramError(
-                        f"a row of {self.tile_columns} tiles of {self.positions} positions does not fit the buffers; "
-                        "deepen left_depth, top_depth, accumulator_depth or result_depth"
-                    )
-                channels = smaller
-            else:
-                outputs = ceil_div(ceil_div(outputs, 2), self.circuit.columns) * self.circuit.columns
-        rows = max(1, ceil_div(self.tile_rows, 8))
-        while rows > 1 and not self.fits(rows, channels, outputs):
-            rows -= 1
-        return rows, channels, outputs
-
-    def slices(self, channels: int) -> list[_Slice]:
+    def slices(self) -> list[_Slice]:
+        channels = self.blocks.length
         parts = [
             (row, column)
             for row in range(0, self.layer.weights.shape[2], TAPS)
@@ -186,7 +146,7 @@ class _Builder:
         channels = piece.channels
         layout = self.layout(tiles.count, len(channels), 1)
         across = self.dataflow is Dataflow.WS
-        lanes = self.circuit.rows if self.activations == "left" else self.circuit.columns
+        lanes = self.circuit.rows if self.operands.activations == "left" else self.circuit.columns
         # Across, a load is whole rounds of lanes, or less than one.
         rounds = len(channels) // lanes * lanes if across else len(channels)
         cuts = [cut for cut in (range(rounds), range(rounds, len(channels))) if len(cut)]
@@ -221,7 +181,7 @@ class _Builder:
                 first = cut.start // lanes * tiles.count
             else:
                 group = min(lanes, tiles.count)
-                size = layout.left_depth if self.activations == "left" else layout.top_depth
+                size = layout.left_depth if self.operands.activations == "left" else layout.top_depth
                 length = size // ceil_div(tiles.count, lanes)
                 counts = (self.positions, vectors, group, ceil_div(tiles.count, lanes))
                 depths = (size, self.lanes, 0, length)
@@ -237,10 +197,10 @@ class _Builder:
         *,
         across: bool,
     ) -> list[Fields]:
-        loader = self.loaders[self.activations]
+        loader = self.operands.loaders[self.operands.activations]
         depth_size = 1 << loader.depth_width
         lane_size = 1 << loader.lane_width
-        base = half * self.half[self.activations]
+        base = half * self.operands.half[self.operands.activations]
         result: list[Fields] = []
         for load, counts, depths, lanes, first in loads:
             depth_deltas, lane_deltas = (*deltas(counts, depths), 0), (*deltas(counts, lanes), 0)
@@ -259,43 +219,38 @@ class _Builder:
             )
         return result
 
-    def weight_block(self, piece: _Slice, outputs: range) -> Block:
-        """(positions, channels, outputs), a position behind the other."""
+    def weight_block(self, slices: Sequence[_Slice], outputs: range) -> Block:
+        """(positions, channels, outputs) of every slice, a position behind the other."""
         total = self.layer.source.channels
-        first = piece.part * total + piece.channels.start
-        chosen = self.transformed[:, first : first + len(piece.channels), outputs.start : outputs.stop]
-        layout = self.layout(1, len(piece.channels), len(outputs))
-        padded = np.pad(chosen, ((0, 0), (0, layout.b - len(piece.channels)), (0, 0)))
-        none: Integers = np.zeros((0, layout.b), dtype=np.int64)
-        side = layout.left if self.weights_side == "left" else layout.top
-        buffer = np.concatenate([side(none, matrix) for matrix in padded], axis=1)
-        loader = self.loaders[self.weights_side]
-        loads = multibyte_loads(self.constants, buffer.T, self.bytes, loader)
-        return Block(("weights", piece, outputs), partial(self.weight_loads, loads, loader))
-
-    def weight_loads(self, loads: Sequence[Load], loader: LoaderParameters, half: int) -> list[Fields]:
-        base = half * self.half[self.weights_side]
-        none = {name: 0 if field.lanes == 1 else (0,) * field.lanes for name, field in LOAD.fields.items()}
-        return [{**none, **replace(load, depth=load.depth + base).fields(loader)} for load in loads]
+        side = self.operands.weights
+        buffers: list[Integers] = []
+        for piece in slices:
+            first = piece.part * total + piece.channels.start
+            chosen = self.transformed[:, first : first + len(piece.channels), outputs.start : outputs.stop]
+            layout = self.layout(1, len(piece.channels), len(outputs))
+            padded = np.pad(chosen, ((0, 0), (0, layout.b - len(piece.channels)), (0, 0)))
+            none: Integers = np.zeros((0, layout.b), dtype=np.int64)
+            fold = layout.left if side == "left" else layout.top
+            buffers.extend(fold(none, matrix) for matrix in padded)
+        buffer = np.concatenate(buffers, axis=1)
+        loads = multibyte_loads(self.constants, buffer.T, self.bytes, self.operands.loaders[side])
+        return Block(("weights", tuple(slices), outputs), partial(self.operands.loads, side, loads))
 
     # ---- the whole ----
 
     def groups(self) -> Iterator[Group]:
         layer = self.layer
         self.transformed: Integers = transform_weights(layer.weights, self.tile)
-        rows, channels, outputs = self.block()
-        slices = self.slices(channels)
+        rows, outputs = self.blocks.pixels, self.blocks.outputs
+        slices = self.slices()
         total = layer.target.channels
         output_blocks = [range(first, min(total, first + outputs)) for first in range(0, total, outputs)]
         tile_blocks = [
             _Tiles(first, min(rows, self.tile_rows - first), self.tile_columns)
             for first in range(0, self.tile_rows, rows)
         ]
-        weights = {(piece, block): self.weight_block(piece, block) for block in output_blocks for piece in slices}
-        if len(output_blocks) * len(slices) <= max(2, len(tile_blocks)):
-            order = [(tiles, block) for tiles in tile_blocks for block in output_blocks]
-        else:
-            order = [(tiles, block) for block in output_blocks for tiles in tile_blocks]
+        weights = {block: self.weights_of(slices, block) for block in output_blocks}
+        order = ordered(tile_blocks, output_blocks, first_outer=self.blocks.pixels_outer)
         columns = self.circuit.columns
         entry = {block: number * ceil_div(outputs, columns) * columns for number, block in enumerate(output_blocks)}
         self.channel_order = [
@@ -304,23 +259,34 @@ class _Builder:
             for channel in [*block, *[-1] * (ceil_div(outputs, columns) * columns - len(block))]
         ]
         for tiles, block in order:
-            products = [self.product(piece, tiles, block, weights[piece, block]) for piece in slices]
+            products = [
+                self.product(piece, tiles, block, *place) for piece, place in zip(slices, weights[block], strict=True)
+            ]
             yield Group(
                 products, partial(self.finishes, tiles, block, entry[block]), partial(self.stores, tiles, block)
             )
 
-    def product(self, piece: _Slice, tiles: _Tiles, outputs: range, weights: Block) -> Product:
+    def weights_of(self, slices: Sequence[_Slice], outputs: range) -> list[tuple[Block, int]]:
+        """For every slice, the block its weights are in, and the depth within it."""
+        if not self.blocks.joined:
+            return [(self.weight_block([piece], outputs), 0) for piece in slices]
+        block = self.weight_block(slices, outputs)
+        places, depth = [], 0
+        for piece in slices:
+            places.append((block, depth))
+            layout = self.layout(1, len(piece.channels), len(outputs))
+            depth += self.positions * (layout.left_depth if self.operands.weights == "left" else layout.top_depth)
+        return places
+
+    def product(self, piece: _Slice, tiles: _Tiles, outputs: range, weights: Block, depth: int) -> Product:
         layout = self.layout(tiles.count, len(piece.channels), len(outputs))
         activations = self.activation_block(piece, tiles)
+        offsets = {self.operands.activations: 0, self.operands.weights: depth}
 
         def command(left: int, top: int, half: int) -> Fields:
-            return layout.command(
-                self.gemm,
-                half=half,
-                left=left * self.half["left"],
-                top=top * self.half["top"],
-                count=self.positions,
-            )
+            places = {"left": left, "top": top}
+            left_depth, top_depth = (offsets[side] + places[side] * self.operands.half[side] for side in places)
+            return layout.command(self.gemm, half=half, left=left_depth, top=top_depth, count=self.positions)
 
         if self.dataflow is Dataflow.IS:
             return Product(weights, activations, command)
@@ -454,17 +420,16 @@ def multibyte_loads(constants: Constants, rows: Integers, element_bytes: int, lo
             f"elements of {element_bytes} bytes need a memory port of as many; widen dram_bytes_per_cycle"
         )
     # A load begins at a beat, so that it has whole beats before the last.
-    most = max(1, (_LONGEST_RUN // loader.port_bytes * per_beat) // lanes)
+    most = max(1, (LONGEST_RUN // loader.port_bytes * per_beat) // lanes)
     loads = []
     for first in range(0, depth, most):
         values = rows[first : first + most].reshape(-1)
-        image = bytearray()
-        for start in range(0, len(values), per_beat):
-            packed = b"".join(
-                int(value).to_bytes(element_bytes, "little", signed=True) for value in values[start : start + per_beat]
-            )
-            image += packed + bytes(loader.port_bytes - len(packed))
-        address = constants.add(bytes(image))
+        padded = np.pad(values, (0, -len(values) % per_beat)).astype("<i4")
+        beats = (
+            padded.view(np.uint8).reshape(-1, per_beat, 4)[:, :, :element_bytes].reshape(-1, per_beat * element_bytes)
+        )
+        image = np.pad(beats, ((0, 0), (0, loader.port_bytes - beats.shape[1]))).tobytes()
+        address = constants.add(image)
         loads.append(
             Load(
                 address=address,

@@ -1,0 +1,42 @@
+"""The geometry of a convolution, and of windows that slide over a feature map; no values, no addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ConvShape"]
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """A convolution or, as one over a single pixel, a matrix-vector product.
+
+    Pairs are (vertical, horizontal), pads (top, left, bottom, right).
+    """
+
+    in_height: int
+    in_width: int
+    in_channels: int
+    out_height: int
+    out_width: int
+    out_channels: int
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    @property
+    def pixels(self) -> int:
+        """Output pixels."""
+        return self.out_height * self.out_width
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the direct convolution."""
+        return self.pixels * self.out_channels * self.kernel[0] * self.kernel[1] * (self.in_channels // self.groups)
+
+    @property
+    def weight_count(self) -> int:
+        """Number of weights."""
+        return self.kernel[0] * self.kernel[1] * (self.in_channels // self.groups) * self.out_channels
