@@ -85,7 +85,8 @@ def test_every_reader_gets_what_it_asked_for_in_the_order_of_loads(ordered: int,
     for cycle in range(1500):
         given = {}
         for k, reader in enumerate(readers):
-            given |= {f"{name}_{k}": value for name, value in reader.drive(more=cycle < 1200).items()}
+            more = cycle < 1200 and (k < ordered or ordered == 0 or dice.random() < 0.1)  # the last goes before all
+            given |= {f"{name}_{k}": value for name, value in reader.drive(more=more).items()}
         # Any order of those that ask, around the end of the numbers; one that has nothing may hold others up, too.
         orders = [(250 + order) % 256 for order in dice.sample(range(20), ordered)]
         pending = [given[f"request_valid_{k}"] or (cycle < 1200 and dice.random() < 0.1) for k in range(ordered)]
@@ -107,7 +108,7 @@ def test_every_reader_gets_what_it_asked_for_in_the_order_of_loads(ordered: int,
         names = ("request_valid", "request_address", "request_bytes", "data_ready")
         port.clock(**{name: simulation.inspect(name) for name in names})
     for reader in readers:
-        assert len(reader.asked) > 50
+        assert len(reader.asked) > 20
         beats = iter(reader.got)
         for address, count in reader.asked:
             data = b"".join(next(beats) for _ in range(-(-count // port_bytes)))
