@@ -226,9 +226,9 @@ def block_times(
                 before = dict(times.now)
             body(~no if index == 0 else no, no, None if mask.all() else mask)
         more = np.maximum(0, count - 1 - _FOLLOWED)
+        if where is not None:
+            more = np.where(where, more, 0)
         if more.any():
-            if where is not None:
-                more = np.where(where, more, 0)
             for name, value in times.now.items():
                 times.now[name] = value + more * (value - before[name]) // 2
         body(count == 1, ~no, where)

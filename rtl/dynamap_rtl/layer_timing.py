@@ -191,7 +191,7 @@ def _cycles(
         """Depths a product's weights take for a tile of channels."""
         steps = up(reduced, p1)
         depths: dict[Dataflow, IntArray] = {Dataflow.NS: reduced, Dataflow.WS: steps * p1, Dataflow.IS: steps}
-        return depths[dataflow] * positions
+        return np.asarray(depths[dataflow] * positions, dtype=np.int64)
 
     all_inner = (parts - 1) * inner(length) + inner(last_length)
     weight_blocks = blocks.output_blocks * np.where(blocks.joined, 1, parts)
@@ -264,12 +264,9 @@ def _cycles(
     def each(work: Callable[[IntArray, IntArray], IntArray], block: IntArray, last: IntArray) -> IntArray:
         """Summed over all groups: full blocks, and the last ones."""
         more_p, more_o = blocks.pixel_blocks - 1, blocks.output_blocks - 1
-        return blocks.packs * (
-            more_p * more_o * work(block, blocks.outputs)
-            + more_p * work(block, last_outputs)
-            + more_o * work(last, blocks.outputs)
-            + work(last, last_outputs)
-        )
+        full = more_p * more_o * work(block, blocks.outputs) + more_p * work(block, last_outputs)
+        total = full + more_o * work(last, blocks.outputs) + work(last, last_outputs)
+        return np.asarray(blocks.packs * total, dtype=np.int64)
 
     def computed(block: IntArray, channels: IntArray) -> IntArray:
         cycles = [
