@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from dynamap_solvers.certificates import ReductionCertificate
 from dynamap_solvers.errors import SolverError
 from dynamap_solvers.problem import FINITE_LIMIT, CostArray, SelectionProblem
-from dynamap_solvers.result import Solution, StopReason, infeasible, price
-from dynamap_solvers.series_parallel import ReductionPlan
+from dynamap_solvers.result import Solution, StopReason, infeasible, price, proved
+from dynamap_solvers.series_parallel import ReductionPlan, plan_of, solve_at_once
 
 __all__ = ["BatchSolution"]
 
@@ -67,6 +67,33 @@ class BatchSolution:
         return solve_with_plan(self.problem.instance(k), self.plan, seed=0, seconds=self.seconds)
 
 
+def solve_by_reductions(problem: SelectionProblem, *, seed: int, seconds: Mapping[str, float]) -> Solution:
+    """Reduce the graph of one cost set to a point and back-substitute; ``seconds`` are those of the phases before.
+
+    Raises:
+        NotSeriesParallelError: with a witness, if the graph is not series-parallel.
+    """
+    started = time.perf_counter()
+    done = solve_at_once(problem)
+    if done is None:
+        plan = plan_of(problem)
+        seconds = {**seconds, "build": time.perf_counter() - started}
+        return solve_with_plan(problem, plan, seed=seed, seconds=seconds)
+    plan, found = done
+    seconds = {**seconds, "search": time.perf_counter() - started}
+    certificate = ReductionCertificate(plan)
+    if found.price == found.objective:
+        return proved(
+            found.assignment,
+            objective=found.objective,
+            method="series-parallel",
+            seconds=seconds,
+            certificate=certificate,
+            seed=seed,
+        )
+    return _concluded(problem, found.assignment, found.objective, certificate, seed=seed, seconds=seconds)
+
+
 def solve_with_plan(
     problem: SelectionProblem, plan: ReductionPlan, *, seed: int, seconds: Mapping[str, float]
 ) -> Solution:
@@ -76,13 +103,24 @@ def solve_with_plan(
     assert choices is not None
     seconds = {**seconds, "search": time.perf_counter() - started}
     certificate = ReductionCertificate(plan)
-    bound = objectives.item(0)
+    return _concluded(problem, choices[0], objectives.item(0), certificate, seed=seed, seconds=seconds)
+
+
+def _concluded(
+    problem: SelectionProblem,
+    assignment: tuple[int, ...] | NDArray[Any],
+    bound: float,
+    certificate: ReductionCertificate,
+    *,
+    seed: int,
+    seconds: Mapping[str, float],
+) -> Solution:
     if bound >= problem.infeasible_value:
         reason = "The reductions end with forbidden cells only: every assignment takes one."
         return infeasible(method="series-parallel", reason=reason, seconds=seconds, certificate=certificate, seed=seed)
     return price(
         problem,
-        assignment=choices[0],
+        assignment=assignment,
         bound=bound,
         method="series-parallel",
         stopped=StopReason.PROVED,

@@ -29,8 +29,8 @@ from dynamap_solvers._costs import (
     largest_finite,
     scan,
 )
-from dynamap_solvers._kernel import Located, function, location
-from dynamap_solvers._structure import FINITE_LIMIT, FORBIDDEN, Structure, as_index, make_structure
+from dynamap_solvers._kernel import Located, function, location, make
+from dynamap_solvers._structure import FINITE_LIMIT, FORBIDDEN, Structure, as_index, frozen, make_structure
 from dynamap_solvers.errors import ProblemError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class SelectionProblem:
     _structure: Structure
     unary_costs: CostArray
     pair_costs: CostArray
-    _has_rules: bool  # whether assignments may be forbidden by more than the costs
+    _has_rules: bool = False  # whether assignments may be forbidden by more than the costs
 
     def __init__(
         self,
@@ -164,6 +164,22 @@ class SelectionProblem:
             ... ).evaluate((1, 1))
             4
         """
+        arrays = isinstance(domain_sizes, np.ndarray) and isinstance(edges, np.ndarray)
+        if arrays and isinstance(unary, np.ndarray) and isinstance(pair, np.ndarray):
+            more = names or choice_names is not None or usage is not None or intervals or usage_limit or fixed or ties
+            made = None if more else make(domain_sizes, edges, unary, pair)
+            if made is not None:
+                problem = cls.__new__(cls)
+                problem.__dict__.update(
+                    _structure=Structure.plain(domain_sizes, edges, made.starts, name),
+                    located=made.located,
+                    unary_costs=frozen(unary),
+                    pair_costs=frozen(pair),
+                    is_integer=made.is_integer,
+                    magnitude=made.magnitude,
+                    has_forbidden=made.has_forbidden,
+                )
+                return problem
         raw_sizes = np.asarray(domain_sizes)
         if raw_sizes.size == 0:
             raw_sizes = raw_sizes.astype(np.int64)
@@ -262,10 +278,10 @@ class SelectionProblem:
     is_integer: bool
     """Whether costs are exact integers."""
 
-    is_batched: bool
+    is_batched: bool = False
     """Whether the costs have a batch axis."""
 
-    batch_size: int
+    batch_size: int = 1
     """The number of cost sets: the length of the batch axis, 1 where there is none."""
 
     magnitude: int | float

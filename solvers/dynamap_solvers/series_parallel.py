@@ -30,7 +30,7 @@ from dynamap_solvers._rules import Reduction, Rule, StepArrays
 from dynamap_solvers.errors import NotSeriesParallelError, ProblemError
 from dynamap_solvers.problem import SelectionProblem
 
-__all__ = ["Reduction", "ReductionPlan", "Rule", "plan_of", "reduce_graph"]
+__all__ = ["Reduction", "ReductionPlan", "Rule", "plan_of", "reduce_graph", "solve_at_once"]
 
 
 class ReductionPlan:
@@ -49,7 +49,8 @@ class ReductionPlan:
         steps: Sequence[Reduction] | StepArrays,
     ) -> None:
         self.num_variables = num_variables
-        self.edge_ends: NDArray[np.int32] = np.asarray(edges, np.int32).reshape(-1, 2)
+        whole = isinstance(edges, np.ndarray) and edges.dtype == np.int32
+        self.edge_ends: NDArray[np.int32] = edges if whole else np.asarray(edges, np.int32).reshape(-1, 2)
         self.arrays = steps if isinstance(steps, StepArrays) else StepArrays.of(steps)
 
     @cached_property
@@ -144,6 +145,27 @@ def plan_of(problem: SelectionProblem) -> ReductionPlan:
     return plan
 
 
+def solve_at_once(problem: SelectionProblem) -> tuple[ReductionPlan, kernel_reduce.AtOnce] | None:
+    """Find the plan of a problem and price it in one call of the kernel; the plan is kept as by :func:`plan_of`.
+
+    None where the plan, or that there is none, is known already, and without the kernel.
+
+    Raises:
+        NotSeriesParallelError: if a core remains.
+    """
+    memo = problem.structure.memo
+    found = None if "reduction plan" in memo else kernel_reduce.at_once(problem)
+    if found is None:
+        return None
+    if isinstance(found, tuple):
+        memo["reduction plan"] = _core_left(*found)
+        raise memo["reduction plan"]
+    plan = memo["reduction plan"] = ReductionPlan(
+        problem.num_variables, problem.edge_ends, StepArrays(found.packed)
+    )
+    return plan, found
+
+
 def reduce_graph(
     num_variables: int,
     edges: Iterable[tuple[int, int]] | NDArray[Any],
@@ -203,14 +225,18 @@ def _reduced(
         found = StepArrays.of(reducer.steps), *reducer.core()
     steps, core, core_edges = found
     if core:
-        shown = ", ".join(map(str, core[:10])) + (", ..." if len(core) > 10 else "")
-        raise NotSeriesParallelError(
-            f"The graph is not series-parallel: reductions leave a core of {len(core)} variables in which every "
-            f"degree is at least 3: {shown}.",
-            witness=core,
-            core_edges=core_edges,
-        )
+        raise _core_left(core, core_edges)
     return ReductionPlan(len(sizes), ends, steps)
+
+
+def _core_left(core: list[int], core_edges: list[tuple[int, int]]) -> NotSeriesParallelError:
+    shown = ", ".join(map(str, core[:10])) + (", ..." if len(core) > 10 else "")
+    return NotSeriesParallelError(
+        f"The graph is not series-parallel: reductions leave a core of {len(core)} variables in which every "
+        f"degree is at least 3: {shown}.",
+        witness=core,
+        core_edges=core_edges,
+    )
 
 
 class _Reducer:

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "common.hpp"
+#include "evaluate.hpp"
 #include "plan.hpp"
 
 namespace {
@@ -441,3 +442,50 @@ DM_CLONES void assign_wide_f64(const Plan& plan, const double* unary, int64_t us
     }
 DM_PRICE(i64, int64_t)
 DM_PRICE(f64, double)
+
+// Plan, objective, choices and their price at once, for one cost set without fixed vertices. `out` has the objective, its
+// price by the judge (of integers; 0 for floats), n choices, and then the plan as of dm_plan. Returns 1 when solved, 0
+// where the graph does not reduce to nothing, or -1 when out of memory.
+template <typename T, typename Price>
+int reduce_at_once(
+    int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, const int64_t* starts, const T* unary, const T* pair,
+    int64_t* out, Price price) {
+    int64_t* choices = out + 2;
+    int32_t* packed = reinterpret_cast<int32_t*>(choices + n);
+    const int whole = dm_plan(n, m, sizes, ends, starts, nullptr, -1, packed);
+    if (whole != 1) return whole;
+    // The choices arise as int32 in the upper half of their places and spread from the front.
+    int32_t* narrow = reinterpret_cast<int32_t*>(choices) + n;
+    const int failed = price(narrow, packed, reinterpret_cast<T*>(out));
+    if (failed) return -1;
+    for (int64_t i = 0; i < n; ++i) {
+        int32_t choice;
+        std::memcpy(&choice, narrow + i, sizeof(choice));
+        const int64_t wide = choice;
+        std::memcpy(choices + i, &wide, sizeof(wide));
+    }
+    return 1;
+}
+
+DM_EXPORT int dm_reduce_i64(
+    int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, const int64_t* starts, const int64_t* unary,
+    const int64_t* pair, int64_t* out) {
+    const auto price = [&](int32_t* choices, const int32_t* packed, int64_t* objective) {
+        return dm_price_i64(n, m, sizes, ends, starts, unary, pair, 0, 0, 1, packed, objective, choices);
+    };
+    const int done = reduce_at_once(n, m, sizes, ends, starts, unary, pair, out, price);
+    if (done == 1 && out[0] < dm::Cost<int64_t>::limit) {
+        if (dm::evaluate(n, m, sizes, ends, starts, unary, pair, out + 2, out + 1) != 1) return -1;
+    }
+    return done;
+}
+
+DM_EXPORT int dm_reduce_f64(
+    int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, const int64_t* starts, const double* unary,
+    const double* pair, int64_t* out) {
+    const auto price = [&](int32_t* choices, const int32_t* packed, double* objective) {
+        return dm_price_f64(n, m, sizes, ends, starts, unary, pair, 0, 0, 1, packed, objective, choices);
+    };
+    out[1] = 0;
+    return reduce_at_once(n, m, sizes, ends, starts, unary, pair, out, price);
+}

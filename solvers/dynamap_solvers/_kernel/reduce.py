@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 
 from dynamap_solvers._kernel import Located, function, location
 from dynamap_solvers._rules import COUNTS, StepArrays
-from dynamap_solvers.problem import SelectionProblem
+from dynamap_solvers.problem import FORBIDDEN, SelectionProblem
 
-__all__ = ["plan", "price"]
+__all__ = ["AtOnce", "at_once", "plan", "price"]
 
 
 def plan(graph: Located, fixed: Sequence[int] | None) -> tuple[StepArrays, list[int], list[tuple[int, int]]] | None:
@@ -27,21 +28,66 @@ def plan(graph: Located, fixed: Sequence[int] | None) -> tuple[StepArrays, list[
     if run is None:
         return None
     variables, edges = graph.arguments[:2]
-    packed = np.empty(COUNTS + 1 + 5 * variables + 10 * edges, np.int32)
-    located = Located((), packed)
+    packed = np.empty(_room(variables, edges), np.int32)
     cut = None if fixed is None else np.asarray(fixed, np.int32)
     cuts = (None, -1) if cut is None else (location(cut), len(cut))
-    whole = run(*graph.arguments, *cuts, *located.arguments)
+    whole = run(*graph.arguments, *cuts, location(packed))
     if whole < 0:
         raise MemoryError
     packed.setflags(write=False)
-    if whole:
-        return StepArrays(packed, located), [], []
+    return StepArrays(packed), *(([], []) if whole else _core(packed))
+
+
+def _room(variables: int, edges: int) -> int:
+    """How many numbers a plan takes at most."""
+    return COUNTS + 1 + 5 * variables + 10 * edges
+
+
+def _core(packed: NDArray[np.int32]) -> tuple[list[int], list[tuple[int, int]]]:
+    """The vertices of a core (ascending) and its edges (each once, ascending)."""
     steps, touched, left, left_tables = packed[:COUNTS].tolist()
     at = COUNTS + 4 * steps + 1 + 2 * touched
     ends = packed[at + left : at + left + 2 * left_tables].reshape(-1, 2)
-    core_edges = sorted({(min(i, j), max(i, j)) for i, j in ends.tolist()})
-    return StepArrays(packed, located), packed[at : at + left].tolist(), core_edges
+    return packed[at : at + left].tolist(), sorted({(min(i, j), max(i, j)) for i, j in ends.tolist()})
+
+
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """What :func:`at_once` found.
+
+    Attributes:
+        objective: FORBIDDEN or inf where nothing is allowed.
+        price: of the assignment by the judge; None in float problems and where nothing is allowed.
+        assignment: attains the objective.
+        packed: the plan, see :class:`StepArrays`.
+    """
+
+    objective: int | float
+    price: int | None
+    assignment: tuple[int, ...]
+    packed: NDArray[np.int32]
+
+
+def at_once(problem: SelectionProblem) -> AtOnce | tuple[list[int], list[tuple[int, int]]] | None:
+    """Plan, solve and price one cost set in one call; the core as of :func:`plan` where one is left."""
+    run = function(f"dm_reduce_{'i64' if problem.is_integer else 'f64'}", "ii ppppp p")
+    if run is None:
+        return None
+    arguments = problem.located.arguments
+    count = arguments[0]
+    packed_at = 2 + count
+    out = np.empty(packed_at + _room(count, arguments[1]) // 2 + 1, np.int64)
+    done = run(*arguments, location(out))
+    if done < 0:
+        raise MemoryError
+    packed = out[packed_at:].view(np.int32)
+    packed.setflags(write=False)
+    if not done:
+        return _core(packed)
+    objective, price, *chosen = out[:packed_at].tolist()
+    if problem.is_integer:
+        return AtOnce(objective, price if objective < FORBIDDEN else None, tuple(chosen), packed)
+    return AtOnce(out[:1].view(np.float64).item(), None, tuple(chosen), packed)
 
 
 def price(
@@ -59,6 +105,7 @@ def price(
     choices = np.empty((batch, count), np.int32) if assignments else None
     *graph, unary, pair = problem.located.arguments
     strides = [costs.shape[1] if costs.ndim == 2 else 0 for costs in (problem.unary_costs, problem.pair_costs)]
+    packed = location(steps.packed)
     objective, choice = location(objectives), None if choices is None else location(choices)
 
     def work(start: int, stop: int) -> int:
@@ -68,7 +115,7 @@ def price(
             pair + 8 * start * strides[1],
             *strides,
             stop - start,
-            *steps.located.arguments,
+            packed,
             objective + 8 * start,
             None if choice is None else choice + 4 * start * count,
         )

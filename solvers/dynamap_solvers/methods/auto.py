@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dynamap_solvers import _kernel
-from dynamap_solvers.batch import solve_with_plan
+from dynamap_solvers.batch import solve_by_reductions
 from dynamap_solvers.certificates import ReductionCertificate
 from dynamap_solvers.elimination import find_order
 from dynamap_solvers.errors import NotSeriesParallelError
@@ -27,7 +27,6 @@ from dynamap_solvers.passes import drop_forbidden
 from dynamap_solvers.passes.base import Simplification
 from dynamap_solvers.problem import SelectionProblem
 from dynamap_solvers.result import Solution, Status, infeasible, price
-from dynamap_solvers.series_parallel import plan_of
 
 __all__ = ["solve_auto"]
 
@@ -169,12 +168,11 @@ def _reduced(problem: SelectionProblem, first: Simplification | None, options: O
         NotSeriesParallelError: if the graph is not series-parallel.
     """
     reducible = problem if first is None else first.problem
-    plan = plan_of(reducible)
-    seconds = {"simplify": before, "build": options.elapsed - before}
-    found = solve_with_plan(reducible, plan, seed=options.seed, seconds=seconds)
+    found = solve_by_reductions(reducible, seed=options.seed, seconds={"simplify": before})
     if first is None or not first.modified:
         return found
-    certificate = ReductionCertificate(plan, tuple((i, x) for i, x, _ in first.dropped))
+    assert isinstance(found.certificate, ReductionCertificate)
+    certificate = replace(found.certificate, dropped=tuple((i, x) for i, x, _ in first.dropped))
     if found.assignment is None:
         return replace(found, certificate=certificate)
     return price(
