@@ -222,14 +222,15 @@ def _reduced(
         for vertex in np.flatnonzero(sizes == 1).tolist() if fixed is None else fixed:
             reducer.cut(vertex)
         reducer.run()
-        found = StepArrays.of(reducer.steps), *reducer.core()
-    steps, core, core_edges = found
-    if core:
-        raise _core_left(core, core_edges)
+        core, core_edges = reducer.core()
+        found = StepArrays.of(reducer.steps), core, lambda: core_edges
+    steps, left, left_edges = found
+    if left:
+        raise _core_left(left, left_edges)
     return ReductionPlan(len(sizes), ends, steps)
 
 
-def _core_left(core: list[int], core_edges: list[tuple[int, int]]) -> NotSeriesParallelError:
+def _core_left(core: list[int], core_edges: kernel_reduce.CoreEdges) -> NotSeriesParallelError:
     shown = ", ".join(map(str, core[:10])) + (", ..." if len(core) > 10 else "")
     return NotSeriesParallelError(
         f"The graph is not series-parallel: reductions leave a core of {len(core)} variables in which every "

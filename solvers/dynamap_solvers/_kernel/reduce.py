@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,14 @@ from dynamap_solvers._kernel import Located, function, location
 from dynamap_solvers._rules import COUNTS, StepArrays
 from dynamap_solvers.problem import FORBIDDEN, SelectionProblem
 
-__all__ = ["AtOnce", "at_once", "plan", "price"]
+CoreEdges = Callable[[], list[tuple[int, int]]]
+"""The edges of a core (each once, ascending), made when asked for."""
+
+__all__ = ["AtOnce", "CoreEdges", "at_once", "plan", "price"]
 
 
-def plan(graph: Located, fixed: Sequence[int] | None) -> tuple[StepArrays, list[int], list[tuple[int, int]]] | None:
-    """Steps, the vertices of the core (ascending) and its edges (each once, ascending).
+def plan(graph: Located, fixed: Sequence[int] | None) -> tuple[StepArrays, list[int], CoreEdges] | None:
+    """Steps, the vertices of the core (ascending) and its edges.
 
     Args:
         graph: the numbers of variables and edges, ``sizes``, ``edge_ends`` and any array.
@@ -35,7 +38,7 @@ def plan(graph: Located, fixed: Sequence[int] | None) -> tuple[StepArrays, list[
     if whole < 0:
         raise MemoryError
     packed.setflags(write=False)
-    return StepArrays(packed), *(([], []) if whole else _core(packed))
+    return StepArrays(packed), *(([], list) if whole else _core(packed))
 
 
 def _room(variables: int, edges: int) -> int:
@@ -43,12 +46,12 @@ def _room(variables: int, edges: int) -> int:
     return COUNTS + 1 + 5 * variables + 10 * edges
 
 
-def _core(packed: NDArray[np.int32]) -> tuple[list[int], list[tuple[int, int]]]:
-    """The vertices of a core (ascending) and its edges (each once, ascending)."""
+def _core(packed: NDArray[np.int32]) -> tuple[list[int], CoreEdges]:
+    """The vertices of a core (ascending) and its edges."""
     steps, touched, left, left_tables = packed[:COUNTS].tolist()
     at = COUNTS + 4 * steps + 1 + 2 * touched
     ends = packed[at + left : at + left + 2 * left_tables].reshape(-1, 2)
-    return packed[at : at + left].tolist(), sorted({(min(i, j), max(i, j)) for i, j in ends.tolist()})
+    return packed[at : at + left].tolist(), lambda: sorted({(min(i, j), max(i, j)) for i, j in ends.tolist()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class AtOnce:
     packed: NDArray[np.int32]
 
 
-def at_once(problem: SelectionProblem) -> AtOnce | tuple[list[int], list[tuple[int, int]]] | None:
+def at_once(problem: SelectionProblem) -> AtOnce | tuple[list[int], CoreEdges] | None:
     """Plan, solve and price one cost set in one call; the core as of :func:`plan` where one is left."""
     run = function(f"dm_reduce_{'i64' if problem.is_integer else 'f64'}", "ii ppppp p")
     if run is None:

@@ -42,7 +42,7 @@ class CutCertificate:
     side: NDArray[np.bool_]
     flow: NDArray[np.int64]
     exponent: int = 0
-    dropped: tuple[tuple[int, int, int], ...] = ()
+    dropped: Sequence[tuple[int, int, int]] = ()
 
 
 def check_cut(problem: SelectionProblem, certificate: CutCertificate, *, bound: float | None) -> None:

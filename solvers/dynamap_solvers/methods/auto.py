@@ -21,7 +21,7 @@ from dynamap_solvers.methods.branch_and_bound import (
 )
 from dynamap_solvers.methods.highs import solve_highs
 from dynamap_solvers.methods.min_cut import solve_min_cut
-from dynamap_solvers.methods.tree_decomposition import fits, simplified, solve_along
+from dynamap_solvers.methods.tree_decomposition import best_order, fits, solve_along, undominated
 from dynamap_solvers.options import Options
 from dynamap_solvers.passes import drop_forbidden
 from dynamap_solvers.passes.base import Simplification
@@ -47,12 +47,13 @@ _HOPELESS = 1e18
 def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
     """Simplify, then whatever is cheapest; the certificate says which it was.
 
-    Series-parallel graphs are reduced. Elsewhere forbidden choices go. Small problems and wide graphs are searched for
-    a little while, which may settle them. Then dominated choices go, and what is thin enough is eliminated along the
-    best order found; where that is much work, branch and bound first gets as long as it would take, or on thin graphs a
-    part of that: so much work, counted in cells, for results must not depend on the machine. Problems with two choices
-    that a minimum cut solves are given to it. What is left falls into components and blocks where it can and is searched: by branch and
-    bound in the compiled kernel, without one by HiGHS. Problems with a resource limit go to the search at once.
+    Series-parallel graphs are reduced. Elsewhere forbidden choices go. Small problems are searched for a little while,
+    which may settle them, then dominated choices go, then wide graphs are searched for a while. What is thin enough is
+    eliminated along the best order found; where that is much work, branch and bound first gets as long as it would
+    take, or on thin graphs a part of that: so much work, counted in cells, for results must not depend on the machine.
+    Problems with two choices that a minimum cut solves are given to it. What is left falls into components and blocks
+    where it can and is searched: by branch and bound in the compiled kernel, without one by HiGHS. Problems with a
+    resource limit go to the search at once.
     """
     if problem.usage_costs is not None:
         return _search(problem, options)
@@ -73,24 +74,41 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
     except NotSeriesParallelError:
         pass
     with ExitStack() as stack:
+        has_kernel = _kernel.library() is not None
         searching = None
-        if _kernel.library() is not None and int(first.problem.sizes.max()) > 2:
-            searching, found = _first_looks(first.problem, _lowered(first, options), stack)
+        cells = len(first.problem.pair_costs)
+        if has_kernel and cells <= _SMALL and int(first.problem.sizes.max()) > 2:
+            searching = stack.enter_context(Searching(first.problem, _lowered(first, options)))
+            found = searching.go_on(_FIRST_LOOK * cells)
             if found is not None:
                 return _lifted(problem, first, found, before)
-        smaller, order = simplified(first)
+        smaller = undominated(first)
         before = options.elapsed
         if smaller.conflict:
             return infeasible(method="auto", reason=smaller.conflict, seconds={"simplify": before}, seed=options.seed)
         core = smaller.problem
+        if core is not first.problem:
+            searching = None
+
+        def search(work: float) -> Solution | None:
+            """Go on where the search of this problem stopped, if there is one."""
+            nonlocal searching
+            searching = searching or stack.enter_context(Searching(core, _lowered(smaller, options)))
+            return searching.go_on(work)
+
+        searches = has_kernel and int(core.sizes.max()) > 2
+        # Good orders take longer to find than a look that may settle all.
+        if searches and _is_wide(core):
+            found = search(max(_LONGER_LOOK * len(core.pair_costs), _LEAST_LOOK))
+            if found is not None:
+                return _lifted(problem, smaller, found, before)
+        order = best_order(core)
+        before = options.elapsed
         if order is not None and _can_eliminate(core, order):
-            share = _share_of_search(core, order)
-            if share:
-                if searching is None or core is not first.problem:
-                    searching = stack.enter_context(Searching(core, _lowered(smaller, options)))
-                found = searching.go_on(share * order.price)
-                if found is not None:
-                    return _lifted(problem, smaller, found, before)
+            share = _share_of_search(order) if searches else 0.0
+            found = search(share * order.price) if share else None
+            if found is not None:
+                return _lifted(problem, smaller, found, before)
             stack.close()  # elimination may want the memory
             return solve_along(problem, smaller, order, options, {"simplify": before})
         if int(core.sizes.max()) <= 2:
@@ -99,10 +117,9 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
             except Unfitting:
                 pass
         whole = solve_in_parts(core, _lowered(smaller, options), solve_auto)
-        if whole is None and searching is not None and core is first.problem:
-            whole = searching.go_on(math.inf)
         if whole is None:
-            whole = _search(core, _lowered(smaller, options))
+            whole = search(math.inf) if has_kernel else solve_highs(core, _lowered(smaller, options))
+        assert whole is not None
         return _lifted(problem, smaller, whole, before)
 
 
@@ -112,34 +129,13 @@ def _is_wide(problem: SelectionProblem) -> bool:
     return order is None or order.width > _THIN
 
 
-def _first_looks(
-    problem: SelectionProblem, options: Options, stack: ExitStack
-) -> tuple[Searching | None, Solution | None]:
-    """Search for a little while where that may be all it takes: the search so far, and the outcome if it ended."""
-    searching = None
-    cells = len(problem.pair_costs)
-    if cells <= _SMALL:
-        searching = stack.enter_context(Searching(problem, options))
-        found = searching.go_on(_FIRST_LOOK * cells)
-        if found is not None:
-            return searching, found
-    # Orders take longer than that, so that whether the graph is wide is asked now only.
-    if not _is_wide(problem):
-        return searching, None
-    if searching is None:
-        searching = stack.enter_context(Searching(problem, options))
-    return searching, searching.go_on(max(_LONGER_LOOK * cells, _LEAST_LOOK))
-
-
 def _can_eliminate(problem: SelectionProblem, order: EliminationOrder) -> bool:
     most = _ELIMINATE_WIDE if order.width > _THIN else _ELIMINATE_THIN
     return order.work_cells <= most and fits(problem, order)
 
 
-def _share_of_search(problem: SelectionProblem, order: EliminationOrder) -> float:
+def _share_of_search(order: EliminationOrder) -> float:
     """What part of the work of elimination a search gets before it."""
-    if _kernel.library() is None or int(problem.sizes.max()) <= 2:
-        return 0.0
     if order.width > _THIN:
         return _SEARCH_WIDE if order.work_cells > _ELIMINATE_AT_ONCE else 0.0
     return _SEARCH_THIN if order.work_cells > _ELIMINATE_SOON else 0.0
