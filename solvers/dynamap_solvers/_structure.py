@@ -33,9 +33,9 @@ _MOST_VARIABLES = 2**31 - 2  # indices are kept in 32 bits
 class Structure:
     """Everything but the costs; problems made by ``with_costs`` and ``instance`` share one object.
 
-    Attributes are as in :class:`dynamap_solvers.SelectionProblem`. ``starts`` are both starts in one array. ``memo`` holds
-    what solvers derive from the graph alone (a reduction plan, an elimination order), so that solving again with other
-    costs does not derive it again.
+    Attributes are as in :class:`dynamap_solvers.SelectionProblem`. ``starts`` are both starts in one array. ``memo``
+    holds what solvers derive from the graph alone (a reduction plan, an elimination order), so that solving again with
+    other costs does not derive it again.
     """
 
     sizes: NDArray[np.int64]
@@ -57,7 +57,9 @@ class Structure:
     ) -> Structure:
         """One with nothing else in it, of arrays that have been checked: quicker to make than field by field."""
         structure = cls.__new__(cls)
-        structure.__dict__.update(sizes=frozen(sizes), edge_ends=frozen(ends), starts=starts, fixed={}, name=name, memo={})
+        structure.__dict__.update(
+            sizes=frozen(sizes), edge_ends=frozen(ends), starts=starts, fixed={}, name=name, memo={}
+        )
         return structure
 
     @cached_property
@@ -139,9 +141,7 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def _graph(
-    sizes: NDArray[np.int64], edges: Any, names: tuple[str, ...]
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _graph(sizes: NDArray[np.int64], edges: Any, names: tuple[str, ...]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The ends of the edges, and where costs of variables and then tables of edges begin.
 
     The kernel does it at once where all is well; else, and without it, numpy does and says what is wrong.

@@ -82,10 +82,10 @@ def solve_by_reductions(problem: SelectionProblem, *, seed: int, seconds: Mappin
     plan, found = done
     seconds = {**seconds, "search": time.perf_counter() - started}
     certificate = ReductionCertificate(plan)
-    if found.price == found.objective:
+    if found.price is not None and found.price == found.objective:
         return proved(
             found.assignment,
-            objective=found.objective,
+            objective=found.price,
             method="series-parallel",
             seconds=seconds,
             certificate=certificate,

@@ -24,7 +24,6 @@ class NotSeriesParallelError(SolverError):
 
     Attributes:
         witness: the variables of the core, ascending. The set does not depend on the order of the reductions.
-        core_edges: the edges of the core, each ``(i, j)`` with ``i < j``, once.
     """
 
     def __init__(
@@ -36,6 +35,7 @@ class NotSeriesParallelError(SolverError):
 
     @cached_property
     def core_edges(self) -> tuple[tuple[int, int], ...]:
+        """The edges of the core, each ``(i, j)`` with ``i < j``, once."""
         return tuple(self._core_edges())
 
 

@@ -164,22 +164,10 @@ class SelectionProblem:
             ... ).evaluate((1, 1))
             4
         """
-        arrays = isinstance(domain_sizes, np.ndarray) and isinstance(edges, np.ndarray)
-        if arrays and isinstance(unary, np.ndarray) and isinstance(pair, np.ndarray):
-            more = names or choice_names is not None or usage is not None or intervals or usage_limit or fixed or ties
-            made = None if more else make(domain_sizes, edges, unary, pair)
-            if made is not None:
-                problem = cls.__new__(cls)
-                problem.__dict__.update(
-                    _structure=Structure.plain(domain_sizes, edges, made.starts, name),
-                    located=made.located,
-                    unary_costs=frozen(unary),
-                    pair_costs=frozen(pair),
-                    is_integer=made.is_integer,
-                    magnitude=made.magnitude,
-                    has_forbidden=made.has_forbidden,
-                )
-                return problem
+        if names == () and usage is choice_names is None and not (intervals or usage_limit or fixed or ties):
+            plain = cls._from_plain(domain_sizes, edges, unary, pair, name)
+            if plain is not None:
+                return plain
         raw_sizes = np.asarray(domain_sizes)
         if raw_sizes.size == 0:
             raw_sizes = raw_sizes.astype(np.int64)
@@ -199,6 +187,26 @@ class SelectionProblem:
         )
         problem = cls.__new__(cls)
         problem._fill(structure, *checked_flat(structure, unary, pair))  # noqa: SLF001  # a constructor
+        return problem
+
+    @classmethod
+    def _from_plain(cls, sizes: Any, edges: Any, unary: Any, pair: Any, name: str) -> Self | None:
+        """:meth:`from_flat` of arrays that one call of the kernel can check; None for others, wrong ones among them."""
+        if not all(type(array) is np.ndarray for array in (sizes, edges, unary, pair)):
+            return None
+        made = make(sizes, edges, unary, pair)
+        if made is None:
+            return None
+        problem = cls.__new__(cls)
+        problem.__dict__.update(
+            _structure=Structure.plain(sizes, edges, made.starts, name),
+            located=made.located,
+            unary_costs=frozen(unary),
+            pair_costs=frozen(pair),
+            is_integer=made.is_integer,
+            magnitude=made.magnitude,
+            has_forbidden=made.has_forbidden,
+        )
         return problem
 
     def with_costs(self, *, unary: Any, pair: Any) -> Self:

@@ -218,7 +218,7 @@ def proved(
     certificate: Certificate | None,
     seed: int,
 ) -> Solution:
-    """What :func:`price` returns where the judge's price is the bound, which here the caller has seen: quicker to make."""
+    """What :func:`price` returns where the judge's price is the bound, as the caller has seen; quicker to make."""
     solution = Solution.__new__(Solution)
     solution.__dict__.update(
         status=Status.OPTIMAL,

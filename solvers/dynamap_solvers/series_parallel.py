@@ -49,8 +49,7 @@ class ReductionPlan:
         steps: Sequence[Reduction] | StepArrays,
     ) -> None:
         self.num_variables = num_variables
-        whole = isinstance(edges, np.ndarray) and edges.dtype == np.int32
-        self.edge_ends: NDArray[np.int32] = edges if whole else np.asarray(edges, np.int32).reshape(-1, 2)
+        self.edge_ends: NDArray[np.int32] = np.asarray(edges, np.int32).reshape(-1, 2)
         self.arrays = steps if isinstance(steps, StepArrays) else StepArrays.of(steps)
 
     @cached_property
@@ -160,9 +159,7 @@ def solve_at_once(problem: SelectionProblem) -> tuple[ReductionPlan, kernel_redu
     if isinstance(found, tuple):
         memo["reduction plan"] = _core_left(*found)
         raise memo["reduction plan"]
-    plan = memo["reduction plan"] = ReductionPlan(
-        problem.num_variables, problem.edge_ends, StepArrays(found.packed)
-    )
+    plan = memo["reduction plan"] = ReductionPlan(problem.num_variables, problem.edge_ends, StepArrays(found.packed))
     return plan, found
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,24 +57,18 @@ class Located:
     Args:
         before: sizes and addresses that come first.
         arrays: C-contiguous; their addresses come after those.
+        addresses: of the arrays, where they are known already.
     """
 
     __slots__ = ("_arrays", "_before", "arguments")
 
-    def __init__(self, before: Located | tuple[int, ...], *arrays: NDArray[Any]) -> None:
+    def __init__(
+        self, before: Located | tuple[int, ...], *arrays: NDArray[Any], addresses: Iterable[int] | None = None
+    ) -> None:
         self._before = before
         self._arrays = arrays
         first = before.arguments if isinstance(before, Located) else before
-        self.arguments: tuple[int, ...] = (*first, *map(location, arrays))
-
-    @classmethod
-    def known(cls, before: tuple[int, ...], arrays: tuple[NDArray[Any], ...], addresses: list[int]) -> Self:
-        """The same where the addresses of the arrays are known already."""
-        located = cls.__new__(cls)
-        located._before = before
-        located._arrays = arrays
-        located.arguments = (*before, *addresses)
-        return located
+        self.arguments: tuple[int, ...] = (*first, *(map(location, arrays) if addresses is None else addresses))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Located, (self._before, *self._arrays)
@@ -119,14 +113,15 @@ _Found = ctypes.c_int64 * 7
 
 @cache
 def _maker() -> tuple[Callable[..., int], int, int] | None:
-    """``dm_make``, called with the interpreter's lock, and what it reads Python's arrays by (CPython's own functions)."""
+    """``dm_make``, called with the interpreter's lock, and the functions of CPython by which it reads arrays."""
     lib = library()
     if lib is None:
         return None
     try:
         python = ctypes.pythonapi
         get, release = (
-            ctypes.cast(access, ctypes.c_void_p).value for access in (python.PyObject_GetBuffer, python.PyBuffer_Release)
+            ctypes.cast(access, ctypes.c_void_p).value
+            for access in (python.PyObject_GetBuffer, python.PyBuffer_Release)
         )
         run = ctypes.PyDLL(str(Path(__file__).with_name(LIBRARY))).dm_make
     except (AttributeError, OSError):
@@ -138,9 +133,7 @@ def _maker() -> tuple[Callable[..., int], int, int] | None:
     return run, get, release
 
 
-def make(
-    sizes: NDArray[np.int64], edges: NDArray[np.int32], unary: NDArray[Any], pair: NDArray[Any]
-) -> Made | None:
+def make(sizes: NDArray[np.int64], edges: NDArray[np.int32], unary: NDArray[Any], pair: NDArray[Any]) -> Made | None:
     """All that is to be found out about a problem of plain arrays, in one call; ``O(cells)``.
 
     Args:
@@ -168,7 +161,7 @@ def make(
         return None
     magnitude, forbids, *addresses = out
     starts.setflags(write=False)
-    located = Located.known(before, (sizes, edges, starts, unary, pair), addresses)
+    located = Located(before, sizes, edges, starts, unary, pair, addresses=addresses)
     if kind == 1:
         return Made(starts, located, True, magnitude, bool(forbids))
     return Made(starts, located, False, ctypes.c_double.from_buffer(out).value, bool(forbids))

@@ -69,8 +69,10 @@ struct Bucket {
     std::vector<const T*> blocks, at;
     std::vector<int> until;  // factors with deepest < j are the first until[j]
     std::vector<int64_t> digits;
-    std::vector<const T*> rows;  // what the innermost step adds up, and how far apart choices are in it
+    std::vector<const T*> rows, now;  // what the innermost step adds up, and how far apart choices are in it
     std::vector<int64_t> steps;
+    std::vector<const int32_t*> maps_of;
+    int until_splat = 0;  // rows that are one cell again and again come from here on
 
     // What is added next belongs to a variable with `choices`, the first `digits` of its neighbours' axes being digits.
     void begin(int64_t choices, const std::vector<int64_t>& axes, int digits_before_block) {
@@ -134,7 +136,9 @@ struct Bucket {
         digits.assign(depth, 0);
         expanded.resize(padded + kLanes);
         rows.resize(count + 1);
+        now.resize(count + 1);
         steps.resize(count + 1);
+        maps_of.resize(count + 1);
     }
 
   private:

@@ -149,7 +149,7 @@ class Searching:
         self._search.close()
 
     def go_on(self, work: float) -> Solution | None:
-        """The outcome, or None where ``work`` cells of tables, about, have been looked at in all and nothing is settled."""
+        """The outcome, or None where about ``work`` cells were looked at in all and nothing is settled."""
         problem, units, search, options = self.problem, self._units, self._search, self._options
         started = time.perf_counter()
         stopped = _run(search, units, options, work)

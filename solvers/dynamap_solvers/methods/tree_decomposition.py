@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dynamap_solvers._drops import Drops
 from dynamap_solvers.certificates import EliminationCertificate
@@ -115,10 +116,14 @@ def solve_along(
 ) -> Solution:
     """Eliminate a simplified problem along an order and price the outcome for the original."""
     started = time.perf_counter()
+
+    def run(stop: Stop) -> tuple[int | float, NDArray[np.int32]] | None:
+        return eliminate(smaller.problem, order.order, stop=stop)
+
     if order.work_cells <= _UNWATCHED:
-        done, stopped = eliminate(smaller.problem, order.order, stop=Stop()), StopReason.PROVED
+        done, stopped = run(Stop()), StopReason.PROVED
     else:
-        done, stopped = watched(lambda stop: eliminate(smaller.problem, order.order, stop=stop), options, method=_METHOD)
+        done, stopped = watched(run, options, method=_METHOD)
     seconds = {**seconds, "search": time.perf_counter() - started}
     if done is None:
         reason = f"Elimination of {order.work_cells:.3g} cells was stopped."

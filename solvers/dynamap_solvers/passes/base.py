@@ -14,6 +14,7 @@ from dynamap_solvers.problem import FINITE_LIMIT, FORBIDDEN, CostArray, Selectio
 
 __all__ = ["Drop", "Simplification", "chosen_labels", "restrict", "saturated", "unchanged"]
 
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Simplification:
     """A smaller problem and the way back.
