@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_solvers._kernel import reduce as kernel_reduce
+from dynamap_solvers._rules import StepArrays
 from dynamap_solvers.certificates import ReductionCertificate
 from dynamap_solvers.errors import SolverError
 from dynamap_solvers.problem import FINITE_LIMIT, CostArray, SelectionProblem
 from dynamap_solvers.result import Solution, StopReason, infeasible, price, proved
-from dynamap_solvers.series_parallel import ReductionPlan, plan_of, solve_at_once
+from dynamap_solvers.series_parallel import ReductionPlan, core_left, plan_of
 
 __all__ = ["BatchSolution"]
 
@@ -74,24 +76,29 @@ def solve_by_reductions(problem: SelectionProblem, *, seed: int, seconds: Mappin
         NotSeriesParallelError: with a witness, if the graph is not series-parallel.
     """
     started = time.perf_counter()
-    done = solve_at_once(problem)
-    if done is None:
+    memo = problem.structure.memo
+    found = None if "reduction plan" in memo else kernel_reduce.at_once(problem)
+    if found is None:
         plan = plan_of(problem)
         seconds = {**seconds, "build": time.perf_counter() - started}
         return solve_with_plan(problem, plan, seed=seed, seconds=seconds)
-    plan, found = done
-    seconds = {**seconds, "search": time.perf_counter() - started}
+    if isinstance(found, kernel_reduce.Core):
+        error = memo["reduction plan"] = core_left(*found)
+        raise error
+    objective, priced, assignment, packed = found
+    plan = memo["reduction plan"] = ReductionPlan(problem.num_variables, problem.edge_ends, StepArrays(packed))
     certificate = ReductionCertificate(plan)
-    if found.price is not None and found.price == found.objective:
+    seconds = {**seconds, "search": time.perf_counter() - started}
+    if priced is not None and priced == objective:
         return proved(
-            found.assignment,
-            objective=found.price,
+            assignment,
+            objective=priced,
             method="series-parallel",
             seconds=seconds,
             certificate=certificate,
             seed=seed,
         )
-    return _concluded(problem, found.assignment, found.objective, certificate, seed=seed, seconds=seconds)
+    return _concluded(problem, assignment, objective, certificate, seed=seed, seconds=seconds)
 
 
 def solve_with_plan(

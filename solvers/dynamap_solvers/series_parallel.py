@@ -30,7 +30,7 @@ from dynamap_solvers._rules import Reduction, Rule, StepArrays
 from dynamap_solvers.errors import NotSeriesParallelError, ProblemError
 from dynamap_solvers.problem import SelectionProblem
 
-__all__ = ["Reduction", "ReductionPlan", "Rule", "plan_of", "reduce_graph", "solve_at_once"]
+__all__ = ["Reduction", "ReductionPlan", "Rule", "core_left", "plan_of", "reduce_graph"]
 
 
 class ReductionPlan:
@@ -49,7 +49,9 @@ class ReductionPlan:
         steps: Sequence[Reduction] | StepArrays,
     ) -> None:
         self.num_variables = num_variables
-        self.edge_ends: NDArray[np.int32] = np.asarray(edges, np.int32).reshape(-1, 2)
+        self.edge_ends: NDArray[np.int32] = (
+            edges if isinstance(edges, np.ndarray) else np.asarray(edges, np.int32).reshape(-1, 2)
+        )
         self.arrays = steps if isinstance(steps, StepArrays) else StepArrays.of(steps)
 
     @cached_property
@@ -144,25 +146,6 @@ def plan_of(problem: SelectionProblem) -> ReductionPlan:
     return plan
 
 
-def solve_at_once(problem: SelectionProblem) -> tuple[ReductionPlan, kernel_reduce.AtOnce] | None:
-    """Find the plan of a problem and price it in one call of the kernel; the plan is kept as by :func:`plan_of`.
-
-    None where the plan, or that there is none, is known already, and without the kernel.
-
-    Raises:
-        NotSeriesParallelError: if a core remains.
-    """
-    memo = problem.structure.memo
-    found = None if "reduction plan" in memo else kernel_reduce.at_once(problem)
-    if found is None:
-        return None
-    if isinstance(found, tuple):
-        memo["reduction plan"] = _core_left(*found)
-        raise memo["reduction plan"]
-    plan = memo["reduction plan"] = ReductionPlan(problem.num_variables, problem.edge_ends, StepArrays(found.packed))
-    return plan, found
-
-
 def reduce_graph(
     num_variables: int,
     edges: Iterable[tuple[int, int]] | NDArray[Any],
@@ -223,11 +206,12 @@ def _reduced(
         found = StepArrays.of(reducer.steps), core, lambda: core_edges
     steps, left, left_edges = found
     if left:
-        raise _core_left(left, left_edges)
+        raise core_left(left, left_edges)
     return ReductionPlan(len(sizes), ends, steps)
 
 
-def _core_left(core: list[int], core_edges: kernel_reduce.CoreEdges) -> NotSeriesParallelError:
+def core_left(core: list[int], core_edges: kernel_reduce.CoreEdges) -> NotSeriesParallelError:
+    """The error that says so."""
     shown = ", ".join(map(str, core[:10])) + (", ..." if len(core) > 10 else "")
     return NotSeriesParallelError(
         f"The graph is not series-parallel: reductions leave a core of {len(core)} variables in which every "

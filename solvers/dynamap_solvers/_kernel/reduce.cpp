@@ -64,6 +64,21 @@ DM_INLINE void min_plus(
     }
 }
 
+// The same for four columns of one row: out[z] = min_x (costs[x] + cells[x * row + z]).
+template <typename T, typename Index, bool WithArg>
+DM_INLINE void min_plus_row(const T* costs, const T* cells, int64_t row, int64_t dx, T* out, Index* arg) {
+    using Vec = Lanes<T>;
+    Vec best = *reinterpret_cast<const Vec*>(cells) + costs[0];
+    Index4 index{};
+    for (int64_t x = 1; x < dx; ++x) {
+        const Vec candidate = *reinterpret_cast<const Vec*>(cells + x * row) + costs[x];
+        if constexpr (WithArg) index = candidate < best ? Index4{} + x : index;
+        best = candidate < best ? candidate : best;
+    }
+    *reinterpret_cast<Vec*>(out) = best;
+    if constexpr (WithArg) dm::store_narrow(arg, index);
+}
+
 // to[z] = from[z * stride] + value.
 template <typename T>
 DM_INLINE void add_to_row(const T* from, int64_t stride, T value, int64_t count, T* to) {
@@ -126,10 +141,13 @@ struct Plan : dm::Packed<const int32_t> {
         for (int64_t i = 0; i < n; ++i) widest = std::max(widest, sizes[i]);
     }
 
+    static constexpr int64_t kLargeCells = int64_t{1} << 15;  // what does not stay in cache from when it was checked
+
     int64_t n, m, steps, widest = 1;
     const int64_t* sizes;
     const int32_t* ends;
     const int64_t *unary_starts, *pair_starts;
+    const bool is_large = pair_starts[m] > kLargeCells;  // so that what comes next is asked for early
 };
 
 // What pricing one step takes, found beforehand for all steps: the lookups go all over memory, but none waits for
@@ -164,7 +182,7 @@ class Pricer {
         std::memcpy(unary_, unary_costs, sizeof(T) * plan_.unary_starts[plan_.n]);
         T total = 0;
         for (int64_t s = 0; s < plan_.steps; ++s) {
-            if (s + kAhead < plan_.steps) fetch(work_[s + kAhead], pair);
+            if (plan_.is_large && s + kAhead < plan_.steps) fetch(work_[s + kAhead], pair);
             const Work& work = work_[s];
             switch (work.rule) {
                 case dm::kRII:
@@ -239,7 +257,7 @@ class Pricer {
     Found find_work() {
         int64_t args = 0, right = 0;
         for (int64_t s = 0; s < plan_.steps; ++s) {
-            if (s + 2 * kAhead < plan_.steps) fetch_lookups(s + 2 * kAhead);
+            if (plan_.is_large && s + 2 * kAhead < plan_.steps) fetch_lookups(s + 2 * kAhead);
             Work& work = work_[s];
             const int32_t* neighbours = plan_.neighbours + plan_.first[s];
             const int32_t* own = plan_.own + plan_.first[s];
@@ -266,7 +284,10 @@ class Pricer {
                 made_[plan_.produced[s] - plan_.m] = {nullptr, neighbours[0], width, height * width};
             }
             if (work.rule == dm::kR0) args += 1;
-            if (work.rule == dm::kRI) args += work.dy;
+            if (work.rule == dm::kRI) {
+                args += work.dy;
+                right = std::max(right, padded(work.dy));
+            }
             if (work.rule == dm::kRII) {
                 args += work.dy * padded(work.dz);
                 right = std::max(right, work.dx * padded(work.dz));
@@ -321,18 +342,28 @@ class Pricer {
     DM_INLINE_MEMBER void fold(const Work& work, const T* pair) {
         const T *costs = unary_ + work.costs, *only = cells(pair, work.table[0]);
         T* target = unary_ + work.table[1];
-        for (int64_t y = 0; y < work.dy; ++y) {
-            T best = costs[0] + only[y * work.column[0]];
-            int64_t arg = 0;
-            for (int64_t x = 1; x < work.dx; ++x) {
-                const T candidate = costs[x] + only[x * work.row[0] + y * work.column[0]];
-                if (candidate < best) {
-                    best = candidate;
-                    arg = x;
+        Index* args = WithArg ? args_ + work.args : nullptr;
+        if (work.column[0] == 1 && work.dy >= kLanes) {
+            const auto lanes = [&](int64_t y) __attribute__((always_inline)) {
+                min_plus_row<T, Index, WithArg>(costs, only + y, work.row[0], work.dx, right_ + y, WithArg ? args + y : nullptr);
+            };
+            for (int64_t y = 0; y + kLanes < work.dy; y += kLanes) lanes(y);
+            lanes(work.dy - kLanes);  // may overlap those before
+            for (int64_t y = 0; y < work.dy; ++y) saturate_add(target[y], right_[y]);
+        } else {
+            for (int64_t y = 0; y < work.dy; ++y) {
+                const T* cells_of_y = only + y * work.column[0];
+                T best = costs[0] + cells_of_y[0];
+                int64_t arg = 0;
+                for (int64_t x = 1; x < work.dx; ++x) {
+                    const T candidate = costs[x] + cells_of_y[x * work.row[0]];
+                    const bool less = candidate < best;  // no branch: nobody can foretell it
+                    best = less ? candidate : best;
+                    arg = less ? x : arg;
                 }
+                saturate_add(target[y], best);
+                if constexpr (WithArg) args[y] = static_cast<Index>(arg);
             }
-            saturate_add(target[y], best);
-            if constexpr (WithArg) args_[work.args + y] = static_cast<Index>(arg);
         }
         release(work.table[0]);
     }
@@ -351,7 +382,7 @@ class Pricer {
         for (int64_t s = plan_.steps - 1; s >= 0; --s) {
             const Work& work = work_[s];
             const int32_t* neighbours = plan_.neighbours + plan_.first[s];
-            if (s >= kAhead) {
+            if (plan_.is_large && s >= kAhead) {
                 const int64_t from = work_[s - kAhead].args;
                 dm::prefetch(args_ + from, work_[s - kAhead + 1].args - from);
             }

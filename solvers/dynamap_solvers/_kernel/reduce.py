@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from dynamap_solvers.problem import FORBIDDEN, SelectionProblem
 CoreEdges = Callable[[], list[tuple[int, int]]]
 """The edges of a core (each once, ascending), made when asked for."""
 
-__all__ = ["AtOnce", "CoreEdges", "at_once", "plan", "price"]
+__all__ = ["AtOnce", "Core", "CoreEdges", "at_once", "plan", "price"]
 
 
 def plan(graph: Located, fixed: Sequence[int] | None) -> tuple[StepArrays, list[int], CoreEdges] | None:
@@ -54,39 +53,41 @@ def _core(packed: NDArray[np.int32]) -> tuple[list[int], CoreEdges]:
     return packed[at : at + left].tolist(), lambda: sorted({(min(i, j), max(i, j)) for i, j in ends.tolist()})
 
 
-@dataclass(frozen=True, slots=True)
-class AtOnce:
-    """What :func:`at_once` found.
+class Core(NamedTuple):
+    """What is left of a graph that does not reduce to nothing."""
 
-    Attributes:
-        objective: FORBIDDEN or inf where nothing is allowed.
-        price: of the assignment by the judge; None in float problems and where nothing is allowed.
-        assignment: attains the objective.
-        packed: the plan, see :class:`StepArrays`.
-    """
+    vertices: list[int]
+    edges: CoreEdges
+
+
+class AtOnce(NamedTuple):
+    """What :func:`at_once` found."""
 
     objective: int | float
+    """FORBIDDEN or inf where nothing is allowed."""
     price: int | None
+    """Of the assignment by the judge; None in float problems and where nothing is allowed."""
     assignment: tuple[int, ...]
+    """Attains the objective."""
     packed: NDArray[np.int32]
+    """The plan, see :class:`StepArrays`."""
 
 
-def at_once(problem: SelectionProblem) -> AtOnce | tuple[list[int], CoreEdges] | None:
-    """Plan, solve and price one cost set in one call; the core as of :func:`plan` where one is left."""
-    run = function(f"dm_reduce_{'i64' if problem.is_integer else 'f64'}", "ii ppppp p")
+def at_once(problem: SelectionProblem) -> AtOnce | Core | None:
+    """Plan, solve and price one cost set in one call; ``O((n + m) d^3)``. None without the kernel."""
+    run = function("dm_reduce_i64" if problem.is_integer else "dm_reduce_f64", "ii ppppp p")
     if run is None:
         return None
     arguments = problem.located.arguments
-    count = arguments[0]
-    packed_at = 2 + count
-    out = np.empty(packed_at + _room(count, arguments[1]) // 2 + 1, np.int64)
+    packed_at = 2 + arguments[0]
+    out = np.empty(packed_at + _room(*arguments[:2]) // 2 + 1, np.int64)
     done = run(*arguments, location(out))
     if done < 0:
         raise MemoryError
+    out.setflags(write=False)
     packed = out[packed_at:].view(np.int32)
-    packed.setflags(write=False)
     if not done:
-        return _core(packed)
+        return Core(*_core(packed))
     objective, price, *chosen = out[:packed_at].tolist()
     if problem.is_integer:
         return AtOnce(objective, price if objective < FORBIDDEN else None, tuple(chosen), packed)

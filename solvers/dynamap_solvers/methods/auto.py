@@ -59,7 +59,7 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
         return _search(problem, options)
     try:
         # Reductions cope with forbidden cells by themselves, so that small problems need no other look.
-        reduced = _reduced(problem, None, options, 0.0)
+        reduced = solve_by_reductions(problem, seed=options.seed, seconds={"simplify": 0.0})
     except NotSeriesParallelError:
         pass
     else:
@@ -178,15 +178,14 @@ def _lifted(problem: SelectionProblem, smaller: Simplification, found: Solution,
     )
 
 
-def _reduced(problem: SelectionProblem, first: Simplification | None, options: Options, before: float) -> Solution:
-    """By the series-parallel reductions, of the problem itself or of what a simplification left of it.
+def _reduced(problem: SelectionProblem, first: Simplification, options: Options, before: float) -> Solution:
+    """By the series-parallel reductions of what a simplification left.
 
     Raises:
         NotSeriesParallelError: if the graph is not series-parallel.
     """
-    reducible = problem if first is None else first.problem
-    found = solve_by_reductions(reducible, seed=options.seed, seconds={"simplify": before})
-    if first is None or not first.modified:
+    found = solve_by_reductions(first.problem, seed=options.seed, seconds={"simplify": before})
+    if not first.modified:
         return found
     assert isinstance(found.certificate, ReductionCertificate)
     certificate = replace(found.certificate, dropped=tuple((i, x) for i, x, _ in first.dropped))
