@@ -82,9 +82,14 @@ class OverlaySimulation:
         self.circuit = circuit
         self.top = _circuit(circuit)
         self.simulation = CompiledSimulation(self.top, trace=trace)
-        self.memory: NDArray[np.uint8] = np.zeros(memory_bytes, np.uint8)
         library = compiled({"flat": files("dynamap_rtl").joinpath("memory_peer.c").read_text(encoding="utf-8")})
         self._peer = library.dm_memory
+        self._attach(memory_bytes)
+
+    def _attach(self, memory_bytes: int) -> None:
+        """Put an empty memory beside the circuit, with no request under way."""
+        circuit = self.circuit
+        self.memory: NDArray[np.uint8] = np.zeros(memory_bytes, np.uint8)
         self._state = _Memory(memory=self.memory.ctypes.data, size=memory_bytes)
         outputs, inputs = _words(self.top, "outputs"), _words(self.top, "inputs")
         widths = (FETCH_BYTES, circuit.dram_bytes_per_cycle)
@@ -100,6 +105,15 @@ class OverlaySimulation:
         for name in ("request_ready", "ready", "written"):
             setattr(writer, name, inputs[f"write_{name}"])
         writer.bytes, writer.latency = circuit.dram_bytes_per_cycle, circuit.dram_latency_cycles
+
+    def reset(self, *, memory_bytes: int | None = None) -> None:
+        """The overlay as after configuration, beside a new memory of zeros, which cost nothing until written.
+
+        Args:
+            memory_bytes: its size; as before if None.
+        """
+        self.simulation.reset()
+        self._attach(len(self.memory) if memory_bytes is None else memory_bytes)
 
     @property
     def beats(self) -> dict[str, int]:

@@ -1,0 +1,234 @@
+"""From a layer of a quantised network to what the overlay is asked to compute, and from that to its program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from dynamap_models.ir import (
+    Activation,
+    ActivationKind,
+    Conv,
+    Elementwise,
+    ElementwiseKind,
+    FullyConnected,
+    GlobalPool,
+    Layer,
+    Pool,
+    PoolKind,
+)
+from dynamap_opt.circuits import winograd_tile
+from dynamap_rtl import Dataflow
+from dynamap_rtl.circuit_parameters import CircuitParameters
+from dynamap_rtl.program.convolution import Convolution, convolution_program
+from dynamap_rtl.program.layer import LayerProgram, Scaling, TensorPlace
+from dynamap_rtl.program.vector import Addition, AveragePooling, MaxPooling, vector_program
+from dynamap_rtl.program.winograd import winograd_program
+from dynamap_rtl.units.fixed_point import fixed_point, float32_scale
+from dynamap_rtl.units.vector_path import Windows
+
+if TYPE_CHECKING:
+    from dynamap_models.quantised import LayerWeights, QuantisedNetwork
+
+__all__ = ["Operation", "copy_operation", "layer_program", "overlay_operation", "runs_on_overlay"]
+
+Operation: TypeAlias = Convolution | MaxPooling | AveragePooling | Addition
+Places: TypeAlias = Callable[[str], TensorPlace]
+
+
+def runs_on_overlay(quantised: QuantisedNetwork, layer: Layer) -> bool:
+    """Whether a unit of the overlay computes the layer; concatenations and views need none and are not asked for."""
+    network = quantised.network
+    operation = layer.operation
+    match operation:
+        case Conv() | FullyConnected():
+            return layer.name in quantised.weights
+        case Pool() | GlobalPool():
+            return True
+        case Elementwise():
+            shapes = {(tensor.height, tensor.width, tensor.channels) for tensor in network.input_tensors(layer)}
+            return operation.kind is ElementwiseKind.ADD and len(layer.inputs) == 2 and len(shapes) == 1
+        case Activation():
+            return operation.kind in {ActivationKind.RELU, ActivationKind.CLIP}
+        case _:
+            return False
+
+
+def overlay_operation(quantised: QuantisedNetwork, layer: Layer, place: Places) -> Operation:
+    """What the overlay is asked to compute for a layer that it runs.
+
+    Args:
+        quantised: whose layer it is.
+        layer: see :func:`runs_on_overlay`.
+        place: where a tensor lies; views have been followed to the tensor they show.
+
+    Raises:
+        OverlayError: when a scale or a window is one no overlay can do.
+    """
+    operation = layer.operation
+    scale = [quantised.tensors[name].scale for name in (*layer.inputs, layer.output)]
+    clamps = quantised.clamps(layer)
+    source, target = place(layer.inputs[0]), place(layer.output)
+    match operation:
+        case Conv():
+            weights = quantised.weights[layer.name]
+            return Convolution(
+                source=source,
+                target=target,
+                weights=weights.values,
+                weight_zero=weights.zero_point,
+                scaling=_scaling(weights, scale[0], scale[1], clamps),
+                stride=operation.stride,
+                pads=operation.pads[:2],
+                dilation=operation.dilation,
+                groups=operation.groups,
+            )
+        case FullyConnected():
+            return _product(quantised.weights[layer.name], source, target, scale[0], scale[1], clamps)
+        case Pool(kind=PoolKind.MAX) | GlobalPool(kind=PoolKind.MAX):
+            return MaxPooling(source=source, target=target, windows=_windows(operation, source), clamps=clamps)
+        case Pool() | GlobalPool():
+            return AveragePooling(
+                source=source,
+                target=target,
+                windows=_windows(operation, source),
+                source_scale=scale[0],
+                target_scale=scale[1],
+                count_pads=isinstance(operation, Pool) and operation.count_pads,
+                zero_point_inside=_ties_with_zero_point(quantised, layer),
+                clamps=clamps,
+            )
+        case Elementwise():
+            return Addition(
+                a=source,
+                b=place(layer.inputs[1]),
+                target=target,
+                a_scale=scale[0],
+                b_scale=scale[1],
+                target_scale=scale[2],
+                zero_point_inside=_ties_with_zero_point(quantised, layer),
+                clamps=clamps,
+            )
+        case Activation():
+            return copy_operation(source, target, scale[0], scale[1], clamps=clamps)
+        case _:
+            raise AssertionError(f"layer {layer.name!r} does not run on the overlay")
+
+
+def copy_operation(
+    source: TensorPlace,
+    target: TensorPlace,
+    source_scale: float,
+    target_scale: float,
+    *,
+    clamps: tuple[int, int] | None = None,
+) -> Operation:
+    """The same map elsewhere, requantised where the scales differ: an average over windows of one element."""
+    return AveragePooling(
+        source=source,
+        target=target,
+        windows=Windows(kernel=(1, 1)),
+        source_scale=source_scale,
+        target_scale=target_scale,
+        zero_point_inside=False,
+        clamps=clamps,
+    )
+
+
+def layer_program(
+    operation: Operation,
+    circuit: CircuitParameters,
+    *,
+    algorithm: str | None,
+    dataflow: Dataflow | None,
+    constants_address: int,
+) -> LayerProgram:
+    """The program of one operation.
+
+    Args:
+        operation: what to compute.
+        circuit: on what.
+        algorithm: of a convolution.
+        dataflow: likewise.
+        constants_address: where its weights and channel parameters will lie.
+
+    Raises:
+        ProgramError: when it does not fit the overlay; the message names the buffer.
+    """
+    if not isinstance(operation, Convolution):
+        return vector_program(operation, circuit, constants_address=constants_address)
+    assert algorithm is not None
+    assert dataflow is not None
+    tile = winograd_tile(algorithm)
+    if tile is not None:
+        return winograd_program(operation, circuit, dataflow, tile=tile, constants_address=constants_address)
+    kn2row = algorithm == "kn2row"
+    return convolution_program(operation, circuit, dataflow, constants_address=constants_address, kn2row=kn2row)
+
+
+def _product(
+    weights: LayerWeights,
+    source: TensorPlace,
+    target: TensorPlace,
+    source_scale: float,
+    target_scale: float,
+    clamps: tuple[int, int],
+) -> Convolution:
+    """A fully connected layer: a 1x1 convolution of one pixel, or a window over all of a map in a wider buffer."""
+    outputs, values = len(weights.values), weights.values
+    if source.pixel_pitch == source.channels or source.pixels == 1:
+        inputs = source.pixels * source.channels
+        source = TensorPlace(
+            address=source.address,
+            height=1,
+            width=1,
+            channels=inputs,
+            pixel_pitch=inputs,
+            zero_point=source.zero_point,
+            signed=source.signed,
+        )
+    else:
+        maps = values.reshape(outputs, source.height, source.width, source.channels)
+        values = maps.transpose(0, 3, 1, 2)
+    return Convolution(
+        source=source,
+        target=target,
+        weights=values,
+        weight_zero=weights.zero_point,
+        scaling=_scaling(weights, source_scale, target_scale, clamps),
+    )
+
+
+def _scaling(weights: LayerWeights, source_scale: float, target_scale: float, clamps: tuple[int, int]) -> Scaling:
+    factors = [fixed_point(float32_scale(source_scale, scale, target_scale)) for scale in weights.scale.tolist()]
+    return Scaling(
+        bias=weights.bias,
+        multiplier=np.array([factor.multiplier for factor in factors], dtype=np.int64),
+        shift=np.array([factor.shift for factor in factors], dtype=np.int64),
+        low=clamps[0],
+        high=clamps[1],
+    )
+
+
+def _windows(operation: Pool | GlobalPool, source: TensorPlace) -> Windows:
+    if isinstance(operation, GlobalPool):
+        return Windows(kernel=(source.height, source.width))
+    top, left, bottom, right = operation.pads
+    # What ceil mode looks at beyond the padding is no padding: it never counts in an average.
+    return Windows(
+        kernel=operation.kernel,
+        strides=operation.stride,
+        pads=(top, left, max(0, bottom - operation.ceil_extra[0]), max(0, right - operation.ceil_extra[1])),
+    )
+
+
+#: Operators of ONNX Runtime that round to even with the zero point added; all others add it afterwards.
+_ROUND_INSIDE = {Elementwise: "QLinearAdd", Pool: "QLinearAveragePool"}
+
+
+def _ties_with_zero_point(quantised: QuantisedNetwork, layer: Layer) -> bool:
+    """Whether ties of a layer are rounded with the zero point inside, as the model's own operators do."""
+    operator = _ROUND_INSIDE.get(type(layer.operation))
+    return any(node.op_type == operator for node in quantised.model.graph.node)
