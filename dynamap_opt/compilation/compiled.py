@@ -65,6 +65,7 @@ class CompiledNetwork:
         fingerprint: of the network's structure (``plan.fingerprint``).
         circuit: the overlay the programs are for.
         tensors: where tensors lie; those that no program reads or writes are not among them.
+        inputs: of the network, as far as programs read them.
         layers: in the order they run.
         tensor_bytes: size of the tensors' part of memory, which begins at address 0.
         image: constants and programs, from address ``tensor_bytes`` on.
@@ -74,6 +75,7 @@ class CompiledNetwork:
     fingerprint: str
     circuit: CircuitParameters
     tensors: Mapping[str, TensorPlace]
+    inputs: tuple[str, ...]
     layers: tuple[CompiledLayer, ...]
     tensor_bytes: int
     image: bytes

@@ -135,6 +135,7 @@ def compile_network(
         fingerprint=found,
         circuit=circuit,
         tensors=tensors,
+        inputs=tuple(name for name in quantised.network.inputs if name in tensors),
         layers=tuple(
             replace(layer, program_address=behind + layer.program_address) if layer.program_bytes else layer
             for layer in layers

@@ -33,6 +33,7 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     fingerprint: str
     circuit: CircuitParameters
     tensors: dict[str, TensorPlace]
+    inputs: tuple[str, ...]
     layers: tuple[CompiledLayer, ...]
     tensor_bytes: int
     image_bytes: int
@@ -49,6 +50,7 @@ def save_compiled(compiled: CompiledNetwork, path: str | os.PathLike[str]) -> No
         fingerprint=compiled.fingerprint,
         circuit=compiled.circuit,
         tensors=dict(compiled.tensors),
+        inputs=compiled.inputs,
         layers=compiled.layers,
         tensor_bytes=compiled.tensor_bytes,
         image_bytes=len(compiled.image),
@@ -91,6 +93,7 @@ def load_compiled(path: str | os.PathLike[str]) -> CompiledNetwork:
         fingerprint=header.fingerprint,
         circuit=header.circuit,
         tensors=header.tensors,
+        inputs=header.inputs,
         layers=header.layers,
         tensor_bytes=header.tensor_bytes,
         image=image,
@@ -109,6 +112,7 @@ def _check_places(compiled: CompiledNetwork, image_bytes: int, origin: str) -> N
         last = place.address + (place.pixels - 1) * place.pixel_pitch + place.channels
         wrong |= min(sizes) < 1 or not place.channels <= place.pixel_pitch or place.address < 0
         wrong |= last > compiled.tensor_bytes
+    wrong |= any(name not in compiled.tensors for name in compiled.inputs)
     for layer in compiled.layers:
         wrong |= layer.output not in compiled.tensors and layer.program_bytes > 0
         wrong |= any(name not in compiled.tensors for name in layer.inputs) and layer.program_bytes > 0
