@@ -135,6 +135,9 @@ def _groups(problem: _Problem, sizes: Sizes) -> tuple[IntArray, IntArray]:
     first_pixels = np.minimum(wanted, pixel_units)
     pixel_blocks = np.where(by_outputs, np.minimum(up(wanted, first_outputs), pixel_units), first_pixels)
     output_blocks = np.where(by_outputs, first_outputs, np.minimum(up(wanted, first_pixels), output_units))
+    # Two blocks of weights both stay, and the first one is there sooner than all of them.
+    stays = problem.resident | (problem.parts == 1)
+    output_blocks = np.where(stays, np.maximum(output_blocks, np.minimum(2, output_units)), output_blocks)
     return pixel_blocks, output_blocks
 
 

@@ -11,7 +11,10 @@ from enum import IntEnum
 
 from .timing import ceil_div
 
-__all__ = ["Load", "LoadError", "LoadTarget", "LoaderParameters", "loader_fields"]
+__all__ = ["ORDER_BITS", "Load", "LoadError", "LoadTarget", "LoaderParameters", "loader_fields"]
+
+#: Orders are compared modulo two to so many.
+ORDER_BITS = 8
 
 
 class LoadError(ValueError):
@@ -142,6 +145,7 @@ def loader_fields(parameters: LoaderParameters) -> dict[str, int]:
         "depth_phase": lane,
         "depth_step": parameters.depth_width,
         "depth_step_phase": lane,
+        "order": ORDER_BITS,  # of two loads that want the port, the one whose order comes first goes first
     }
 
 
@@ -176,6 +180,7 @@ class Load:
         target: where the elements go.
         depth: of element 0 of the first window; the upper half of a double buffer is in its top bit.
         depth_step: see :class:`LoadTarget`.
+        order: modulo 256; of two loads that want the port, the one whose order comes first goes first.
     """
 
     address: int
@@ -203,6 +208,7 @@ class Load:
     target: LoadTarget = LoadTarget.ALONG
     depth: int = 0
     depth_step: int = 0
+    order: int = 0
 
     @property
     def contiguous(self) -> bool:
@@ -274,6 +280,7 @@ class Load:
             "depth_phase": self.depth % parameters.lanes,
             "depth_step": self.depth_step,
             "depth_step_phase": self.depth_step % parameters.lanes,
+            "order": self.order % (1 << ORDER_BITS),
         }
         bits = loader_fields(parameters)
         for name, value in values.items():

@@ -15,7 +15,7 @@ import numpy as np
 from .geometry import ConvShape
 from .sizes import MOST_LANES, IntArray, transfers, up
 
-__all__ = ["row_pieces", "run_pieces_of", "weight_rate", "window_pieces"]
+__all__ = ["row_pieces", "run_pieces_of", "window_pieces"]
 
 #: Number of runs by (element of the window the run begins with, elements).
 Runs = Counter[tuple[int, int]]
@@ -108,25 +108,3 @@ def row_pieces(elements: IntArray, beat: int, transfer: IntArray, lanes: IntArra
     """Pieces of runs across lanes from lane 0 on, nearly: cuts at beats and where lanes wrap, counted once each."""
     wraps = up(elements, lanes) - 1 - (up(elements, np.lcm(lanes, beat)) - 1)
     return run_pieces_of(elements, beat, np.minimum(transfer, beat)) + wraps
-
-
-@lru_cache(maxsize=64)
-def weight_rate(port_bytes: int, element_bytes: int, *, divides: bool) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Pieces for a row of weights, one element a lane, in a long load; by the number of lanes.
-
-    Args:
-        port_bytes: W.
-        element_bytes: of a weight.
-        divides: of :func:`~dynamap_rtl.sizes.transfers`.
-    """
-    beat = port_bytes // element_bytes
-    rates = np.zeros(MOST_LANES + 1)
-    transfer = transfers(port_bytes, divides=divides)
-    for lanes in range(1, MOST_LANES + 1):
-        period = int(np.lcm(lanes, beat))
-        starts = np.arange(0, period, beat) % lanes
-        head = np.minimum(beat, lanes - starts)
-        rest, n = beat - head, int(transfer[lanes])
-        pieces = up(head, n) + rest // lanes * up(lanes, n) + up(rest % lanes, n)
-        rates[lanes] = int(pieces.sum()) / (period // lanes)
-    return rates

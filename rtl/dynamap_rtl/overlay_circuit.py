@@ -192,7 +192,7 @@ def overlay_circuit(circuit: CircuitParameters) -> Design:
     router = design.add(
         "router",
         read_router(
-            clients=len(readers),
+            ordered=2,
             port_bytes=circuit.dram_bytes_per_cycle,
             address_width=BYTE_ADDRESS_BITS,
             outstanding=outstanding,
@@ -208,7 +208,8 @@ def overlay_circuit(circuit: CircuitParameters) -> Design:
             data_valid=router[f"data_valid_{index}"],
             data=design["read_data"],
         )
-        router.connect(**{f"{port}_{index}": reader[port] for port in (*request, "data_ready")})
+        asking = (*request, "data_ready", *(("request_order", "request_pending") if reader is not channels else ()))
+        router.connect(**{f"{port}_{index}": reader[port] for port in asking})
         control.connect(**{f"{name}_ready": reader["load_ready"], f"{name}_done": reader["done"]})
 
     engine = design.add(

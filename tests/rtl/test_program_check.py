@@ -163,7 +163,7 @@ MAX_POOLING = -3
             Unit.STORE,
             0,
             {"depth": 511, "depth_phase": 3},
-            "depth: the store reads depth 540 of a result buffer of 512",
+            "depth: the store reads depth 524 of a result buffer of 512",
         ),
         (Unit.LOAD_TOP, MAX_POOLING, {"span_bytes": 5}, "span_bytes: 7 elements take 7 bytes, not 5"),
         (Unit.LOAD_TOP, MAX_POOLING, {"windows": 0}, "windows: it must be from 1 to 65535, not 0"),

@@ -24,7 +24,7 @@ from dynamap_rtl.units.walker import deltas
 
 from .assembler import ProgramError
 from .layer import Constants, LayerProgram, Scaling, TensorPlace, channel_image
-from .operands import LONGEST_RUN, BlockNumbers, Operands, ordered
+from .operands import BlockNumbers, Operands, ordered, row_loads
 from .schedule import Block, Fields, Group, Product, schedule
 
 __all__ = ["Convolution", "convolution_program"]
@@ -252,25 +252,7 @@ class _Builder:
         lanes = len(buffer)
         rows = (buffer.T + layer.weight_zero).astype(np.int8)  # depth by depth, lanes side by side
         address = self.constants.add(rows.tobytes())
-        most = max(1, LONGEST_RUN // lanes)
-        loads = [
-            Load(
-                address=address + first * lanes,
-                row_pitch=lanes,
-                pixel_pitch=lanes,
-                height=1,
-                width=1,
-                channels=min(most, len(rows) - first) * lanes,
-                columns=1,
-                windows=1,
-                zero_point=layer.weight_zero,
-                signed=True,
-                target=LoadTarget.ACROSS,
-                depth=first,
-                depth_step=1,
-            )
-            for first in range(0, len(rows), most)
-        ]
+        loads = row_loads(address, rows.shape, lanes, zero_point=layer.weight_zero)
         key = ("weights", tuple(parts), pack, outputs)
         return Block(key, partial(self.operands.loads, side, loads))
 
@@ -291,7 +273,8 @@ class _Builder:
             words = {}
             for outputs in output_blocks:
                 words[outputs] = len(self.channel_order)
-                padding = -len(outputs) % self.circuit.columns
+                # A row of the accumulators is a word of entries, under IS a single one.
+                padding = 0 if self.dataflow is Dataflow.IS else -len(outputs) % self.circuit.columns
                 self.channel_order += [*outputs, *[-1] * padding]
             weights = {outputs: self.weights_of(parts, pack, outputs) for outputs in output_blocks}
             for (first, count), outputs in ordered(pixel_blocks, output_blocks, first_outer=sizes.pixels_outer):

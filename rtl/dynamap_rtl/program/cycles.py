@@ -65,11 +65,9 @@ class OverlayState:
 
     Attributes:
         mode: of the matrix engine.
-        served: client of the read router that had the last request: 0 left, 1 top, 2 channels.
     """
 
     mode: Mode = Mode.OUTPUT_STATIONARY
-    served: int = 0
 
 
 @dataclass(frozen=True)
@@ -210,10 +208,9 @@ class _Run:
         self.issuers: dict[Unit, _Issuer] = {unit: _Issuer(self, unit) for unit in Unit if unit is not Unit.END}
         latency = circuit.dram_latency_cycles
         self.port = ReadPort(
-            self.clock.at,
+            lambda cycle, call: self.clock.at(cycle, call, rank=2),  # when all requests of the cycle are there
             latency=latency,
             outstanding=1 << (latency + OUTSTANDING_MARGIN).bit_length(),
-            served=state.served,
         )
         # In the order of the router's clients.
         sides = (
@@ -258,7 +255,7 @@ class _Run:
             InstructionCycles(instruction.unit, self.starts[number], self.done[number], self.commands.get(number))
             for number, instruction in enumerate(self.program)
         )
-        state = OverlayState(mode=self.engine.mode, served=self.port.served)
+        state = OverlayState(mode=self.engine.mode)
         return ProgramCycles(finished + 1, instructions, self.port.beats, state)
 
     # ---- fetch ----

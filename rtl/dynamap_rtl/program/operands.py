@@ -10,17 +10,16 @@ from typing import TypeVar
 from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.isa import LOAD
 from dynamap_rtl.layer_blocks import LayerBlocks
-from dynamap_rtl.load_pattern import Load
+from dynamap_rtl.load_pattern import Load, LoadTarget
 from dynamap_rtl.overlay_circuit import left_parameters, top_parameters
 from dynamap_rtl.record import Value
 from dynamap_rtl.timing import Dataflow
 
 from .schedule import Fields
 
-__all__ = ["LONGEST_RUN", "BlockNumbers", "Operands", "load_fields", "ordered"]
+__all__ = ["BlockNumbers", "Operands", "load_fields", "ordered", "row_loads"]
 
-#: Elements of one burst.
-LONGEST_RUN = 65_535
+_MOST_ROWS = 65_535  # windows of a load
 First = TypeVar("First")
 Second = TypeVar("Second")
 
@@ -52,6 +51,43 @@ class Operands:
         """Fields of loads whose depths are within a half, into half 0 or 1 of a side."""
         base, loader = half * self.half[side], self.loaders[side]
         return [load_fields(replace(load, depth=load.depth + base).fields(loader)) for load in loads]
+
+
+def row_loads(
+    address: int, shape: tuple[int, int], row_bytes: int, *, element_bytes: int = 1, zero_point: int = 0
+) -> list[Load]:
+    """Loads of constants into a buffer from depth 0 on, a run a row.
+
+    Rows that are runs of their own begin at a beat and in lane 0, so that they take the fewest pieces, and let other
+    requests in between.
+
+    Args:
+        address: of the first row.
+        shape: (depth, lanes).
+        row_bytes: from a row to the next.
+        element_bytes: 1 to 3; elements of one byte are signed.
+        zero_point: subtracted.
+    """
+    depth, lanes = shape
+    return [
+        Load(
+            address=address + first * row_bytes,
+            row_pitch=row_bytes * min(_MOST_ROWS, depth - first),
+            pixel_pitch=row_bytes,
+            height=1,
+            width=min(_MOST_ROWS, depth - first),
+            channels=lanes,
+            columns=min(_MOST_ROWS, depth - first),
+            windows=min(_MOST_ROWS, depth - first),
+            element_bytes=element_bytes,
+            zero_point=zero_point,
+            signed=element_bytes == 1,
+            target=LoadTarget.ACROSS,
+            depth=first,
+            depth_step=1,
+        )
+        for first in range(0, depth, _MOST_ROWS)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

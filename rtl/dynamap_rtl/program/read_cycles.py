@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from dynamap_rtl.isa import CHANNEL_BYTES
-from dynamap_rtl.load_pattern import LoaderParameters
+from dynamap_rtl.load_pattern import ORDER_BITS, LoaderParameters
 from dynamap_rtl.record import Value
 from dynamap_rtl.rotation import rotator_latency
 from dynamap_rtl.timing import ceil_div
@@ -42,31 +42,35 @@ class ReadPort:
         at: of the clock.
         latency: of memory, from a request to its first beat.
         outstanding: requests that may wait for their last beat.
-        served: client whose request was the last before.
 
     Attributes:
-        served: client whose request was the last.
         beats: moved so far.
     """
 
-    def __init__(self, at: At, *, latency: int, outstanding: int, served: int = 0) -> None:
+    def __init__(self, at: At, *, latency: int, outstanding: int) -> None:
         self._at, self._latency = at, latency
         self._ends: deque[int] = deque(maxlen=outstanding)  # cycles of the last requests' last beats
         self._clients: list[Reader] = []
-        self._wanted: dict[int, int] = {}
-        self.served = served
-        self._granted = -1
+        self._wanted: dict[int, tuple[int, int | None]] = {}
+        # From when on, until when and of which order a client has runs to go on.
+        self._pending: dict[int, deque[tuple[int, int | None, int]]] = {}
+        self._granted = self._now = -1
         self.beats = 0
 
     def connect(self, client: Reader) -> int:
         """A number for a client."""
         self._clients.append(client)
-        return len(self._clients) - 1
+        number = len(self._clients) - 1
+        self._pending[number] = deque()
+        return number
 
-    def request(self, client: int, cycle: int) -> None:
-        """A client's request is there from ``cycle`` on; all it does before that cycle has been done."""
-        self._wanted[client] = cycle
-        self._at(cycle, self._arbitrate)
+    def request(self, client: int, cycle: int, order: int | None) -> None:
+        """A client's request is there from ``cycle`` on; all it does before that cycle has been done.
+
+        Of two, the one whose order comes first is served; one without an order goes before all.
+        """
+        self._wanted[client] = (cycle, order)
+        self._later(cycle)
 
     def first_beat(self, ready: int) -> int:
         """When the first beat of the burst just granted moves, if its client takes it from ``ready`` on."""
@@ -77,22 +81,55 @@ class ReadPort:
         self._ends.append(cycle)
         self.beats += beats
 
+    def pends(self, client: int, since: int, until: int | None, order: int) -> None:
+        """A client has a run of the load with this order, up to the cycle in which it goes on; None: not known yet."""
+        waiting = self._pending[client]
+        if waiting and waiting[-1][1] is None:
+            waiting.pop()
+        waiting.append((since, until, order))
+        if until is not None:
+            self._later(until + 1)
+
+    def _later(self, cycle: int) -> None:
+        self._at(cycle, self._arbitrate)
+
     def _arbitrate(self, cycle: int) -> None:
+        cycle = self._now = max(cycle, self._now)  # what was only learned now cannot have an effect before
         if self._granted == cycle:  # one a cycle; whoever is left has been told to come back
             return
-        asking = [client for client, since in self._wanted.items() if since <= cycle]
-        if not asking:
+        asking = [client for client, (since, _) in self._wanted.items() if since <= cycle]
+        chosen = next((client for client in sorted(asking, key=self._rank) if not self._waits(client, cycle)), None)
+        if chosen is None:
             return
         if len(self._ends) == self._ends.maxlen and self._ends[0] >= cycle:
-            self._at(self._ends[0] + 1, self._arbitrate)
+            self._later(self._ends[0] + 1)
             return
-        count = len(self._clients)
-        chosen = min(asking, key=lambda client: (client - self.served - 1) % count)
         del self._wanted[chosen]
-        self.served, self._granted = chosen, cycle
+        self._granted = cycle
         if len(asking) > 1:
-            self._at(cycle + 1, self._arbitrate)
+            self._later(cycle + 1)
         self._clients[chosen].granted(cycle)
+
+    def _rank(self, client: int) -> int:
+        """Who has no order goes first; of the others at most one does not wait."""
+        return 0 if self._wanted[client][1] is None else 1
+
+    def _waits(self, client: int, cycle: int) -> bool:
+        """Whether another client has something pending that goes first; as ``units.read_router``."""
+        order = self._wanted[client][1]
+        if order is None:
+            return False
+        for other, waiting in self._pending.items():
+            if other == client:
+                continue
+            while waiting and waiting[0][1] is not None and waiting[0][1] < cycle:
+                waiting.popleft()
+            if waiting and waiting[0][0] <= cycle:
+                low, high = (order, waiting[0][2]) if client < other else (waiting[0][2], order)
+                low_first = (high - low) % (1 << ORDER_BITS) < 1 << (ORDER_BITS - 1)
+                if low_first == (other < client):
+                    return True
+        return False
 
 
 class LoadReader:
@@ -111,6 +148,7 @@ class LoadReader:
         self._after = parameters.shift_latency + 1 + rotator_latency(parameters.lanes) + 1
         self._loads: deque[tuple[int, Done]] = deque()  # number of places up to its end; who is told
         self._walks: deque[Iterator[tuple[Run, ...]]] = deque()
+        self._orders: deque[int] = deque()
         self._first: dict[int, int] = {}  # first place of a load -> cycle of its start
         self._places = 0  # of all loads so far
         # Walk and stages: places that have left each, and when the last one did.
@@ -118,6 +156,7 @@ class LoadReader:
         self._when = [-1, -1, -1, -1]
         self._runs: deque[Run] = deque()
         self._pushed = -1
+        self._there = -1  # cycle since which a burst waits
         self._pops: deque[int] = deque(maxlen=parameters.run_queue)
         # Writer: cycles of the last cut of a beat, of the last ones of bursts, and the first cycle the next may be in.
         self._cut, self._free = -1, 0
@@ -147,12 +186,16 @@ class LoadReader:
         self._places += walk.places
         self._loads.append((self._places, done))
         self._walks.append(iter(walk))
+        order = fields["order"]
+        assert isinstance(order, int)
+        self._orders.append(order)
         self._started.append(cycle)
         self._fields_taken()
         self._go_on()
 
     def granted(self, cycle: int) -> None:
         """The burst that was asked for is granted."""
+        self._port.pends(self._number, self._there, cycle, self._orders[0])
         self._push(cycle)
         self._go_on()
 
@@ -171,12 +214,15 @@ class LoadReader:
         self._working = True
         while self._stages():
             run = self._runs[0]
-            cycle = max(self._pushed, self._when[2]) + 1
+            there = cycle = max(self._pushed, self._when[2]) + 1
             if len(self._pops) == self._pops.maxlen:
                 cycle = max(cycle, self._pops[0] + 1)
             if run.burst:
-                self._port.request(self._number, cycle)
+                self._port.pends(self._number, there, None, self._orders[0])
+                self._there = there
+                self._port.request(self._number, cycle, self._orders[0])
                 break
+            self._port.pends(self._number, there, cycle, self._orders[0])
             self._push(cycle)
         self._working = False
         self._changed()
@@ -230,6 +276,7 @@ class LoadReader:
             if self._left[3] == self._loads[0][0]:
                 _, done = self._loads.popleft()
                 self._walks.popleft()
+                self._orders.popleft()
                 self._ended.append(self._free)
                 self._fields_taken()
                 done(self._free + self._after)
@@ -259,7 +306,7 @@ class ChannelReader:
         assert isinstance(channels, int)
         self._under_way = (ceil_div(size, self._port_bytes), channels, done)
         self.ready = None
-        self._port.request(self._number, cycle + 1)
+        self._port.request(self._number, cycle + 1, None)
 
     def granted(self, cycle: int) -> None:  # noqa: ARG002 - the port knows it
         """The load's only request is granted: an entry a cycle, beats as they are wanted."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from dynamap_rtl.isa import Unit
+from dynamap_rtl.load_pattern import ORDER_BITS
 from dynamap_rtl.record import Value
 
 from .assembler import Instruction
@@ -34,6 +35,10 @@ class Token(IntEnum):
     RESULTS_FULL = 6
     RESULTS_FREE = 7
     CHANNELS_FULL = 8
+    LEFT_BEGUN = 9
+    TOP_BEGUN = 10
+    LEFT_FIRST = 11
+    TOP_FIRST = 12
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,13 @@ class _Side:
     unit: Unit
     full: Token
     free: Token
+    begun: Token
+    first: Token
     keys: list[Hashable] = field(default_factory=lambda: [None, None])
     loads: int = 0
     last_use: dict[int, int] = field(default_factory=dict)  # load -> product
     at: dict[Hashable, int] = field(default_factory=dict)  # key -> load
+    drafts: list[list[_Draft]] = field(default_factory=list)  # instructions of every load
 
     def place(self, block: Block, product: int) -> tuple[int, bool]:
         """The half a block is in, and whether it has to be loaded first; the older block makes room."""
@@ -120,14 +128,13 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
         channels: fields of the instructions that load channel parameters first.
     """
     sides = {
-        "left": _Side(Unit.LOAD_LEFT, Token.LEFT_FULL, Token.LEFT_FREE),
-        "top": _Side(Unit.LOAD_TOP, Token.TOP_FULL, Token.TOP_FREE),
+        "left": _Side(Unit.LOAD_LEFT, Token.LEFT_FULL, Token.LEFT_FREE, Token.LEFT_BEGUN, Token.LEFT_FIRST),
+        "top": _Side(Unit.LOAD_TOP, Token.TOP_FULL, Token.TOP_FREE, Token.TOP_BEGUN, Token.TOP_FIRST),
     }
     drafts: list[_Draft] = []
-    for number, fields in enumerate(channels):
-        drafts.append(_Draft(Unit.LOAD_CHANNELS, fields))
-        if number == len(channels) - 1:
-            drafts[-1].signal.add(Token.CHANNELS_FULL)
+    parameters = [_Draft(Unit.LOAD_CHANNELS, fields) for fields in channels]
+    if parameters:
+        parameters[-1].signal.add(Token.CHANNELS_FULL)
     computes: list[_Draft] = []
     for number, group in enumerate(groups):
         half, again = number % 2, number + 2 < len(groups)
@@ -151,6 +158,8 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
                 compute.signal.add(Token.SUMS_FULL)
             drafts.append(compute)
             computes.append(compute)
+            if len(computes) == 1:  # they are not needed before the first finish
+                drafts.extend(parameters)
         finishes = [_Draft(Unit.FINISH, fields) for fields in group.finishes(half)]
         stores = [_Draft(Unit.STORE, fields) for fields in group.stores(half)]
         finishes[0].wait.add(Token.SUMS_FULL)
@@ -167,6 +176,8 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
     for side in sides.values():
         for product_number in side.releases():
             computes[product_number].release.add(side.free)
+    _first_things_first(sides["left"], sides["top"], parameters)
+    _order(drafts)
     return [draft.instruction() for draft in drafts]
 
 
@@ -188,9 +199,32 @@ class _Draft:
         )
 
 
+def _order(drafts: Sequence[_Draft]) -> None:
+    """Loads take the port in the order in which they are needed."""
+    loads = [draft for draft in drafts if draft.unit in {Unit.LOAD_LEFT, Unit.LOAD_TOP}]
+    for number, draft in enumerate(loads):
+        draft.fields = {**draft.fields, "order": number % (1 << ORDER_BITS)}
+
+
+def _first_things_first(left: _Side, top: _Side, parameters: Sequence[_Draft]) -> None:
+    """What the first product waits for is loaded before the second block of a side and the channel parameters.
+
+    The read port serves all in turn; unordered, what is not in a hurry would take its share of it.
+    """
+    for side, other in ((left, top), (top, left)):
+        if len(side.drafts) > 1 and other.drafts:
+            other.drafts[0][-1].signal.add(other.begun)
+            side.drafts[1][0].wait.add(other.begun)
+    for side in (left, top):
+        if side.drafts and parameters:
+            side.drafts[0][-1].signal.add(side.first)
+            parameters[0].wait.add(side.first)
+
+
 def _load(side: _Side, block: Block, half: int) -> list[_Draft]:
     drafts = [_Draft(side.unit, fields) for fields in block.loads(half)]
     if side.loads > 2:  # this load is counted already
         drafts[0].wait.add(side.free)
     drafts[-1].signal.add(side.full)
+    side.drafts.append(drafts)
     return drafts

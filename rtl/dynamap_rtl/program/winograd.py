@@ -28,7 +28,7 @@ from dynamap_rtl.units.winograd import transform_weights
 from .assembler import ProgramError
 from .convolution import Convolution, channel_loads, store_fields
 from .layer import Constants, LayerProgram
-from .operands import LONGEST_RUN, BlockNumbers, Operands, ordered
+from .operands import BlockNumbers, Operands, ordered, row_loads
 from .schedule import Block, Fields, Group, Product, schedule
 
 __all__ = ["winograd_program"]
@@ -251,12 +251,13 @@ class _Builder:
         ]
         weights = {block: self.weights_of(slices, block) for block in output_blocks}
         order = ordered(tile_blocks, output_blocks, first_outer=self.blocks.pixels_outer)
-        columns = self.circuit.columns
-        entry = {block: number * ceil_div(outputs, columns) * columns for number, block in enumerate(output_blocks)}
+        # A row of the accumulators is a word of entries, under IS a single one.
+        word = 1 if self.dataflow is Dataflow.IS else self.circuit.columns
+        entry = {block: number * ceil_div(outputs, word) * word for number, block in enumerate(output_blocks)}
         self.channel_order = [
             channel
             for block in output_blocks
-            for channel in [*block, *[-1] * (ceil_div(outputs, columns) * columns - len(block))]
+            for channel in [*block, *[-1] * (ceil_div(outputs, word) * word - len(block))]
         ]
         for tiles, block in order:
             products = [
@@ -419,31 +420,12 @@ def multibyte_loads(constants: Constants, rows: Integers, element_bytes: int, lo
         raise ProgramError(
             f"elements of {element_bytes} bytes need a memory port of as many; widen dram_bytes_per_cycle"
         )
-    # A load begins at a beat, so that it has whole beats before the last.
-    most = max(1, (LONGEST_RUN // loader.port_bytes * per_beat) // lanes)
-    loads = []
-    for first in range(0, depth, most):
-        values = rows[first : first + most].reshape(-1)
-        padded = np.pad(values, (0, -len(values) % per_beat)).astype("<i4")
-        beats = (
-            padded.view(np.uint8).reshape(-1, per_beat, 4)[:, :, :element_bytes].reshape(-1, per_beat * element_bytes)
-        )
-        image = np.pad(beats, ((0, 0), (0, loader.port_bytes - beats.shape[1]))).tobytes()
-        address = constants.add(image)
-        loads.append(
-            Load(
-                address=address,
-                row_pitch=len(image),
-                pixel_pitch=len(image),
-                height=1,
-                width=1,
-                channels=len(values),
-                columns=1,
-                windows=1,
-                element_bytes=element_bytes,
-                target=LoadTarget.ACROSS,
-                depth=first,
-                depth_step=1,
-            )
-        )
-    return loads
+    # A row begins at a beat; what is left of its last beat is not stored.
+    padded = np.pad(rows, ((0, 0), (0, -lanes % per_beat))).astype("<i4")
+    beats = np.ascontiguousarray(padded).view(np.uint8).reshape(depth, -1, per_beat, 4)[..., :element_bytes]
+    beats = beats.reshape(depth, beats.shape[1], per_beat * element_bytes)
+    beats = np.pad(beats, ((0, 0), (0, 0), (0, loader.port_bytes - beats.shape[2]))).reshape(depth, -1)
+    full, rest = divmod(lanes, per_beat)
+    row_bytes = full * loader.port_bytes + rest * element_bytes
+    address = constants.add(np.ascontiguousarray(beats[:, :row_bytes]).tobytes())
+    return row_loads(address, (depth, lanes), row_bytes, element_bytes=element_bytes)

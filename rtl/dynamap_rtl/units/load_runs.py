@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pyrtl
 
 from dynamap_rtl.hardware import Leaf, add, negate
-from dynamap_rtl.load_pattern import LoaderParameters, loader_fields
+from dynamap_rtl.load_pattern import ORDER_BITS, LoaderParameters, loader_fields
 
 from .counting import countdown, unsigned
 from .counting import held as hold
@@ -51,6 +51,7 @@ RUN_FIELDS = (
     "tail",
     "whole",
     "element_bytes",
+    "order",
 )
 # These only start the walk (the counts are held by their counters); the others are held while it runs.
 _STARTING = {"line_address", "address", "x", "y", "taps_x", "taps_y", "chunks", "columns", "columns_left", "windows"}
@@ -67,8 +68,9 @@ def load_runs(parameters: LoaderParameters) -> Leaf:
 
     ``start`` takes the fields, only with ``idle``. With ``room``, a run is pushed (``push``) whenever there is one and,
     if it is a burst, the memory takes its request. ``run_end`` marks the last run of a window, ``run_last`` that of the
-    load. ``request_address`` and ``request_bytes`` hold while ``request_valid`` waits. The first run comes four cycles
-    after ``start``.
+    load. ``request_address``, ``request_bytes`` and ``request_order`` hold while ``request_valid`` waits;
+    ``request_pending`` is high while there is a run of the load with that order. The first run comes four cycles after
+    ``start``.
     """
     bits = loader_fields(parameters)
     return Leaf(
@@ -85,6 +87,8 @@ def load_runs(parameters: LoaderParameters) -> Leaf:
             "request_valid": 1,
             "request_address": parameters.address_width,
             "request_bytes": 16,
+            "request_order": ORDER_BITS,
+            "request_pending": 1,
             "push": 1,
             **run_bits(parameters),
         },
@@ -136,7 +140,7 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
             "end": place.end,
             "last": place.last,
             # The next load may start while this one's last taps are still here.
-            **{name: held[name] for name in ("whole", "tail", "element_bytes")},
+            **{name: held[name] for name in ("whole", "tail", "element_bytes", "order")},
         }.items()
     }
 
@@ -161,6 +165,7 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
         runs.register(carried["tail"], "tail"),
         runs.register(carried["element_bytes"], "element_bytes"),
     )
+    order = runs.register(carried["order"], "order")
     end, last = runs.register(carried["end"], "end"), runs.register(carried["last"], "last")
 
     push = pyrtl.WireVector(1, "push_run")
@@ -191,6 +196,8 @@ def _logic(parameters: LoaderParameters, inputs: Mapping[str, pyrtl.WireVector])
         "request_valid": request_valid,
         "request_address": request_address,
         "request_bytes": unsigned(request_bytes, 16),
+        "request_order": order,
+        "request_pending": runs.valid,
         "push": push,
         "run_zero": zero,
         "run_elements": elements,

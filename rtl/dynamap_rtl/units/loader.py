@@ -29,7 +29,7 @@ import pyrtl
 from numpy.typing import NDArray
 
 from dynamap_rtl.hardware import Design, Leaf, Port
-from dynamap_rtl.load_pattern import Load, LoaderParameters, LoadTarget, loader_fields
+from dynamap_rtl.load_pattern import ORDER_BITS, Load, LoaderParameters, LoadTarget, loader_fields
 
 from .load_runs import RUN_FIELDS, load_runs, run_bits
 from .load_target import TARGET_FIELDS
@@ -62,6 +62,8 @@ def loader(parameters: LoaderParameters) -> Design:
             "request_valid": 1,
             "request_address": parameters.address_width,
             "request_bytes": 16,
+            "request_order": ORDER_BITS,
+            "request_pending": 1,
             "data_ready": 1,
             "write": 1,
             "lane": parameters.lane_width,
@@ -98,7 +100,7 @@ def loader(parameters: LoaderParameters) -> Design:
         **{name: unpack[name] for name in run},
         **{name: design[name] for name in stream_in},
     )
-    requests = ("request_valid", "request_address", "request_bytes")
+    requests = ("request_valid", "request_address", "request_bytes", "request_order", "request_pending")
     return design.finish(
         load_ready=start["ready"],
         **{name: first[name] for name in requests},

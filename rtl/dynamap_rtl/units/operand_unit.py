@@ -22,7 +22,7 @@ import pyrtl
 
 from dynamap_rtl.hardware import Design, HardwareError, Leaf, Port, delayed
 from dynamap_rtl.isa import ADDRESS_BITS, COUNT_BITS, LEVELS, LOAD, PHASE_BITS
-from dynamap_rtl.load_pattern import LoaderParameters, LoadTarget, loader_fields
+from dynamap_rtl.load_pattern import ORDER_BITS, LoaderParameters, LoadTarget, loader_fields
 
 from .counting import held
 from .loader import loader
@@ -119,6 +119,8 @@ def operand_unit(parameters: OperandParameters) -> Design:
         "request_valid": 1,
         "request_address": parameters.address_width,
         "request_bytes": 16,
+        "request_order": ORDER_BITS,
+        "request_pending": 1,
         "data_ready": 1,
     }
     reads = {"read": 1, "read_depth": buffer.depth_width, "read_phase": buffer.lane_width}

@@ -1,4 +1,4 @@
-"""Several readers on one read port: requests in turn, beats back to who asked for them."""
+"""Several readers on one read port: requests in the order of the program, beats back to who asked for them."""
 
 from __future__ import annotations
 
@@ -9,45 +9,49 @@ from operator import or_
 import pyrtl
 
 from dynamap_rtl.hardware import Design, HardwareError, Leaf
+from dynamap_rtl.load_pattern import ORDER_BITS
 
 from .queue import queue
 
 __all__ = ["read_router"]
 
 
-def read_router(*, clients: int, port_bytes: int, address_width: int, outstanding: int) -> Design:
+def read_router(*, ordered: int, port_bytes: int, address_width: int, outstanding: int) -> Design:
     """The circuit.
 
-    Client k has the ports ``request_valid_k`` ... ``data_ready_k`` of a read port; all see the same ``data``.
-    Requests and beats pass in the cycle they come. Who was served last comes last, so that with all clients asking
-    each gets every ``clients``-th request. At most ``outstanding`` requests, a power of two, wait for their beats.
+    Client k has the ports ``request_valid_k`` ... ``data_ready_k`` of a read port; all see the same ``data``. Requests
+    and beats pass in the cycle they come. A request of one of the ``ordered`` first clients waits while another one has
+    something pending (``request_pending_k``, from its first to its last run) whose ``request_order_k`` comes first:
+    less than half the numbers before its own, modulo their range; of equal ones the lower k. So bursts of two loads
+    never mix, and what is needed first is there first. One more client, the last, goes before them all. At most
+    ``outstanding`` requests, a power of two, wait for their beats.
 
     Raises:
-        HardwareError: when there is no client.
+        HardwareError: when the number of clients is negative.
     """
-    if clients < 1:
-        raise HardwareError(f"a read router needs at least one client, not {clients}")
+    if ordered < 0:
+        raise HardwareError(f"a read router cannot have {ordered} ordered clients")
+    clients = ordered + 1
     numbers = range(clients)
     owner = max(1, (clients - 1).bit_length())
 
     def logic(inputs: Mapping[str, pyrtl.WireVector]) -> Mapping[str, pyrtl.WireVector]:
-        last = pyrtl.Register(owner, "last")
         wanted = [inputs[f"request_valid_{k}"] for k in numbers]
-        # The first that asks behind the one served last.
-        chosen: list[pyrtl.WireVector] = []
-        for k in numbers:
-            behind = [(k - distance) % clients for distance in range(1, clients)]
-            first = []
-            for previous in numbers:
-                between = behind[: (k - previous - 1) % clients]
-                before = reduce(or_, (wanted[other] for other in between), pyrtl.Const(0, bitwidth=1))
-                first.append((last == previous) & ~before)
-            chosen.append(wanted[k] & reduce(or_, first))
+        chosen = []
+        for k in range(ordered):
+            stands = wanted[k] & ~wanted[ordered]
+            for other in range(ordered):
+                if other != k:
+                    low, high = sorted((k, other))
+                    gap = (inputs[f"request_order_{high}"] - inputs[f"request_order_{low}"])[:ORDER_BITS]
+                    low_first = ~gap[-1]
+                    stands = stands & (~inputs[f"request_pending_{other}"] | (low_first if k == low else ~low_first))
+            chosen.append(stands)
+        chosen.append(wanted[ordered])
         open_ = inputs["request_ready"] & inputs["room"]
         who = reduce(or_, (pyrtl.Const(k, bitwidth=owner) & chosen[k].sign_extended(owner) for k in numbers))
-        valid = reduce(or_, wanted)
+        valid = reduce(or_, chosen)
         passed = valid & open_
-        last.next <<= pyrtl.select(passed, who, last)
 
         def pick(name: str) -> pyrtl.WireVector:
             wires = [inputs[f"{name}_{k}"] for k in numbers]
@@ -80,6 +84,8 @@ def read_router(*, clients: int, port_bytes: int, address_width: int, outstandin
     client_in = {"request_valid": 1, "request_address": address_width, "request_bytes": 16, "data_ready": 1}
     client_out = {"request_ready": 1, "data_valid": 1}
     asked = {f"{name}_{k}": width for name, width in client_in.items() for k in numbers}
+    asked |= {f"request_order_{k}": ORDER_BITS for k in range(ordered)}
+    asked |= {f"request_pending_{k}": 1 for k in range(ordered)}
     given = {f"{name}_{k}": width for name, width in client_out.items() for k in numbers}
     port_out = {"request_valid": 1, "request_address": address_width, "request_bytes": 16, "data_ready": 1}
     name = f"{clients}_{port_bytes}_{address_width}"

@@ -1,0 +1,235 @@
+"""When the blocks of a layer are loaded, computed, finished and stored, for all array shapes at once.
+
+The recursion follows the units' contracts (docs/overlay.md) block by block: a load waits until the half it fills is
+free, a product for its loads, a group for the half of the accumulators before the last, and so on. Blocks that are
+alike are not followed one by one: after a few of them all times advance alike, and the rest is added in one step. So
+the cost does not grow with a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .sizes import IntArray, Sizes
+
+__all__ = ["Group", "Loop", "Product", "block_times"]
+
+BoolArray = NDArray[np.bool_]
+
+#: Blocks of one kind that are followed, besides the last one.
+_FOLLOWED = 5
+_NEVER = -(1 << 40)
+# Cycles of the units' contracts.
+_START = 18  # from a program's start to its first load's, besides the memory's latency
+_LOAD = 7  # from a load's start to its first request, and from the first beat to its first piece
+_COMPUTE = 3  # from the end of a load to the first step
+_FINISH_READY = 10  # from one finish to the next, besides its rows
+_FINISH_DONE = 9  # from a finish's start to its end, besides rows and rotation
+_STORE_READ = 5
+_END = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """One product of a group.
+
+    Attributes:
+        activations: pieces of its activations' load.
+        weights: likewise.
+        loads_activations: whether they are loaded for it, and not there already.
+        loads_weights: likewise.
+        tiles: of the array.
+        period: cycles from tile to tile.
+        steps: cycles of a tile in which operands are read.
+    """
+
+    activations: IntArray
+    weights: IntArray
+    loads_activations: BoolArray
+    loads_weights: BoolArray
+    tiles: IntArray
+    period: IntArray
+    steps: IntArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """What becomes of a group's sums.
+
+    Attributes:
+        rows: of the accumulators.
+        reads: of the result buffer.
+        stores: instructions.
+    """
+
+    rows: IntArray
+    reads: IntArray
+    stores: IntArray | int
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Where in its loops a product or group is: for each, whether it is the first and whether the last iteration."""
+
+    first: tuple[BoolArray, ...]
+    last: tuple[BoolArray, ...]
+
+
+class _Times:
+    """Cycles in which things happen, each an array (shapes,)."""
+
+    def __init__(self, shapes: int, loaded: IntArray) -> None:
+        def all_of(value: int) -> IntArray:
+            return np.full(shapes, value, dtype=np.int64)
+
+        self.now: dict[str, IntArray] = {
+            "activations_loaded": loaded.copy(),
+            "weights_loaded": loaded.copy(),
+            "held": all_of(0),  # cycles for which the next load finds the port taken by channel parameters
+            "engine": all_of(0),  # first step of the next product at the soonest
+            "released": all_of(_NEVER),  # last read of the last product
+            **{
+                f"{side}_{name}": all_of(value)
+                for side in ("activations", "weights")
+                for name, value in {
+                    "used": _NEVER,  # last read of the block in one half
+                    "used_before": _NEVER,  # of the other
+                    "moved": 0,  # pieces so far
+                    "other_loaded": 0,  # when this side last loaded: the end of the other's last load then
+                    "other_moved": 0,  # and its pieces
+                }.items()
+            },
+            "finish_ready": all_of(0),
+            "finished": all_of(_NEVER),
+            "finished_before": all_of(_NEVER),
+            "store_ready": all_of(0),
+            "stored": all_of(_NEVER),
+            "stored_before": all_of(_NEVER),
+        }
+
+    def update(self, where: BoolArray | None, **values: IntArray) -> None:
+        for name, value in values.items():
+            self.now[name] = value if where is None else np.where(where, value, self.now[name])
+
+
+def block_times(
+    sizes: Sizes,
+    counts: tuple[IntArray, IntArray, IntArray, IntArray],
+    product_at: Callable[[Loop], Product],
+    group_at: Callable[[Loop], Group],
+    *,
+    stationary: bool,
+    weights_first: bool,
+    entries: IntArray,
+    load_extra: IntArray | int = 0,
+    finish_extra: IntArray | int = 0,
+) -> IntArray:
+    """Cycles of a program, from start to finished.
+
+    Args:
+        sizes: of the overlays.
+        counts: iterations of the loops, outermost first: packs, outer blocks, inner blocks, parts.
+        product_at: the product at a place in all four loops.
+        group_at: the group at a place in the first three.
+        stationary: whether an operand is kept in the array (WS, IS).
+        weights_first: whether of one product's loads that of the weights comes first.
+        entries: channel parameters, loaded behind the first product's operands.
+        load_extra: cycles of a load's pipeline besides the loader's own.
+        finish_extra: cycles of a finish's pipeline besides the requantiser's.
+    """
+    p1, p2 = sizes.rows, sizes.columns
+    load_latency = (
+        _LOAD + sizes.latency + sizes.shift_latency + np.maximum(sizes.left_rotation, sizes.top_rotation) + load_extra
+    )
+    drain = 2 * p1 + p2 + sizes.read_latency + 8
+    fill = _COMPUTE + (p1 - 1 if stationary else 0)
+    times = _Times(p1.size, _START + sizes.latency + load_latency)
+
+    def one_product(loop: Loop, where: BoolArray | None) -> None:
+        now, work = times.now, product_at(loop)
+        sides = ("weights", "activations") if weights_first else ("activations", "weights")
+        size = {"activations": work.activations, "weights": work.weights}
+        loads = {"activations": work.loads_activations, "weights": work.loads_weights}
+        new: dict[str, IntArray] = {}
+        moved = {side: now[f"{side}_moved"] for side in sides}
+        loaded = {side: now[f"{side}_loaded"] for side in sides}
+        held = now["held"]
+        for side, other in (sides, sides[::-1]):
+            start = np.maximum(loaded[side], now[f"{side}_used_before"] + load_latency)
+            # Loads that come first in the program have the port first: what the other side moved meanwhile is waited
+            # for, and the channel parameters.
+            since = np.maximum(0, now[f"{side}_other_loaded"] - start) + moved[other] - now[f"{side}_other_moved"]
+            waits = np.minimum(since, np.maximum(0, loaded[other] - start)) + held
+            load = loads[side]
+            loaded[side] = np.where(load, start + size[side] + waits, loaded[side])
+            moved[side] = moved[side] + np.where(load, size[side] + held, 0)
+            held = np.where(load, 0, held)
+            new[f"{side}_other_loaded"] = np.where(load, loaded[other], now[f"{side}_other_loaded"])
+            new[f"{side}_other_moved"] = np.where(load, moved[other], now[f"{side}_other_moved"])
+            new[f"{side}_used_before"] = np.where(load, now[f"{side}_used"], now[f"{side}_used_before"])
+            new |= {f"{side}_loaded": loaded[side], f"{side}_moved": moved[side]}
+        soonest = np.maximum(loaded["activations"], loaded["weights"])
+        soonest = np.where(loop.first[3], np.maximum(soonest, now["finished_before"]), soonest)
+        first = np.maximum(now["engine"], soonest + fill)
+        released = first + (work.tiles - 1) * work.period + work.steps - 1
+        times.update(
+            where,
+            **new,
+            held=np.where(now["engine"] == 0, entries, held),  # behind the first product's loads
+            activations_used=released,
+            weights_used=released,
+            engine=first + work.tiles * work.period,
+            released=released,
+        )
+
+    def one_group(loop: Loop, where: BoolArray | None) -> None:
+        now, work = times.now, group_at(loop)
+        start = np.maximum(now["released"] + drain, np.maximum(now["finish_ready"], now["stored_before"] + 1))
+        finished = start + work.rows + _FINISH_DONE + sizes.top_rotation + finish_extra
+        stored_from = np.maximum(finished + 1, now["store_ready"])
+        reads = work.reads + work.stores
+        times.update(
+            where,
+            finish_ready=start + work.rows + _FINISH_READY + finish_extra,
+            finished=finished,
+            finished_before=now["finished"],
+            store_ready=stored_from + reads,
+            stored=stored_from + reads - 1 + sizes.top_rotation + _STORE_READ + sizes.latency,
+            stored_before=now["stored"],
+        )
+
+    def follow(level: int, first: tuple[BoolArray, ...], last: tuple[BoolArray, ...], where: BoolArray | None) -> None:
+        if level == len(counts):
+            one_product(Loop(first, last), where)
+            return
+        count = counts[level]
+        no = np.zeros(p1.size, dtype=bool)
+
+        def body(is_first: BoolArray, is_last: BoolArray, mask: BoolArray | None) -> None:
+            follow(level + 1, (*first, is_first), (*last, is_last), mask)
+            if level == len(counts) - 2:  # its parts are done
+                one_group(Loop((*first, is_first), (*last, is_last)), mask)
+
+        for index in range(_FOLLOWED):
+            mask = count > index + 1
+            if where is not None:
+                mask = mask & where
+            if not mask.any():
+                break
+            if index == _FOLLOWED - 2:  # halves take turns: what two blocks add is added to all times
+                before = dict(times.now)
+            body(~no if index == 0 else no, no, None if mask.all() else mask)
+        more = np.maximum(0, count - 1 - _FOLLOWED)
+        if more.any():
+            if where is not None:
+                more = np.where(where, more, 0)
+            for name, value in times.now.items():
+                times.now[name] = value + more * (value - before[name]) // 2
+        body(count == 1, ~no, where)
+
+    follow(0, (), (), None)
+    return times.now["stored"] + _END

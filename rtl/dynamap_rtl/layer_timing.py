@@ -1,0 +1,250 @@
+"""Cycles of whole layers on the overlay, for all array shapes at once.
+
+A layer is cut into blocks (:mod:`dynamap_rtl.layer_blocks`), whose loads are counted in pieces
+(:mod:`dynamap_rtl.load_work`) and which pass through the units one behind the other (:mod:`dynamap_rtl.block_times`).
+docs/cost-model.md has the formulas. Everything is integer; arrays have the shape (shapes,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .block_times import Group, Loop, Product, block_times
+from .geometry import ConvShape
+from .layer_blocks import Cut, LayerBlocks, WinogradShape, convolution_blocks
+from .load_work import row_pieces, run_pieces_of, window_pieces
+from .sizes import IntArray, Sizes, up
+from .timing import Dataflow
+
+__all__ = ["LayerCycles", "convolution_cycles", "winograd_cycles"]
+
+_MOST_ENTRIES = 8191  # channel parameters one instruction loads
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerCycles:
+    """What a layer takes; arrays of shape (shapes,).
+
+    Attributes:
+        total: cycles of its program, from start to finished.
+        load: cycles in which a loader writes.
+        compute: cycles in which the array works.
+        store: cycles in which results are read and stored.
+        valid: False where it does not fit the buffers; the rest is meaningless there.
+    """
+
+    total: IntArray
+    load: IntArray
+    compute: IntArray
+    store: IntArray
+    valid: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+def _tiles(
+    dataflow: Dataflow, pixels: IntArray, length: IntArray, outputs: IntArray, sizes: Sizes
+) -> tuple[IntArray, IntArray]:
+    """Tiles of a product, and the steps of each."""
+    p1, p2 = sizes.rows, sizes.columns
+    match dataflow:
+        case Dataflow.NS:
+            return up(pixels, p1) * up(outputs, p2), length
+        case Dataflow.WS:
+            return up(length, p1) * up(outputs, p2), pixels
+        case Dataflow.IS:
+            return up(length, p1) * up(pixels, p2), outputs
+
+
+def convolution_cycles(
+    conv: ConvShape, sizes: Sizes, dataflow: Dataflow, *, kn2row: bool, pixel_pitch: int | None = None, divides: bool
+) -> LayerCycles:
+    """Cycles of ``program.convolution.convolution_program``.
+
+    Args:
+        conv: the layer.
+        sizes: of the overlays.
+        dataflow: how its products run.
+        kn2row: a product for every element of the kernel.
+        pixel_pitch: bytes from a pixel of the input to the next; its channels if None.
+        divides: whether the overlay has Winograd's transforms, see :func:`~dynamap_rtl.sizes.transfers`.
+    """
+    blocks = convolution_blocks(conv, sizes, dataflow, kn2row=kn2row)
+    contiguous = pixel_pitch in {None, conv.in_channels} and conv.dilation[1] == 1
+    activations = _activation_pieces(conv, blocks, sizes, dataflow, contiguous=contiguous, divides=divides)
+    outputs = blocks.pack_groups * (conv.out_channels // conv.groups)
+    return _cycles(
+        blocks,
+        sizes,
+        dataflow,
+        pixels=conv.pixels,
+        block_pixels=blocks.pixels,
+        outputs=outputs,
+        activations=activations,
+        weight_row_pieces=_row_pieces(sizes, dataflow, 1),
+    )
+
+
+def _row_pieces(sizes: Sizes, dataflow: Dataflow, element_bytes: int) -> IntArray:
+    """Pieces of a row of weights: an element for each lane."""
+    on_left = dataflow is Dataflow.IS
+    lanes, transfer = (sizes.rows, sizes.left_transfer) if on_left else (sizes.columns, sizes.top_transfer)
+    return run_pieces_of(lanes, sizes.port_bytes // element_bytes, transfer)
+
+
+def _activation_pieces(
+    conv: ConvShape, blocks: LayerBlocks, sizes: Sizes, dataflow: Dataflow, *, contiguous: bool, divides: bool
+) -> IntArray:
+    """Pieces of all activations of a pack, each loaded once."""
+    across = dataflow is Dataflow.WS
+    on_top = dataflow is Dataflow.IS
+    lanes = sizes.columns if on_top else sizes.rows
+    transfer = sizes.top_transfer if on_top else sizes.left_transfer
+    port = sizes.port_bytes
+    by_tap = blocks.cut >= Cut.TAPS
+    tables = {
+        split: window_pieces(conv, port, contiguous=contiguous, by_tap=split, across=across, divides=divides)[lanes]
+        for split in (False, True)
+        if (by_tap == split).any()
+    }
+    pieces = np.where(by_tap, tables.get(True, 0), tables.get(False, 0))
+    # Channels in pieces, or the channels of packed groups only: runs of so many elements, a tap each.
+    taps = conv.pixels * conv.kernel[0] * conv.kernel[1]
+    channels = blocks.pack_groups * (conv.in_channels // conv.groups)
+    partly = (blocks.cut == Cut.CHANNELS) | (blocks.packs > 1)
+    if partly.any():
+        size = np.where(blocks.cut == Cut.CHANNELS, blocks.length, channels)
+        count = up(channels, size)
+        last = channels - (count - 1) * size
+
+        def one(elements: IntArray) -> IntArray:
+            if across:
+                return row_pieces(elements, port, transfer, lanes)
+            return run_pieces_of(elements, port, transfer)
+
+        pieces = np.where(partly, taps * ((count - 1) * one(size) + one(last)), pieces)
+    if on_top:  # zeros up to a whole tile
+        tail = -blocks.length % sizes.rows
+        pieces = pieces + conv.pixels * blocks.parts * run_pieces_of(tail, port, transfer)
+    return pieces
+
+
+def _cycles(
+    blocks: LayerBlocks,
+    sizes: Sizes,
+    dataflow: Dataflow,
+    *,
+    pixels: int,
+    block_pixels: IntArray,
+    outputs: IntArray,
+    activations: IntArray,
+    weight_row_pieces: IntArray,
+    positions: int = 1,
+) -> LayerCycles:
+    """Cycles of the blocks.
+
+    Args:
+        blocks: how the layer is cut.
+        sizes: of the overlays.
+        dataflow: how its products run.
+        pixels: of the left operand: output pixels, or Winograd's tiles.
+        block_pixels: of a block.
+        outputs: channels of a pack.
+        activations: pieces of all activations of a pack, each loaded once.
+        weight_row_pieces: pieces of a row of weights.
+        positions: products side by side in every one.
+    """
+    p1, p2 = sizes.rows, sizes.columns
+    parts, length, outer = blocks.parts, blocks.length, blocks.pixels_outer
+    last_pixels = pixels - (blocks.pixel_blocks - 1) * block_pixels
+    last_outputs = outputs - (blocks.output_blocks - 1) * blocks.outputs
+    steps = up(length, p1)
+    inner = {Dataflow.NS: length, Dataflow.WS: steps * p1, Dataflow.IS: steps}[dataflow] * positions
+    weight_blocks = blocks.output_blocks * np.where(blocks.joined, 1, parts)
+    weights_stay = np.where(outer, weight_blocks <= 2, blocks.joined | (parts <= 2))
+    activations_stay = np.where(outer, parts <= 2, blocks.pixel_blocks * parts <= 2)
+
+    def extent(loop: Loop) -> tuple[IntArray, IntArray]:
+        """Pixels and channels of the block."""
+        last_p = np.where(outer, loop.last[1], loop.last[2])
+        last_o = np.where(outer, loop.last[2], loop.last[1])
+        return np.where(last_p, last_pixels, block_pixels), np.where(last_o, last_outputs, blocks.outputs)
+
+    def product_at(loop: Loop) -> Product:
+        block, channels = extent(loop)
+        tiles, steps_of = _tiles(dataflow, block, length, channels, sizes)
+        lanes_rows = channels if dataflow is Dataflow.IS else up(channels, p2)
+        weights = inner * lanes_rows * weight_row_pieces * np.where(blocks.joined, parts, 1)
+        first_outer, first_inner, first_part = loop.first[1:]
+        first_weights, first_activations = (
+            np.where(outer, first_outer, first_inner),
+            np.where(outer, first_inner, first_outer),
+        )
+        return Product(
+            activations=up(activations * block, pixels * parts),
+            weights=weights,
+            loads_activations=first_activations | ~activations_stay,
+            loads_weights=(first_weights | ~weights_stay) & (first_part | ~blocks.joined),
+            tiles=positions * tiles,
+            period=np.maximum(steps_of, p1),
+            steps=steps_of,
+        )
+
+    def rows(block: IntArray, channels: IntArray) -> IntArray:
+        if dataflow is Dataflow.IS:
+            return positions * channels * up(block, p2)
+        return positions * block * up(channels, p2)
+
+    def group_at(loop: Loop) -> Group:
+        block, channels = extent(loop)
+        return Group(rows=rows(block, channels), reads=block * up(channels, sizes.result_transfer), stores=1)
+
+    counts = (
+        blocks.packs,
+        np.where(outer, blocks.pixel_blocks, blocks.output_blocks),
+        np.where(outer, blocks.output_blocks, blocks.pixel_blocks),
+        parts,
+    )
+    word = 1 if dataflow is Dataflow.IS else p2
+    blocks_entries = (blocks.output_blocks - 1) * up(blocks.outputs, word) + up(last_outputs, word)
+    entries = blocks.packs * blocks_entries * word
+    total = block_times(
+        sizes,
+        counts,
+        product_at,
+        group_at,
+        stationary=dataflow is not Dataflow.NS,
+        weights_first=dataflow is Dataflow.IS,
+        entries=entries,
+    )
+
+    def each(work: Callable[[IntArray, IntArray], IntArray]) -> IntArray:
+        """Summed over all groups: full blocks, and the last ones."""
+        more_p, more_o = blocks.pixel_blocks - 1, blocks.output_blocks - 1
+        return blocks.packs * (
+            more_p * more_o * work(block_pixels, blocks.outputs)
+            + more_p * work(block_pixels, last_outputs)
+            + more_o * work(last_pixels, blocks.outputs)
+            + work(last_pixels, last_outputs)
+        )
+
+    def computed(block: IntArray, channels: IntArray) -> IntArray:
+        tiles, steps_of = _tiles(dataflow, block, length, channels, sizes)
+        return positions * parts * tiles * np.maximum(steps_of, p1)
+
+    all_rows = (blocks.output_blocks - 1) * (blocks.outputs if dataflow is Dataflow.IS else up(blocks.outputs, p2))
+    all_rows = (all_rows + (last_outputs if dataflow is Dataflow.IS else up(last_outputs, p2))) * inner * parts
+    return LayerCycles(
+        total=total,
+        load=blocks.packs
+        * (all_rows * weight_row_pieces * blocks.weight_loads + activations * blocks.activation_loads),
+        compute=each(computed),
+        store=each(lambda block, channels: block * up(channels, sizes.result_transfer)),
+        valid=blocks.valid & (entries <= _MOST_ENTRIES),
+    )
+
+
+def winograd_cycles(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow) -> LayerCycles:
+    """Cycles of ``program.winograd.winograd_program``."""
+    raise NotImplementedError
