@@ -6,7 +6,6 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from typing import Any
 
 from dynamap_opt.errors import DynamapError
 
@@ -37,7 +36,7 @@ def dask_executor(address: str) -> Iterator[tuple[Executor, int]]:
             f"executor {address!r} needs Dask; install it with pip install 'dynamap-opt[dask]' or use --jobs"
         ) from None
     try:
-        client: Any = Client(f"tcp://{place}", timeout=_PATIENCE_S)  # type: ignore[no-untyped-call]  # half typed
+        client = Client(f"tcp://{place}", timeout=_PATIENCE_S)
     except (OSError, TimeoutError) as error:
         raise DynamapError(
             f"no Dask scheduler answers at {place}: {str(error).splitlines()[0]}; start one with 'dask scheduler'"
