@@ -82,7 +82,7 @@ def _is_path(source: str) -> bool:
     return source not in model_names() and os.path.exists(source)  # noqa: PTH110 - Path.exists raises on odd names in 3.11
 
 
-def _lasting(source: str) -> str:
+def lasting_source(source: str) -> str:
     """A source as a plan remembers it: valid from any folder."""
     return str(Path(source).resolve()) if _is_path(source) else source
 
@@ -172,7 +172,7 @@ def map(  # noqa: A001 - the command's name; users write dynamap_opt.map
         allow_host=allow_host,
         macs_per_dsp=macs_per_dsp,
         time_limit=time_limit,
-        source="" if isinstance(model, Network) else _lasting(str(model)),
+        source="" if isinstance(model, Network) else lasting_source(str(model)),
         input_shapes=shapes,
         threads=threads,
         progress=progress,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynamap_opt import api
 
-from .options import add_host, add_json, array_shape, input_shapes, names, non_negative, positive
+from .options import add_executor, add_host, add_json, array_shape, input_shapes, names, non_negative, positive
 from .output import Output, Progress, integer, percent, seconds, table
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def add_commands(commands: Any) -> None:
         "--chain", action="store_true", help="all layers in one memory, each on what the ones before have written"
     )
     simulate.add_argument("--program", metavar="FILE", help="run what 'dynamap compile' wrote for the same source")
-    simulate.add_argument("--jobs", type=positive, default=2, metavar="N", help="processes (default 2)")
-    simulate.add_argument("--executor", metavar="E", help="send layers to a Dask cluster instead, as dask://host:port")
+    add_executor(simulate, jobs=2)
     simulate.add_argument(
         "--work",
         "--resume",

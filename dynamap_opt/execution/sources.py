@@ -95,7 +95,7 @@ def prepare(
             cost=cost,
             allow_host=allow_host,
             threads=threads,
-            source="" if isinstance(source, Network) else str(source),
+            source=api.lasting_source(os.fspath(source)) if isinstance(source, str | os.PathLike) else "",
             input_shapes={name: tuple(shape) for name, shape in (input_shapes or {}).items()},
         )
         return Prepared(plan, quantised)
