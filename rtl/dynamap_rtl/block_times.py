@@ -125,8 +125,7 @@ def block_times(
     stationary: bool,
     weights_first: bool,
     entries: IntArray,
-    load_extra: IntArray | int = 0,
-    finish_extra: IntArray | int = 0,
+    transforms: tuple[int, int] | None = None,
 ) -> IntArray:
     """Cycles of a program, from start to finished.
 
@@ -138,14 +137,15 @@ def block_times(
         stationary: whether an operand is kept in the array (WS, IS).
         weights_first: whether of one product's loads that of the weights comes first.
         entries: channel parameters, loaded behind the first product's operands.
-        load_extra: cycles of a load's pipeline besides the loader's own.
-        finish_extra: cycles of a finish's pipeline besides the requantiser's.
+        transforms: latencies of Winograd's input and output transform, if they are at work. Then a load of activations
+            is not taken before the one before is done.
     """
     p1, p2 = sizes.rows, sizes.columns
-    load_latency = (
-        _LOAD + sizes.latency + sizes.shift_latency + np.maximum(sizes.left_rotation, sizes.top_rotation) + load_extra
-    )
-    drain = 2 * p1 + p2 + sizes.read_latency + 8
+    load_latency = _LOAD + sizes.latency + sizes.shift_latency + np.maximum(sizes.left_rotation, sizes.top_rotation)
+    input_extra, finish_extra = transforms or (0, 0)
+    latency_of = {"activations": load_latency + input_extra, "weights": load_latency}
+    # Output-stationary results also leave through the rows above.
+    drain = (p1 + 1 if stationary else 2 * p1) + p2 + sizes.read_latency + 7
     fill = _COMPUTE + (p1 - 1 if stationary else 0)
     times = _Times(p1.size, _START + sizes.latency + load_latency)
 
@@ -159,7 +159,8 @@ def block_times(
         loaded = {side: now[f"{side}_loaded"] for side in sides}
         held = now["held"]
         for side, other in (sides, sides[::-1]):
-            start = np.maximum(loaded[side], now[f"{side}_used_before"] + load_latency)
+            idle = loaded[side] + (latency_of[side] if transforms and side == "activations" else 0)
+            start = np.maximum(idle, now[f"{side}_used_before"] + latency_of[side])
             # Loads that come first in the program have the port first: what the other side moved meanwhile is waited
             # for, and the channel parameters.
             since = np.maximum(0, now[f"{side}_other_loaded"] - start) + moved[other] - now[f"{side}_other_moved"]

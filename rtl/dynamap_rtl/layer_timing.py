@@ -14,8 +14,9 @@ import numpy as np
 
 from .block_times import Group, Loop, Product, block_times
 from .geometry import ConvShape
-from .layer_blocks import Cut, LayerBlocks, WinogradShape, convolution_blocks
+from .layer_blocks import Cut, LayerBlocks, WinogradShape, convolution_blocks, winograd_blocks
 from .load_work import row_pieces, run_pieces_of, window_pieces
+from .pipeline import transform_latency
 from .sizes import IntArray, Sizes, up
 from .timing import Dataflow
 
@@ -74,13 +75,14 @@ def convolution_cycles(
     contiguous = pixel_pitch in {None, conv.in_channels} and conv.dilation[1] == 1
     activations = _activation_pieces(conv, blocks, sizes, dataflow, contiguous=contiguous, divides=divides)
     outputs = blocks.pack_groups * (conv.out_channels // conv.groups)
+    last = conv.pixels - (blocks.pixel_blocks - 1) * blocks.pixels
     return _cycles(
         blocks,
         sizes,
         dataflow,
-        pixels=conv.pixels,
-        block_pixels=blocks.pixels,
+        extents=_Extents(all=conv.pixels, block=blocks.pixels, last=last, block_stored=blocks.pixels, last_stored=last),
         outputs=outputs,
+        reduced=blocks.pack_groups * (conv.weight_count // conv.out_channels),
         activations=activations,
         weight_row_pieces=_row_pieces(sizes, dataflow, 1),
     )
@@ -130,17 +132,38 @@ def _activation_pieces(
     return pieces
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Extents:
+    """Pixels, or Winograd's tiles, of the left operand, and output pixels that are stored.
+
+    Attributes:
+        all: of the layer.
+        block: of a block that is not the last one.
+        last: of the last one.
+        block_stored: output pixels of a block.
+        last_stored: of the last one.
+    """
+
+    all: int
+    block: IntArray
+    last: IntArray
+    block_stored: IntArray
+    last_stored: IntArray
+
+
 def _cycles(
     blocks: LayerBlocks,
     sizes: Sizes,
     dataflow: Dataflow,
     *,
-    pixels: int,
-    block_pixels: IntArray,
+    extents: _Extents,
     outputs: IntArray,
+    reduced: IntArray,
     activations: IntArray,
     weight_row_pieces: IntArray,
     positions: int = 1,
+    stores: int = 1,
+    transforms: tuple[int, int] | None = None,
 ) -> LayerCycles:
     """Cycles of the blocks.
 
@@ -148,42 +171,54 @@ def _cycles(
         blocks: how the layer is cut.
         sizes: of the overlays.
         dataflow: how its products run.
-        pixels: of the left operand: output pixels, or Winograd's tiles.
-        block_pixels: of a block.
+        extents: pixels of the blocks.
         outputs: channels of a pack.
+        reduced: elements all parts together reduce.
         activations: pieces of all activations of a pack, each loaded once.
         weight_row_pieces: pieces of a row of weights.
         positions: products side by side in every one.
+        stores: instructions a group is stored by.
+        transforms: of :func:`~dynamap_rtl.block_times.block_times`.
     """
     p1, p2 = sizes.rows, sizes.columns
     parts, length, outer = blocks.parts, blocks.length, blocks.pixels_outer
-    last_pixels = pixels - (blocks.pixel_blocks - 1) * block_pixels
+    last_length = np.maximum(1, reduced - (parts - 1) * length)
     last_outputs = outputs - (blocks.output_blocks - 1) * blocks.outputs
-    steps = up(length, p1)
-    inner = {Dataflow.NS: length, Dataflow.WS: steps * p1, Dataflow.IS: steps}[dataflow] * positions
+
+    def inner(reduced: IntArray) -> IntArray:
+        """Depths a product's weights take for a tile of channels."""
+        steps = up(reduced, p1)
+        return {Dataflow.NS: reduced, Dataflow.WS: steps * p1, Dataflow.IS: steps}[dataflow] * positions
+
+    all_inner = (parts - 1) * inner(length) + inner(last_length)
     weight_blocks = blocks.output_blocks * np.where(blocks.joined, 1, parts)
     weights_stay = np.where(outer, weight_blocks <= 2, blocks.joined | (parts <= 2))
     activations_stay = np.where(outer, parts <= 2, blocks.pixel_blocks * parts <= 2)
 
-    def extent(loop: Loop) -> tuple[IntArray, IntArray]:
-        """Pixels and channels of the block."""
+    def extent(loop: Loop) -> tuple[IntArray, IntArray, IntArray]:
+        """Pixels, pixels stored and channels of the block."""
         last_p = np.where(outer, loop.last[1], loop.last[2])
         last_o = np.where(outer, loop.last[2], loop.last[1])
-        return np.where(last_p, last_pixels, block_pixels), np.where(last_o, last_outputs, blocks.outputs)
+        return (
+            np.where(last_p, extents.last, extents.block),
+            np.where(last_p, extents.last_stored, extents.block_stored),
+            np.where(last_o, last_outputs, blocks.outputs),
+        )
 
     def product_at(loop: Loop) -> Product:
-        block, channels = extent(loop)
-        tiles, steps_of = _tiles(dataflow, block, length, channels, sizes)
+        block, _, channels = extent(loop)
+        part_length = np.where(loop.last[3], last_length, length)
+        tiles, steps_of = _tiles(dataflow, block, part_length, channels, sizes)
         lanes_rows = channels if dataflow is Dataflow.IS else up(channels, p2)
-        weights = inner * lanes_rows * weight_row_pieces * np.where(blocks.joined, parts, 1)
+        depth = np.where(blocks.joined, all_inner, inner(part_length))
         first_outer, first_inner, first_part = loop.first[1:]
         first_weights, first_activations = (
             np.where(outer, first_outer, first_inner),
             np.where(outer, first_inner, first_outer),
         )
         return Product(
-            activations=up(activations * block, pixels * parts),
-            weights=weights,
+            activations=up(activations * block * part_length, extents.all * reduced),
+            weights=depth * lanes_rows * weight_row_pieces,
             loads_activations=first_activations | ~activations_stay,
             loads_weights=(first_weights | ~weights_stay) & (first_part | ~blocks.joined),
             tiles=positions * tiles,
@@ -197,8 +232,9 @@ def _cycles(
         return positions * block * up(channels, p2)
 
     def group_at(loop: Loop) -> Group:
-        block, channels = extent(loop)
-        return Group(rows=rows(block, channels), reads=block * up(channels, sizes.result_transfer), stores=1)
+        block, stored, channels = extent(loop)
+        reads = stored * up(channels, sizes.result_transfer)
+        return Group(rows=rows(block, channels), reads=reads, stores=stores)
 
     counts = (
         blocks.packs,
@@ -208,7 +244,7 @@ def _cycles(
     )
     word = 1 if dataflow is Dataflow.IS else p2
     blocks_entries = (blocks.output_blocks - 1) * up(blocks.outputs, word) + up(last_outputs, word)
-    entries = blocks.packs * blocks_entries * word
+    entries = blocks.packs * (blocks_entries * word)
     total = block_times(
         sizes,
         counts,
@@ -217,34 +253,75 @@ def _cycles(
         stationary=dataflow is not Dataflow.NS,
         weights_first=dataflow is Dataflow.IS,
         entries=entries,
+        transforms=transforms,
     )
 
-    def each(work: Callable[[IntArray, IntArray], IntArray]) -> IntArray:
+    def each(work: Callable[[IntArray, IntArray], IntArray], block: IntArray, last: IntArray) -> IntArray:
         """Summed over all groups: full blocks, and the last ones."""
         more_p, more_o = blocks.pixel_blocks - 1, blocks.output_blocks - 1
         return blocks.packs * (
-            more_p * more_o * work(block_pixels, blocks.outputs)
-            + more_p * work(block_pixels, last_outputs)
-            + more_o * work(last_pixels, blocks.outputs)
-            + work(last_pixels, last_outputs)
+            more_p * more_o * work(block, blocks.outputs)
+            + more_p * work(block, last_outputs)
+            + more_o * work(last, blocks.outputs)
+            + work(last, last_outputs)
         )
 
     def computed(block: IntArray, channels: IntArray) -> IntArray:
-        tiles, steps_of = _tiles(dataflow, block, length, channels, sizes)
-        return positions * parts * tiles * np.maximum(steps_of, p1)
+        cycles = [
+            tiles * np.maximum(steps_of, p1)
+            for tiles, steps_of in (_tiles(dataflow, block, each, channels, sizes) for each in (length, last_length))
+        ]
+        return positions * ((parts - 1) * cycles[0] + cycles[1])
 
     all_rows = (blocks.output_blocks - 1) * (blocks.outputs if dataflow is Dataflow.IS else up(blocks.outputs, p2))
-    all_rows = (all_rows + (last_outputs if dataflow is Dataflow.IS else up(last_outputs, p2))) * inner * parts
+    all_rows = (all_rows + (last_outputs if dataflow is Dataflow.IS else up(last_outputs, p2))) * all_inner
     return LayerCycles(
         total=total,
         load=blocks.packs
         * (all_rows * weight_row_pieces * blocks.weight_loads + activations * blocks.activation_loads),
-        compute=each(computed),
-        store=each(lambda block, channels: block * up(channels, sizes.result_transfer)),
+        compute=each(computed, extents.block, extents.last),
+        store=each(
+            lambda stored, channels: stored * up(channels, sizes.result_transfer),
+            extents.block_stored,
+            extents.last_stored,
+        ),
         valid=blocks.valid & (entries <= _MOST_ENTRIES),
     )
 
 
-def winograd_cycles(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow) -> LayerCycles:
-    """Cycles of ``program.winograd.winograd_program``."""
-    raise NotImplementedError
+def winograd_cycles(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow, *, tiles: tuple[int, ...]) -> LayerCycles:
+    """Cycles of ``program.winograd.winograd_program``.
+
+    Args:
+        shape: the layer and its tile.
+        sizes: of the overlays.
+        dataflow: how its products run.
+        tiles: m of every F(m, 3) the overlays have.
+    """
+    conv, blocks = shape.conv, winograd_blocks(shape, sizes, dataflow)
+    transfer = sizes.top_transfer if dataflow is Dataflow.IS else sizes.left_transfer
+    tile_rows, tile_columns = shape.tiles
+    pieces = blocks.parts // shape.kernel_parts
+    last_channels = conv.in_channels - (pieces - 1) * blocks.length
+    vectors = (pieces - 1) * (blocks.length // transfer) + up(last_channels, transfer)
+    last_rows = tile_rows - (blocks.pixel_blocks - 1) * blocks.pixels
+    stored = blocks.pixels * shape.step[0] * conv.out_width
+    return _cycles(
+        blocks,
+        sizes,
+        dataflow,
+        extents=_Extents(
+            all=tile_rows * tile_columns,
+            block=blocks.pixels * tile_columns,
+            last=last_rows * tile_columns,
+            block_stored=stored,
+            last_stored=conv.pixels - (blocks.pixel_blocks - 1) * stored,
+        ),
+        outputs=conv.out_channels + 0 * sizes.rows,
+        reduced=(blocks.parts - 1) * blocks.length + up(last_channels, transfer) * transfer,
+        activations=tile_rows * tile_columns * shape.positions * shape.kernel_parts * vectors,
+        weight_row_pieces=_row_pieces(sizes, dataflow, shape.weight_bytes),
+        positions=shape.positions,
+        stores=shape.step[0] * shape.step[1] if dataflow is Dataflow.IS else 1,
+        transforms=transform_latency(tiles, shape.tile, planar=all(shape.axes)),
+    )

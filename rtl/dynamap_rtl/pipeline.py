@@ -16,6 +16,7 @@ __all__ = [
     "ROW_LATENCY",
     "TOP_SKEW",
     "WRITE_LATENCY",
+    "transform_latency",
 ]
 
 #: Array: cycles from the last step of a tile to its first result on ``drain`` of column 0, less the number of rows, and
@@ -47,3 +48,27 @@ PENDING_QUEUE = 16
 REQUESTS_AHEAD = 8
 #: Read router: requests that wait for their beats cover the memory's latency in short bursts, and so many more.
 OUTSTANDING_MARGIN = 8
+
+# Winograd's transforms, from a tile's last vector to its last result: (input, output), by the tiles an overlay has, the
+# tile, and whether it is along both axes.
+_TRANSFORMS = {
+    ((2,), 2, False): (7, 7),
+    ((2,), 2, True): (24, 17),
+    ((4,), 4, False): (10, 12),
+    ((4,), 4, True): (48, 39),
+    ((2, 4), 2, False): (8, 10),
+    ((2, 4), 2, True): (26, 21),
+    ((2, 4), 4, False): (10, 12),
+    ((2, 4), 4, True): (48, 39),
+}
+
+
+def transform_latency(tiles: tuple[int, ...], tile: int, *, planar: bool) -> tuple[int, int]:
+    """Cycles of the input and of the output transform from the last vector of a tile to its last result.
+
+    Args:
+        tiles: m of every F(m, 3) the overlay has.
+        tile: m of the one in use.
+        planar: whether it is along both axes.
+    """
+    return _TRANSFORMS[tiles, tile, planar]

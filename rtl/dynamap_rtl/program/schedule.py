@@ -136,6 +136,7 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
     if parameters:
         parameters[-1].signal.add(Token.CHANNELS_FULL)
     computes: list[_Draft] = []
+    results: list[_Draft] = []  # what becomes of the group before
     for number, group in enumerate(groups):
         half, again = number % 2, number + 2 < len(groups)
         for index, product in enumerate(group.products):
@@ -172,7 +173,10 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
         if again:
             finishes[-1].signal.add(Token.SUMS_FREE)
             stores[-1].signal.add(Token.RESULTS_FREE)
-        drafts += [*finishes, *stores]
+        # Behind the next group's loads and products: stores that wait must not keep the fetch from them.
+        drafts += results
+        results = [*finishes, *stores]
+    drafts += results
     for side in sides.values():
         for product_number in side.releases():
             computes[product_number].release.add(side.free)
