@@ -26,7 +26,7 @@ from dynamap_rtl.program.convolution import Convolution, convolution_program
 from dynamap_rtl.program.layer import LayerProgram, Scaling, TensorPlace
 from dynamap_rtl.program.vector import Addition, AveragePooling, MaxPooling, vector_program
 from dynamap_rtl.program.winograd import winograd_program
-from dynamap_rtl.units.fixed_point import fixed_point, float32_scale
+from dynamap_rtl.units.fixed_point import fixed_points
 from dynamap_rtl.units.vector_path import Windows
 
 if TYPE_CHECKING:
@@ -202,14 +202,10 @@ def _product(
 
 
 def _scaling(weights: LayerWeights, source_scale: float, target_scale: float, clamps: tuple[int, int]) -> Scaling:
-    factors = [fixed_point(float32_scale(source_scale, scale, target_scale)) for scale in weights.scale.tolist()]
-    return Scaling(
-        bias=weights.bias,
-        multiplier=np.array([factor.multiplier for factor in factors], dtype=np.int64),
-        shift=np.array([factor.shift for factor in factors], dtype=np.int64),
-        low=clamps[0],
-        high=clamps[1],
-    )
+    # As ONNX Runtime computes it, every step rounded to float32.
+    scale = np.float32(source_scale) * weights.scale.astype(np.float32) / np.float32(target_scale)
+    multiplier, shift = fixed_points(scale)
+    return Scaling(bias=weights.bias, multiplier=multiplier, shift=shift, low=clamps[0], high=clamps[1])
 
 
 def _windows(operation: Pool | GlobalPool, source: TensorPlace) -> Windows:
