@@ -24,6 +24,8 @@ from .verification import Verification, verify_plan
 if TYPE_CHECKING:  # what runs on the overlay loads only when it is wanted
     from dynamap_models.quantised import QuantisedNetwork
 
+    from dynamap_rtl.simulation import SimulatorName
+
     from .compilation import CompiledNetwork
     from .execution.simulate import Simulation
     from .execution.sources import Inputs
@@ -360,6 +362,7 @@ def simulate(
     program: CompiledNetwork | str | os.PathLike[str] | None = None,
     layers: str | Sequence[str | int] | None = None,
     chain: bool = False,
+    simulator: SimulatorName = "dynamap",
     jobs: int = 1,
     executor: ExecutorLike = None,
     work: str | os.PathLike[str] | None = None,
@@ -383,6 +386,7 @@ def simulate(
         program: what :func:`compile` made of the same source, or its file; made anew if None.
         layers: names and numbers, as ``0-5,12``; all for None.
         chain: run all layers one after another in one memory, each on what the ones before have written.
+        simulator: ``dynamap``, or ``verilator`` for the exported Verilog (small arrays).
         jobs: processes; with more than one, a script needs the usual ``if __name__ == "__main__"``.
         executor: ``dask://host:port``, or a ``concurrent.futures`` executor, instead of processes.
         work: folder that keeps results, so that an interrupted run goes on where it was.
@@ -423,6 +427,7 @@ def simulate(
         network_inputs(quantised, seed=seed) if inputs is None else inputs,
         layers=layers,
         chain=chain,
+        simulator=simulator,
         jobs=jobs,
         executor=executor,
         work=work,

@@ -37,6 +37,12 @@ def add_commands(commands: Any) -> None:
     simulate.add_argument(
         "--chain", action="store_true", help="all layers in one memory, each on what the ones before have written"
     )
+    simulate.add_argument(
+        "--simulator",
+        default="dynamap",
+        choices=("dynamap", "verilator"),
+        help="of the netlist (default), or Verilator's of the exported Verilog, for small arrays",
+    )
     simulate.add_argument("--program", metavar="FILE", help="run what 'dynamap compile' wrote for the same source")
     add_executor(simulate, jobs=2)
     simulate.add_argument(
@@ -130,6 +136,7 @@ def _simulate(options: argparse.Namespace) -> int:
             program=options.program,
             layers=options.layers,
             chain=options.chain,
+            simulator=options.simulator,
             jobs=options.jobs,
             executor=options.executor,
             work=options.work,

@@ -15,7 +15,7 @@ from dynamap_rtl.hardware import HardwareError
 from dynamap_rtl.program.assembler import ProgramError, disassemble
 from dynamap_rtl.program.cycles import program_cycles
 from dynamap_rtl.program.layer import TensorPlace
-from dynamap_rtl.simulation import OverlaySimulation
+from dynamap_rtl.simulation import OverlaySimulation, SimulatorName
 
 __all__ = [
     "LayerJob",
@@ -49,6 +49,7 @@ class LayerJob:
         target: where the output lies.
         expected: its bytes by the reference, (height, width, channels).
         predicted_cycles: of the plan; bounds how long to wait.
+        simulator: of the circuit.
     """
 
     circuit: CircuitParameters
@@ -62,6 +63,7 @@ class LayerJob:
     target: TensorPlace
     expected: Bytes
     predicted_cycles: int
+    simulator: SimulatorName = "dynamap"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +92,16 @@ class LayerOutcome:
 _cache = threading.local()
 
 
-def overlay_simulation(circuit: CircuitParameters, memory_bytes: int) -> OverlaySimulation:
+def overlay_simulation(
+    circuit: CircuitParameters, memory_bytes: int, simulator: SimulatorName = "dynamap"
+) -> OverlaySimulation:
     """A simulation as after configuration; this thread's one for the circuit, if it has one."""
     found: OverlaySimulation | None = getattr(_cache, "simulation", None)
-    if found is not None and found.circuit == circuit:
+    if found is not None and (found.circuit, found.simulator) == (circuit, simulator):
         found.reset(memory_bytes=memory_bytes)
         return found
-    _cache.simulation = simulation = OverlaySimulation(circuit, memory_bytes=memory_bytes)
-    return simulation
+    _cache.simulation = made = OverlaySimulation(circuit, memory_bytes=memory_bytes, simulator=simulator)
+    return made
 
 
 def elements(memory: Bytes, place: TensorPlace) -> Bytes:
@@ -129,7 +133,7 @@ def run_layer(job: LayerJob) -> LayerOutcome:
         HardwareError: when there is no C compiler.
     """
     start = time.perf_counter()
-    simulation = overlay_simulation(job.circuit, job.memory_bytes)
+    simulation = overlay_simulation(job.circuit, job.memory_bytes, job.simulator)
     memory = simulation.memory
     fill(memory[: job.tensor_bytes])
     for place, values in job.inputs:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import dynamap_opt
 from dynamap_opt.compilation import CompiledLayer, CompiledNetwork
 from dynamap_opt.errors import DynamapError
+from dynamap_rtl.simulation import SimulatorName
 
 from .layer_run import LayerJob, LayerOutcome, cycle_limit, elements, fill, overlay_simulation, run_layer, run_program
 from .selection import select_layers
@@ -84,6 +85,7 @@ class Simulation:
         model: name of the network.
         array: (P1, P2).
         circuit: parameters of the overlay.
+        simulator: of the circuit.
         chained: whether layers ran in one memory, one after another.
         exact: whether the network's scales promise equality of every element; else one unit of difference is allowed.
         layers: those that were run, in order.
@@ -97,6 +99,7 @@ class Simulation:
     model: str
     array: tuple[int, int]
     circuit: dict[str, int | tuple[int, ...]]
+    simulator: str
     chained: bool
     exact: bool
     layers: tuple[LayerSimulation, ...]
@@ -119,6 +122,7 @@ def simulate_network(
     *,
     layers: str | Sequence[str | int] | None = None,
     chain: bool = False,
+    simulator: SimulatorName = "dynamap",
     jobs: int = 1,
     executor: ExecutorLike = None,
     work: str | os.PathLike[str] | None = None,
@@ -132,6 +136,7 @@ def simulate_network(
         inputs: of the network, as ``QuantisedNetwork.reference`` takes them.
         layers: names and numbers, as ``0-5,12``; all for None.
         chain: run all layers one after another in one memory.
+        simulator: ``dynamap``, or ``verilator`` for the exported Verilog.
         jobs: processes of this machine, where ``executor`` is None.
         executor: ``dask://host:port`` or an executor; runs layers one by one.
         work: folder that keeps results, so that an interrupted run goes on.
@@ -149,14 +154,20 @@ def simulate_network(
     compiled.check([compiled.layers[index] for index in chosen])
     reference = {name: _as_bytes(values) for name, values in quantised.reference(inputs).items()}
     outcomes: dict[int, LayerOutcome] = {}
-    with _folder(work, compiled, quantised, reference, chain=chain) as folder:
+    with _folder(work, compiled, quantised, reference, chain=chain, simulator=simulator) as folder:
         if chain:
-            steps, resumed = _chained(compiled, reference, folder)
+            steps, resumed = _chained(compiled, reference, folder, simulator)
         else:
             kept = {} if folder is None else {i: found for i in chosen if (found := folder.outcome(i)) is not None}
             outcomes.update(kept)
             resumed = len(kept)
-            steps = _spread(compiled, reference, [i for i in chosen if i not in kept], jobs, executor, folder)
+            missing = sorted(
+                (index for index in chosen if index not in kept),
+                # The longest first, so that none is left over alone at the end.
+                key=lambda index: (-compiled.layers[index].predicted_cycles, index),
+            )
+            tasks = (_job(compiled, compiled.layers[index], reference, simulator) for index in missing)
+            steps = _spread(missing, run_tasks(run_layer, tasks, jobs=jobs, executor=executor), folder)
         total = sum(compiled.layers[index].predicted_cycles + 1 for index in chosen)
         done = sum(compiled.layers[index].predicted_cycles + 1 for index in outcomes)
         for index, outcome in steps:
@@ -169,6 +180,7 @@ def simulate_network(
         model=compiled.model,
         array=(compiled.circuit.rows, compiled.circuit.columns),
         circuit=asdict(compiled.circuit),
+        simulator=simulator,
         chained=chain,
         exact=quantised.exact,
         layers=rows,
@@ -197,6 +209,7 @@ def _folder(
     reference: Mapping[str, Bytes],
     *,
     chain: bool,
+    simulator: SimulatorName,
 ) -> AbstractContextManager[WorkFolder | None]:
     if work is None:
         return nullcontext()
@@ -205,6 +218,7 @@ def _folder(
         "model": compiled.model,
         "circuit": asdict(compiled.circuit),
         "chained": chain,
+        "simulator": simulator,
         "exact": quantised.exact,
         "image": compiled.checksum,
     }
@@ -238,23 +252,18 @@ def _row(compiled: CompiledNetwork, index: int, outcome: LayerOutcome, *, exact:
 
 
 def _spread(
-    compiled: CompiledNetwork,
-    reference: Mapping[str, Bytes],
-    chosen: Sequence[int],
-    jobs: int,
-    executor: ExecutorLike,
-    folder: WorkFolder | None,
+    order: Sequence[int], results: Iterator[tuple[int, LayerOutcome]], folder: WorkFolder | None
 ) -> Iterator[tuple[int, LayerOutcome]]:
-    """Layers one by one, the longest first, so that none is left over alone at the end."""
-    order = sorted(chosen, key=lambda index: (-compiled.layers[index].predicted_cycles, index))
-    tasks = (_job(compiled, compiled.layers[index], reference) for index in order)
-    for number, outcome in run_tasks(run_layer, tasks, jobs=min(jobs, max(1, len(order))), executor=executor):
+    """Results by the layers' numbers, each stored before anyone hears of it."""
+    for number, outcome in results:
         if folder is not None:
             folder.store(order[number], outcome)
         yield order[number], outcome
 
 
-def _job(compiled: CompiledNetwork, layer: CompiledLayer, reference: Mapping[str, Bytes]) -> LayerJob:
+def _job(
+    compiled: CompiledNetwork, layer: CompiledLayer, reference: Mapping[str, Bytes], simulator: SimulatorName
+) -> LayerJob:
     assert layer.target is not None
     return LayerJob(
         circuit=compiled.circuit,
@@ -268,11 +277,15 @@ def _job(compiled: CompiledNetwork, layer: CompiledLayer, reference: Mapping[str
         target=layer.target,
         expected=_expected(layer, reference),
         predicted_cycles=layer.predicted_cycles,
+        simulator=simulator,
     )
 
 
 def _chained(
-    compiled: CompiledNetwork, reference: Mapping[str, Bytes], folder: WorkFolder | None
+    compiled: CompiledNetwork,
+    reference: Mapping[str, Bytes],
+    folder: WorkFolder | None,
+    simulator: SimulatorName,
 ) -> tuple[Iterator[tuple[int, LayerOutcome]], int]:
     """All layers in one memory, and how many of them need not be run because their results were kept."""
     kept: list[tuple[LayerOutcome, Bytes] | None] = []
@@ -286,7 +299,7 @@ def _chained(
         if outcome is None or values is None:
             break  # what comes later was not run, or reads what is not there
         kept.append((outcome, values))
-    return _chain_steps(compiled, reference, folder, kept), sum(found is not None for found in kept)
+    return _chain_steps(compiled, reference, folder, kept, simulator), sum(found is not None for found in kept)
 
 
 def _chain_steps(
@@ -294,8 +307,9 @@ def _chain_steps(
     reference: Mapping[str, Bytes],
     folder: WorkFolder | None,
     kept: Sequence[tuple[LayerOutcome, Bytes] | None],
+    simulator: SimulatorName,
 ) -> Iterator[tuple[int, LayerOutcome]]:
-    simulation = overlay_simulation(compiled.circuit, compiled.memory_bytes)
+    simulation = overlay_simulation(compiled.circuit, compiled.memory_bytes, simulator)
     memory = simulation.memory
     fill(memory[: compiled.tensor_bytes])
     memory[compiled.tensor_bytes :][: len(compiled.image)] = np.frombuffer(compiled.image, np.uint8)

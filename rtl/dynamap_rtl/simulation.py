@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,14 @@ from .circuit_parameters import CircuitParameters
 from .hardware import HardwareError, Module
 from .hardware.simulator import CompiledSimulation, Values
 from .hardware.simulator.build import compiled
+from .hardware.simulator.verilated import VerilatedSimulation
 from .overlay_circuit import overlay_circuit
 from .units.sequencer import FETCH_BYTES
 
-__all__ = ["OverlaySimulation"]
+__all__ = ["OverlaySimulation", "SimulatorName"]
+
+#: What runs the circuit.
+SimulatorName = Literal["dynamap", "verilator"]
 
 _DEPTH = 4096  # as in memory_peer.c
 _FAULTS = {
@@ -70,6 +75,8 @@ class OverlaySimulation:
         circuit: the overlay.
         memory_bytes: size of memory; bursts beyond it are refused.
         trace: wires to record, see ``CompiledSimulation``.
+        simulator: ``dynamap``, the netlist compiled, or ``verilator``, the exported Verilog (for small arrays: building
+            takes long; no traces).
 
     Attributes:
         memory: uint8, (memory_bytes,), to be filled before and read after ``run``.
@@ -78,10 +85,21 @@ class OverlaySimulation:
         HardwareError: when there is no C compiler.
     """
 
-    def __init__(self, circuit: CircuitParameters, *, memory_bytes: int, trace: Sequence[str] = ()) -> None:
-        self.circuit = circuit
+    def __init__(
+        self,
+        circuit: CircuitParameters,
+        *,
+        memory_bytes: int,
+        trace: Sequence[str] = (),
+        simulator: SimulatorName = "dynamap",
+    ) -> None:
+        self.circuit, self.simulator = circuit, simulator
         self.top = _circuit(circuit)
-        self.simulation = CompiledSimulation(self.top, trace=trace)
+        self.simulation: CompiledSimulation | VerilatedSimulation
+        if simulator == "verilator":
+            self.simulation = VerilatedSimulation(self.top)
+        else:
+            self.simulation = CompiledSimulation(self.top, trace=trace)
         library = compiled({"flat": files("dynamap_rtl").joinpath("memory_peer.c").read_text(encoding="utf-8")})
         self._peer = library.dm_memory
         self._attach(memory_bytes)
@@ -147,6 +165,8 @@ class OverlaySimulation:
 
     def trace(self, name: str) -> Values:
         """What was recorded of a wire."""
+        if not isinstance(self.simulation, CompiledSimulation):
+            raise HardwareError(f"{name!r} was not traced: only the simulator 'dynamap' records wires")
         return self.simulation.trace(name)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dynamap_rtl.hardware.module import HardwareError
 
-__all__ = ["cache_folder", "compiled"]
+__all__ = ["alone", "cache_folder", "compiled"]
 
 _COMMON = ("-std=gnu11", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-march=native", "-w")
 #: The loops over cells are few and worth everything. The logic around them is long straight lines, over which the
@@ -53,7 +53,7 @@ def compiled(sources: Mapping[str, str]) -> ctypes.CDLL:
         if not library.exists():
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                with _alone(folder / f"{key}.lock"):
+                with alone(folder / f"{key}.lock"):
                     if not library.exists():  # whoever held the lock may have compiled it
                         _compile(compiler, _flags(version), sources, library)
             except OSError as error:
@@ -73,7 +73,7 @@ def compiled(sources: Mapping[str, str]) -> ctypes.CDLL:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
     """Hold a lock, so that processes that want the same library at once do not all compile it.
 
     Where the file system or Python knows no locks they do; each library is whole all the same.
