@@ -26,7 +26,6 @@ _NEVER = -(1 << 40)
 # Cycles of the units' contracts.
 _START = 18  # from a program's start to its first load's, besides the memory's latency
 _LOAD = 7  # from a load's start to its first request, and from the first beat to its first piece
-_COMPUTE = 3  # from the end of a load to the first step
 _FINISH_READY = 10  # from one finish to the next, besides its rows
 _FINISH_DONE = 9  # from a finish's start to its end, besides rows and rotation
 _STORE_READ = 5
@@ -63,12 +62,14 @@ class Group:
     Attributes:
         rows: of the accumulators.
         reads: of the result buffer.
-        stores: instructions.
+        stores: instructions it is stored by.
+        finishes: instructions it is finished by.
     """
 
     rows: IntArray
     reads: IntArray
     stores: IntArray | int
+    finishes: IntArray | int = 1
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def block_times(
     product_at: Callable[[Loop], Product],
     group_at: Callable[[Loop], Group],
     *,
-    stationary: bool,
+    fill: IntArray | int,
+    drain: IntArray,
     weights_first: bool,
     entries: IntArray,
     transforms: tuple[int, int] | None = None,
@@ -134,20 +136,18 @@ def block_times(
         counts: iterations of the loops, outermost first: packs, outer blocks, inner blocks, parts.
         product_at: the product at a place in all four loops.
         group_at: the group at a place in the first three.
-        stationary: whether an operand is kept in the array (WS, IS).
+        fill: from the end of a product's loads to its first step.
+        drain: from a group's last step to its first finish.
         weights_first: whether of one product's loads that of the weights comes first.
         entries: channel parameters, loaded behind the first product's operands.
         transforms: latencies of Winograd's input and output transform, if they are at work. Then a load of activations
             is not taken before the one before is done.
     """
-    p1, p2 = sizes.rows, sizes.columns
+    shapes = sizes.rows.size
     load_latency = _LOAD + sizes.latency + sizes.shift_latency + np.maximum(sizes.left_rotation, sizes.top_rotation)
     input_extra, finish_extra = transforms or (0, 0)
     latency_of = {"activations": load_latency + input_extra, "weights": load_latency}
-    # Output-stationary results also leave through the rows above.
-    drain = (p1 + 1 if stationary else 2 * p1) + p2 + sizes.read_latency + 7
-    fill = _COMPUTE + (p1 - 1 if stationary else 0)
-    times = _Times(p1.size, _START + sizes.latency + load_latency)
+    times = _Times(shapes, _START + sizes.latency + load_latency)
 
     def one_product(loop: Loop, where: BoolArray | None) -> None:
         now, work = times.now, product_at(loop)
@@ -190,12 +190,13 @@ def block_times(
     def one_group(loop: Loop, where: BoolArray | None) -> None:
         now, work = times.now, group_at(loop)
         start = np.maximum(now["released"] + drain, np.maximum(now["finish_ready"], now["stored_before"] + 1))
-        finished = start + work.rows + _FINISH_DONE + sizes.top_rotation + finish_extra
+        rows = work.rows + (work.finishes - 1) * _FINISH_READY
+        finished = start + rows + _FINISH_DONE + sizes.top_rotation + finish_extra
         stored_from = np.maximum(finished + 1, now["store_ready"])
         reads = work.reads + work.stores
         times.update(
             where,
-            finish_ready=start + work.rows + _FINISH_READY + finish_extra,
+            finish_ready=start + rows + _FINISH_READY + finish_extra,
             finished=finished,
             finished_before=now["finished"],
             store_ready=stored_from + reads,
@@ -208,7 +209,7 @@ def block_times(
             one_product(Loop(first, last), where)
             return
         count = counts[level]
-        no = np.zeros(p1.size, dtype=bool)
+        no = np.zeros(shapes, dtype=bool)
 
         def body(is_first: BoolArray, is_last: BoolArray, mask: BoolArray | None) -> None:
             follow(level + 1, (*first, is_first), (*last, is_last), mask)

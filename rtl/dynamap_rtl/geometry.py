@@ -1,10 +1,10 @@
-"""The geometry of a convolution, and of windows that slide over a feature map; no values, no addresses."""
+"""The geometry of convolutions, and of windows that slide over feature maps; no values, no addresses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ConvShape"]
+__all__ = ["ConvShape", "WindowShape"]
 
 
 @dataclass(frozen=True)
@@ -40,3 +40,32 @@ class ConvShape:
     def weight_count(self) -> int:
         """Number of weights."""
         return self.kernel[0] * self.kernel[1] * (self.in_channels // self.groups) * self.out_channels
+
+
+@dataclass(frozen=True)
+class WindowShape:
+    """Windows over one feature map (pooling), or over single pixels of several (addition), channel by channel.
+
+    Attributes:
+        in_height: rows of a map.
+        in_width: its columns.
+        channels: of it, and of the result.
+        out_height: rows of the result.
+        out_width: its columns.
+        kernel: (vertical, horizontal), as all pairs.
+        stride: likewise.
+        pads: top, left.
+        terms: maps that are added.
+        divisors: whether windows with fewer taps in the map are finished by themselves (an average).
+    """
+
+    in_height: int
+    in_width: int
+    channels: int
+    out_height: int
+    out_width: int
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, int] = (0, 0)
+    terms: int = 1
+    divisors: bool = False

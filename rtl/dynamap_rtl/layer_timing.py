@@ -22,6 +22,8 @@ from .timing import Dataflow
 
 __all__ = ["LayerCycles", "convolution_cycles", "winograd_cycles"]
 
+_FILL = 3  # from the end of a load to the first step, without a stationary operand to be shifted in
+_ENGINE = 7  # registers of the engine
 _MOST_ENTRIES = 8191  # channel parameters one instruction loads
 
 
@@ -188,7 +190,8 @@ def _cycles(
     def inner(reduced: IntArray) -> IntArray:
         """Depths a product's weights take for a tile of channels."""
         steps = up(reduced, p1)
-        return {Dataflow.NS: reduced, Dataflow.WS: steps * p1, Dataflow.IS: steps}[dataflow] * positions
+        depths: dict[Dataflow, IntArray] = {Dataflow.NS: reduced, Dataflow.WS: steps * p1, Dataflow.IS: steps}
+        return depths[dataflow] * positions
 
     all_inner = (parts - 1) * inner(length) + inner(last_length)
     weight_blocks = blocks.output_blocks * np.where(blocks.joined, 1, parts)
@@ -250,7 +253,9 @@ def _cycles(
         counts,
         product_at,
         group_at,
-        stationary=dataflow is not Dataflow.NS,
+        fill=_FILL if dataflow is Dataflow.NS else _FILL + p1 - 1,
+        # Output-stationary results also leave through the rows above.
+        drain=(2 * p1 if dataflow is Dataflow.NS else p1 + 1) + p2 + sizes.read_latency + _ENGINE,
         weights_first=dataflow is Dataflow.IS,
         entries=entries,
         transforms=transforms,

@@ -105,6 +105,12 @@ def _across(first: int, elements: int, beat: int, transfer: IntArray, lanes: Int
 
 
 def row_pieces(elements: IntArray, beat: int, transfer: IntArray, lanes: IntArray) -> IntArray:
-    """Pieces of runs across lanes from lane 0 on, nearly: cuts at beats and where lanes wrap, counted once each."""
+    """Pieces of runs across lanes from lane 0 on: cuts at beats and where lanes wrap, those that meet counted once.
+
+    Exact but where N elements are fewer than a beat and than the lanes and do not divide both.
+    """
     wraps = up(elements, lanes) - 1 - (up(elements, np.lcm(lanes, beat)) - 1)
-    return run_pieces_of(elements, beat, np.minimum(transfer, beat)) + wraps
+    short = transfer < np.minimum(beat, lanes)
+    pieces = np.where(short, run_pieces_of(elements, beat, transfer), up(elements, beat)) + wraps
+    whole = short & (beat % transfer == 0) & (lanes % transfer == 0)
+    return np.where(whole, up(elements, transfer), pieces)

@@ -17,17 +17,20 @@ from itertools import product
 import numpy as np
 
 from dynamap_rtl.circuit_parameters import CircuitParameters
+from dynamap_rtl.geometry import WindowShape
 from dynamap_rtl.isa import COMPUTE, FINISH, LEVELS, LOAD, Mode
 from dynamap_rtl.load_pattern import Load, LoadError, LoadTarget
 from dynamap_rtl.matrix_program import walk_values
 from dynamap_rtl.overlay_circuit import channel_parameters, gemm_parameters, storer_parameters, top_parameters
 from dynamap_rtl.parameters import OverlayError
 from dynamap_rtl.record import Value
+from dynamap_rtl.sizes import sizes_of
 from dynamap_rtl.store_pattern import Store, StoreError
 from dynamap_rtl.timing import ceil_div
 from dynamap_rtl.units.fixed_point import fixed_point
 from dynamap_rtl.units.vector_path import Finishing, Windows, addition, finishing
 from dynamap_rtl.units.walker import deltas
+from dynamap_rtl.vector_timing import vector_blocks
 
 from .assembler import ProgramError
 from .convolution import channel_loads
@@ -283,20 +286,20 @@ class _Builder:
 
     def sizes(self) -> _Sizes:
         target, columns = self.work.target, self.circuit.columns
-        # Blocks overlap by what windows do; with twice their height or an eighth of the image that is little.
-        wanted = min(target.height, max(ceil_div(target.height, 8), 2 * self.y.kernel))
-        channels = [target.channels]
-        while channels[-1] > columns:
-            channels.append(ceil_div(ceil_div(channels[-1], columns), 2) * columns)
-        whole = _Sizes(wanted, target.width, target.channels, self.y.kernel, self.x.kernel)
-        for least in (wanted, 1):
-            for count in channels:
-                if self.fits(replace(whole, rows=least, channels=count)):
-                    rows = next(
-                        rows for rows in range(wanted, 0, -1) if self.fits(replace(whole, rows=rows, channels=count))
-                    )
-                    return replace(whole, rows=rows, channels=count)
-        smallest = replace(whole, rows=1, channels=channels[-1])
+        shape = WindowShape(
+            in_height=self.y.size,
+            in_width=self.x.size,
+            channels=target.channels,
+            out_height=target.height,
+            out_width=target.width,
+            kernel=(self.y.kernel, self.x.kernel),
+            stride=(self.y.stride, self.x.stride),
+        )
+        blocks = vector_blocks(shape, sizes_of(self.circuit), dilation=self.y.dilation)
+        whole = _Sizes(int(blocks.rows[0]), target.width, int(blocks.channels[0]), self.y.kernel, self.x.kernel)
+        if blocks.valid[0] and self.fits(whole):
+            return whole
+        smallest = replace(whole, rows=1, channels=min(target.channels, columns))
         for name in ("columns", "taps_y", "taps_x"):
             while getattr(smallest, name) > 1:
                 if self.fits(smallest):
