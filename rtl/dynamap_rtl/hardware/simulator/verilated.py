@@ -98,7 +98,7 @@ class VerilatedSimulation:
         stop = _places(self.top.outputs)[0][output]
         done = 0
         while done < limit:
-            done += self._library.dm_run(
+            ran: int = self._library.dm_run(
                 self._model,
                 ctypes.c_uint64(min(_BLOCK_CYCLES, limit - done)),
                 ctypes.c_void_p(self._inputs.ctypes.data),
@@ -107,6 +107,7 @@ class VerilatedSimulation:
                 ctypes.cast(peer, ctypes.c_void_p),
                 ctypes.c_void_p(context),
             )
+            done += ran
             if self._outputs[stop]:
                 return done
         return None
