@@ -14,7 +14,7 @@ from dynamap_rtl.program.assembler import Instruction, ProgramError, disassemble
 from dynamap_rtl.program.check import check_program
 from dynamap_rtl.program.layer import TensorPlace
 
-__all__ = ["CompilationError", "CompiledLayer", "CompiledNetwork"]
+__all__ = ["CompilationError", "CompiledLayer", "CompiledNetwork", "check_layer"]
 
 
 class CompilationError(DynamapError):
@@ -114,9 +114,25 @@ class CompiledNetwork:
         """
         for layer in self.layers if layers is None else layers:
             if layer.program_bytes:
-                try:
-                    check_program(list(self.instructions(layer)), self.circuit, memory_bytes=self.memory_bytes)
-                except ProgramError as error:
-                    raise CompilationError(
-                        f"the program of layer {layer.name!r} is not one for this overlay: {error}; compile it again"
-                    ) from error
+                code = self.bytes_at(layer.program_address, layer.program_bytes)
+                check_layer(layer.name, code, self.circuit, memory_bytes=self.memory_bytes)
+
+
+def check_layer(name: str, program: bytes, circuit: CircuitParameters, *, memory_bytes: int) -> None:
+    """Refuse a program that the overlay could not run to its end inside its memories.
+
+    Args:
+        name: of its layer, for the message.
+        program: END included.
+        circuit: the overlay.
+        memory_bytes: size of external memory.
+
+    Raises:
+        CompilationError: naming layer, instruction and rule.
+    """
+    try:
+        check_program(list(disassemble(program)), circuit, memory_bytes=memory_bytes)
+    except ProgramError as error:
+        raise CompilationError(
+            f"the program of layer {name!r} is not one for this overlay: {error}; compile it again"
+        ) from error

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_opt.compilation.compiled import check_layer
 from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.hardware import HardwareError
 from dynamap_rtl.program.assembler import ProgramError, disassemble
@@ -38,6 +39,7 @@ class LayerJob:
     """What a process anywhere needs to run one layer; nothing else is read.
 
     Attributes:
+        name: of the layer.
         circuit: the overlay.
         memory_bytes: of external memory.
         tensor_bytes: of its part for tensors, from address 0 on.
@@ -52,6 +54,7 @@ class LayerJob:
         simulator: of the circuit.
     """
 
+    name: str
     circuit: CircuitParameters
     memory_bytes: int
     tensor_bytes: int
@@ -130,9 +133,11 @@ def run_layer(job: LayerJob) -> LayerOutcome:
     """Run a layer on an overlay as after configuration.
 
     Raises:
+        CompilationError: when the program is not one for the overlay.
         HardwareError: when there is no C compiler.
     """
     start = time.perf_counter()
+    check_layer(job.name, job.program, job.circuit, memory_bytes=job.memory_bytes)
     simulation = overlay_simulation(job.circuit, job.memory_bytes, job.simulator)
     memory = simulation.memory
     fill(memory[: job.tensor_bytes])

@@ -151,11 +151,11 @@ def simulate_network(
         raise DynamapError("a chain runs all layers, one after another in this process; leave out --layers, --executor")
     chosen = select_layers(layers, [layer.name for layer in compiled.layers])
     chosen = tuple(index for index in chosen if compiled.layers[index].program_bytes)
-    compiled.check([compiled.layers[index] for index in chosen])
     reference = {name: _as_bytes(values) for name, values in quantised.reference(inputs).items()}
     outcomes: dict[int, LayerOutcome] = {}
     with _folder(work, compiled, quantised, reference, chain=chain, simulator=simulator) as folder:
         if chain:
+            compiled.check()
             steps, resumed = _chained(compiled, reference, folder, simulator)
         else:
             kept = {} if folder is None else {i: found for i in chosen if (found := folder.outcome(i)) is not None}
@@ -266,6 +266,7 @@ def _job(
 ) -> LayerJob:
     assert layer.target is not None
     return LayerJob(
+        name=layer.name,
         circuit=compiled.circuit,
         memory_bytes=compiled.memory_bytes,
         tensor_bytes=compiled.tensor_bytes,
