@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -178,9 +179,14 @@ def _build(top: Module, files: Mapping[str, str], verilator: str, compiler: str,
     includes = [f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
     defines = ["-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0", "-DVL_TIME_CONTEXT"]
     runtime = [str(root / "include" / f"{name}.cpp") for name in ("verilated", "verilated_threads")]
-    flags = ["-std=c++17", "-O1", "-w", "-fPIC", "-shared", "-pthread"]
+    flags = ["-std=c++17", "-O1", "-w", "-fPIC", "-shared", "-pthread", *_own_flags()]
     _call([compiler, *flags, *defines, *includes, "main.cpp", *runtime, "-o", "library.so"], folder)
     return folder / "library.so"
+
+
+def _own_flags() -> list[str]:
+    """What the user wants of the C++ compiler besides."""
+    return os.environ.get("CXXFLAGS", "").split()
 
 
 def _call(command: list[str], folder: Path) -> str:
