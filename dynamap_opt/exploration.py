@@ -20,12 +20,16 @@ from .errors import DynamapError, NoMappingError
 from .selection import BatchedSelection, mapping_problem
 from .tables import MappingTables
 
-__all__ = ["ArrayShapes", "Exploration", "all_shapes", "explore_shapes", "square_shapes"]
+__all__ = ["RUNNERS_UP", "ArrayShapes", "Exploration", "all_shapes", "explore_shapes", "square_shapes"]
 
 IntArray = NDArray[np.int64]
 
 # Vectors of this many shapes keep a stage's tables in a core's level-2 cache.
 _CHUNK = 8192
+# Shapes that are priced exactly at a time.
+_BATCH = 256
+#: Shapes behind the best one whose latency is made exact as well.
+RUNNERS_UP = 5
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,21 @@ class Exploration:
 
     Attributes:
         shapes: the shapes, rows ascending, then columns.
-        latency_cycles: exact optimum of each, shape (shapes,).
+        latency_cycles: optimum of each, shape (shapes,); see ``exact``.
         best: index of the least; among equals the one with the fewest elements, then the most rows.
-        exact_everywhere: False where a graph that is not series-parallel left some entries as lower bounds; the best
-            one is exact all the same.
+        exact: which entries are exact, shape (shapes,); the others are lower bounds no better than the best one. All
+            are, if None.
     """
 
     shapes: ArrayShapes
     latency_cycles: IntArray
     best: int
-    exact_everywhere: bool = True
+    exact: NDArray[np.bool_] | None = None
+
+    @property
+    def exact_everywhere(self) -> bool:
+        """Whether no entry is a lower bound."""
+        return self.exact is None or bool(self.exact.all())
 
     @property
     def best_shape(self) -> tuple[int, int]:
@@ -124,20 +133,35 @@ def explore_shapes(
     except NotSeriesParallelError:
         return _explore_by_bound(tables, shapes, progress)
     latency = np.empty(len(shapes), dtype=np.int64)
-    starts = range(0, len(shapes), _CHUNK)
+    bounded = tables.model.bounded
 
     def run(start: int) -> int:
         part = slice(start, start + _CHUNK)
-        latency[part] = selection.evaluate(shapes.p1[part], shapes.p2[part])
+        latency[part] = selection.evaluate(shapes.p1[part], shapes.p2[part], bound=bounded)
         return latency[part].size
 
     done = 0
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        for size in pool.map(run, starts):
+        for size in pool.map(run, range(0, len(shapes), _CHUNK)):
             done += size
             if progress is not None:
                 progress(done, len(shapes))
-    return Exploration(shapes, latency, _best(shapes, latency))
+    if not bounded:
+        return Exploration(shapes, latency, _best(shapes, latency))
+    # From the least bound on, until the next bound is above the best of all found and of the runners-up.
+    order = np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, latency))
+    exact = np.zeros(len(shapes), dtype=bool)
+    for start in range(0, len(order), _BATCH):
+        chosen = order[start : start + _BATCH]
+        known = np.sort(latency[exact])
+        if known.size > RUNNERS_UP and latency[chosen[0]] > known[RUNNERS_UP]:
+            break
+        latency[chosen] = selection.evaluate(shapes.p1[chosen], shapes.p2[chosen])
+        exact[chosen] = True
+    candidates = np.flatnonzero(exact)
+    part = ArrayShapes(shapes.p1[candidates], shapes.p2[candidates])
+    best = int(candidates[_best(part, latency[candidates])])
+    return Exploration(shapes, latency, best, exact=exact)
 
 
 def _best(shapes: ArrayShapes, latency: IntArray) -> int:
@@ -171,4 +195,4 @@ def _explore_by_bound(
             progress(count + 1, len(shapes))
     candidates = np.flatnonzero(solved)
     part = ArrayShapes(shapes.p1[candidates], shapes.p2[candidates])
-    return Exploration(shapes, latency, int(candidates[_best(part, latency[candidates])]), exact_everywhere=False)
+    return Exploration(shapes, latency, int(candidates[_best(part, latency[candidates])]), exact=solved)

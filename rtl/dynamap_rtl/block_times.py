@@ -8,7 +8,7 @@ the cost does not grow with a layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .sizes import IntArray, Sizes
 
-__all__ = ["Group", "Loop", "Product", "block_times"]
+__all__ = ["Group", "Loop", "Product", "Work", "block_times"]
 
 BoolArray = NDArray[np.bool_]
 
@@ -72,12 +72,39 @@ class Group:
     finishes: IntArray | int = 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """All of a layer's work, cycles of each unit.
+
+    Attributes:
+        activations: pieces loaded.
+        weights: likewise.
+        compute: of the array.
+        rows: finished.
+        reads: stored.
+    """
+
+    activations: IntArray
+    weights: IntArray
+    compute: IntArray
+    rows: IntArray
+    reads: IntArray
+
+
 @dataclass(frozen=True)
 class Loop:
     """Where in its loops a product or group is: for each, whether it is the first and whether the last iteration."""
 
     first: tuple[BoolArray, ...]
     last: tuple[BoolArray, ...]
+
+
+def _ends(counts: Sequence[IntArray], *, first: bool) -> tuple[tuple[BoolArray, ...], tuple[BoolArray, ...]]:
+    """Flags of the first or the last iteration of all loops."""
+    yes = np.ones(counts[0].size, dtype=bool)
+    only = tuple(count == 1 for count in counts)
+    every = tuple(yes for _ in counts)
+    return (every, only) if first else (only, every)
 
 
 class _Times:
@@ -128,6 +155,7 @@ def block_times(
     weights_first: bool,
     entries: IntArray,
     transforms: tuple[int, int] | None = None,
+    work: Work | None = None,
 ) -> IntArray:
     """Cycles of a program, from start to finished.
 
@@ -142,11 +170,29 @@ def block_times(
         entries: channel parameters, loaded behind the first product's operands.
         transforms: latencies of Winograd's input and output transform, if they are at work. Then a load of activations
             is not taken before the one before is done.
+        work: all of the layer's, for a lower bound of the cycles instead of the cycles themselves: so long is the way
+            through one unit, which is always busy, and the others before its first and behind its last block.
     """
     shapes = sizes.rows.size
     load_latency = _LOAD + sizes.latency + sizes.shift_latency + np.maximum(sizes.left_rotation, sizes.top_rotation)
     input_extra, finish_extra = transforms or (0, 0)
     latency_of = {"activations": load_latency + input_extra, "weights": load_latency}
+    if work is not None:
+        start = _START + sizes.latency + load_latency
+        first, last = Loop(*_ends(counts, first=True)), Loop(*_ends(counts, first=False))
+        early, late = product_at(first), product_at(last)
+        group, final = group_at(first), group_at(last)
+        computing = start + early.activations + early.weights + fill
+        tail = final.reads + final.stores + 2 * sizes.top_rotation + _STORE_READ + sizes.latency + _END + _FINISH_DONE
+        finishing = computing + (early.tiles - 1) * early.period + early.steps + drain - 1
+        behind = drain + final.rows + tail - 1 - (late.period - late.steps)  # nothing waits for the last period's end
+        paths = (
+            computing + work.compute + behind,
+            start + np.maximum(work.activations, work.weights) + fill + late.tiles * late.period + behind,
+            finishing + work.rows + tail,
+            finishing + group.rows + work.reads + sizes.top_rotation,
+        )
+        return np.asarray(np.max(np.broadcast_arrays(*paths), axis=0), dtype=np.int64)
     times = _Times(shapes, _START + sizes.latency + load_latency)
 
     def one_product(loop: Loop, where: BoolArray | None) -> None:
@@ -226,9 +272,9 @@ def block_times(
                 before = dict(times.now)
             body(~no if index == 0 else no, no, None if mask.all() else mask)
         more = np.maximum(0, count - 1 - _FOLLOWED)
+        if where is not None:
+            more = np.where(where, more, 0)
         if more.any():
-            if where is not None:
-                more = np.where(where, more, 0)
             for name, value in times.now.items():
                 times.now[name] = value + more * (value - before[name]) // 2
         body(count == 1, ~no, where)

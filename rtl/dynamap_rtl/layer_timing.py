@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .block_times import Group, Loop, Product, block_times
+from .block_times import Group, Loop, Product, Work, block_times
 from .geometry import ConvShape
 from .layer_blocks import Cut, LayerBlocks, WinogradShape, convolution_blocks, winograd_blocks
 from .load_work import row_pieces, run_pieces_of, window_pieces
@@ -61,7 +61,14 @@ def _tiles(
 
 
 def convolution_cycles(
-    conv: ConvShape, sizes: Sizes, dataflow: Dataflow, *, kn2row: bool, pixel_pitch: int | None = None, divides: bool
+    conv: ConvShape,
+    sizes: Sizes,
+    dataflow: Dataflow,
+    *,
+    kn2row: bool,
+    contiguous: bool = True,
+    divides: bool,
+    bound: bool = False,
 ) -> LayerCycles:
     """Cycles of ``program.convolution.convolution_program``.
 
@@ -70,11 +77,12 @@ def convolution_cycles(
         sizes: of the overlays.
         dataflow: how its products run.
         kn2row: a product for every element of the kernel.
-        pixel_pitch: bytes from a pixel of the input to the next; its channels if None.
+        contiguous: whether neighbouring pixels of the input lie side by side (no slice of a concatenation).
         divides: whether the overlay has Winograd's transforms, see :func:`~dynamap_rtl.sizes.transfers`.
+        bound: for a lower bound of the total, much sooner.
     """
     blocks = convolution_blocks(conv, sizes, dataflow, kn2row=kn2row)
-    contiguous = pixel_pitch in {None, conv.in_channels} and conv.dilation[1] == 1
+    contiguous = contiguous and conv.dilation[1] == 1
     activations = _activation_pieces(conv, blocks, sizes, dataflow, contiguous=contiguous, divides=divides)
     outputs = blocks.pack_groups * (conv.out_channels // conv.groups)
     last = conv.pixels - (blocks.pixel_blocks - 1) * blocks.pixels
@@ -87,6 +95,7 @@ def convolution_cycles(
         reduced=blocks.pack_groups * (conv.weight_count // conv.out_channels),
         activations=activations,
         weight_row_pieces=_row_pieces(sizes, dataflow, 1),
+        bound=bound,
     )
 
 
@@ -166,6 +175,7 @@ def _cycles(
     positions: int = 1,
     stores: int = 1,
     transforms: tuple[int, int] | None = None,
+    bound: bool = False,
 ) -> LayerCycles:
     """Cycles of the blocks.
 
@@ -181,6 +191,7 @@ def _cycles(
         positions: products side by side in every one.
         stores: instructions a group is stored by.
         transforms: of :func:`~dynamap_rtl.block_times.block_times`.
+        bound: for a lower bound of the total, much sooner.
     """
     p1, p2 = sizes.rows, sizes.columns
     parts, length, outer = blocks.parts, blocks.length, blocks.pixels_outer
@@ -191,7 +202,7 @@ def _cycles(
         """Depths a product's weights take for a tile of channels."""
         steps = up(reduced, p1)
         depths: dict[Dataflow, IntArray] = {Dataflow.NS: reduced, Dataflow.WS: steps * p1, Dataflow.IS: steps}
-        return depths[dataflow] * positions
+        return np.asarray(depths[dataflow] * positions, dtype=np.int64)
 
     all_inner = (parts - 1) * inner(length) + inner(last_length)
     weight_blocks = blocks.output_blocks * np.where(blocks.joined, 1, parts)
@@ -248,27 +259,13 @@ def _cycles(
     word = 1 if dataflow is Dataflow.IS else p2
     blocks_entries = (blocks.output_blocks - 1) * up(blocks.outputs, word) + up(last_outputs, word)
     entries = blocks.packs * (blocks_entries * word)
-    total = block_times(
-        sizes,
-        counts,
-        product_at,
-        group_at,
-        fill=_FILL if dataflow is Dataflow.NS else _FILL + p1 - 1,
-        # Output-stationary results also leave through the rows above.
-        drain=(2 * p1 if dataflow is Dataflow.NS else p1 + 1) + p2 + sizes.read_latency + _ENGINE,
-        weights_first=dataflow is Dataflow.IS,
-        entries=entries,
-        transforms=transforms,
-    )
 
     def each(work: Callable[[IntArray, IntArray], IntArray], block: IntArray, last: IntArray) -> IntArray:
         """Summed over all groups: full blocks, and the last ones."""
         more_p, more_o = blocks.pixel_blocks - 1, blocks.output_blocks - 1
-        return blocks.packs * (
-            more_p * more_o * work(block, blocks.outputs)
-            + more_p * work(block, last_outputs)
-            + more_o * work(last, blocks.outputs)
-            + work(last, last_outputs)
+        full = more_p * more_o * work(block, blocks.outputs) + more_p * work(block, last_outputs)
+        return np.asarray(
+            blocks.packs * (full + more_o * work(last, blocks.outputs) + work(last, last_outputs)), dtype=np.int64
         )
 
     def computed(block: IntArray, channels: IntArray) -> IntArray:
@@ -280,21 +277,42 @@ def _cycles(
 
     all_rows = (blocks.output_blocks - 1) * (blocks.outputs if dataflow is Dataflow.IS else up(blocks.outputs, p2))
     all_rows = (all_rows + (last_outputs if dataflow is Dataflow.IS else up(last_outputs, p2))) * all_inner
+    weights = blocks.packs * (all_rows * weight_row_pieces * blocks.weight_loads)
+    loaded = blocks.packs * (activations * blocks.activation_loads)
+    compute = each(computed, extents.block, extents.last)
+    reads = each(
+        lambda stored, channels: stored * up(channels, sizes.result_transfer),
+        extents.block_stored,
+        extents.last_stored,
+    )
+    finished = each(rows, extents.block, extents.last)
+    work = Work(activations=loaded, weights=weights, compute=compute, rows=finished, reads=reads)
+    total = block_times(
+        sizes,
+        counts,
+        product_at,
+        group_at,
+        fill=_FILL if dataflow is Dataflow.NS else _FILL + p1 - 1,
+        # Output-stationary results also leave through the rows above.
+        drain=(2 * p1 if dataflow is Dataflow.NS else p1 + 1) + p2 + sizes.read_latency + _ENGINE,
+        weights_first=dataflow is Dataflow.IS,
+        entries=entries,
+        transforms=transforms,
+        work=work if bound else None,
+    )
+
     return LayerCycles(
         total=total,
-        load=blocks.packs
-        * (all_rows * weight_row_pieces * blocks.weight_loads + activations * blocks.activation_loads),
-        compute=each(computed, extents.block, extents.last),
-        store=each(
-            lambda stored, channels: stored * up(channels, sizes.result_transfer),
-            extents.block_stored,
-            extents.last_stored,
-        ),
+        load=loaded + weights,
+        compute=compute,
+        store=reads,
         valid=blocks.valid & (entries <= _MOST_ENTRIES),
     )
 
 
-def winograd_cycles(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow, *, tiles: tuple[int, ...]) -> LayerCycles:
+def winograd_cycles(
+    shape: WinogradShape, sizes: Sizes, dataflow: Dataflow, *, tiles: tuple[int, ...], bound: bool = False
+) -> LayerCycles:
     """Cycles of ``program.winograd.winograd_program``.
 
     Args:
@@ -302,6 +320,7 @@ def winograd_cycles(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow, *, t
         sizes: of the overlays.
         dataflow: how its products run.
         tiles: m of every F(m, 3) the overlays have.
+        bound: for a lower bound of the total, much sooner.
     """
     conv, blocks = shape.conv, winograd_blocks(shape, sizes, dataflow)
     transfer = sizes.top_transfer if dataflow is Dataflow.IS else sizes.left_transfer
@@ -329,4 +348,5 @@ def winograd_cycles(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow, *, t
         positions=shape.positions,
         stores=shape.step[0] * shape.step[1] if dataflow is Dataflow.IS else 1,
         transforms=transform_latency(tiles, shape.tile, planar=all(shape.axes)),
+        bound=bound,
     )
