@@ -6,21 +6,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dynamap_rtl import Dataflow
+from dynamap_rtl import Dataflow, Overlay, OverlayError
 from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.geometry import ConvShape
 
-from .plan import Plan
+from .plan import Plan, PlanError
 
 if TYPE_CHECKING:
     from dynamap_rtl.layer_blocks import LayerBlocks
 
-__all__ = ["ArrayLayer", "circuit_for", "winograd_tile", "winograd_tiles"]
+__all__ = ["ArrayLayer", "circuit_for", "overlay_of", "winograd_tile", "winograd_tiles"]
 
 # Short arrays and narrow ports need few bits; Winograd's sums need this many.
 _WINOGRAD_SUM_BITS = 48
 _SUM_BITS = 32
-_WIDEST_PORT = 64
 _PORT_WITHOUT_PLAN = 16
 _WINOGRAD = "winograd-f"
 
@@ -54,6 +53,20 @@ def winograd_tiles(algorithms: Iterable[str]) -> tuple[int, ...]:
     return tuple(sorted({tile for name in algorithms if (tile := winograd_tile(name)) is not None}))
 
 
+def overlay_of(plan: Plan) -> Overlay:
+    """The overlay a plan's cycles are of, but for the array's shape.
+
+    Raises:
+        PlanError: when the plan's numbers are none of an overlay.
+    """
+    try:
+        return Overlay(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in plan.overlay.items()}  # type: ignore[arg-type]
+        )
+    except (TypeError, OverlayError) as error:
+        raise PlanError(f"the plan's overlay is not one: {error}; map the network again") from None
+
+
 def circuit_for(
     array: tuple[int, int],
     *,
@@ -66,8 +79,7 @@ def circuit_for(
 
     Args:
         array: (P1, P2).
-        plan: gives the width of the memory ports (at most 64 bytes, what a board's port has), the memory's latency
-            and the Winograd tiles it uses, where these are not given.
+        plan: gives ports, memories and Winograd tiles, where these are not given.
         bytes_per_cycle: of the memory ports; 16 without a plan.
         winograd: tiles m of F(m, 3); none without a plan.
         layers: that must fit the channel memory.
@@ -75,21 +87,22 @@ def circuit_for(
     Raises:
         OverlayError: when there is no such overlay.
     """
-    latency = {}
-    if plan is not None:
-        bytes_per_cycle = bytes_per_cycle or min(_WIDEST_PORT, plan.overlay["dram_bytes_per_cycle"])
-        latency = {"dram_latency_cycles": max(1, plan.overlay["dram_latency_cycles"])}
-        if winograd is None:
-            winograd = winograd_tiles(layer.algorithm for layer in plan.layers)
-    tiles = tuple(sorted(set(winograd or ())))
-    circuit = CircuitParameters(
-        rows=array[0],
-        columns=array[1],
-        dram_bytes_per_cycle=bytes_per_cycle or _PORT_WITHOUT_PLAN,
-        winograd=tiles,
-        sum_width=_WINOGRAD_SUM_BITS if tiles else _SUM_BITS,
-        **latency,
-    )
+    if plan is None:
+        tiles = tuple(sorted(set(winograd or ())))
+        circuit = CircuitParameters(
+            rows=array[0],
+            columns=array[1],
+            dram_bytes_per_cycle=bytes_per_cycle or _PORT_WITHOUT_PLAN,
+            winograd=tiles,
+            sum_width=_WINOGRAD_SUM_BITS if tiles else _SUM_BITS,
+        )
+    else:
+        overlay = overlay_of(plan)
+        if bytes_per_cycle is not None:
+            overlay = replace(overlay, dram_bytes_per_cycle=bytes_per_cycle)
+        if winograd is not None:
+            overlay = replace(overlay, winograd=tuple(sorted(set(winograd))))
+        circuit = overlay.circuit(*array)
     words = max((_channel_words(layer, circuit) for layer in layers), default=1)
     return replace(circuit, channel_words=max(circuit.channel_words, 1 << (words - 1).bit_length()))
 
