@@ -7,12 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dynamap_opt.errors import DynamapError
 from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.isa import FETCH_AHEAD_BYTES
 from dynamap_rtl.program.assembler import Instruction, ProgramError, disassemble
 from dynamap_rtl.program.check import check_program
 from dynamap_rtl.program.layer import TensorPlace
+
+from .expansion import StoredWindows
 
 __all__ = ["CompilationError", "CompiledLayer", "CompiledNetwork", "check_layer"]
 
@@ -66,6 +71,7 @@ class CompiledNetwork:
         circuit: the overlay the programs are for.
         tensors: where tensors lie; those that no program reads or writes are not among them.
         inputs: of the network, as far as programs read them.
+        expanded: those of them that are stored as windows; their place is that of the windows, each a pixel.
         layers: in the order they run.
         tensor_bytes: size of the tensors' part of memory, which begins at address 0.
         image: constants and programs, from address ``tensor_bytes`` on.
@@ -76,6 +82,7 @@ class CompiledNetwork:
     circuit: CircuitParameters
     tensors: Mapping[str, TensorPlace]
     inputs: tuple[str, ...]
+    expanded: Mapping[str, StoredWindows]
     layers: tuple[CompiledLayer, ...]
     tensor_bytes: int
     image: bytes
@@ -89,6 +96,16 @@ class CompiledNetwork:
     def checksum(self) -> str:
         """SHA-256 of the image, in hexadecimal."""
         return hashlib.sha256(self.image).hexdigest()
+
+    def stored(self, name: str, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The bytes of a tensor as they lie in memory, pixel by pixel.
+
+        Args:
+            name: of the tensor.
+            values: (height, width, channels).
+        """
+        windows = self.expanded.get(name)
+        return values if windows is None else windows.expand(values, self.tensors[name].zero_point & 255)
 
     def bytes_at(self, address: int, size: int) -> bytes:
         """A part of the image."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING
 
-from dynamap_models.ir import Concat, Layer
+from dynamap_models.ir import Concat, Conv, Layer, Tensor
 from dynamap_opt.circuits import ArrayLayer, circuit_for
+from dynamap_opt.layouts import NHWC, LayoutKind
 from dynamap_opt.mapping import describe
 from dynamap_opt.plan import LayerPlan, Plan, PlanError, fingerprint
 from dynamap_rtl import Dataflow, OverlayError
@@ -22,6 +24,7 @@ from dynamap_rtl.store_pattern import StoreError
 from .allocation import ALIGNMENT, Lifetime, allocate
 from .buffers import Buffers, share_buffers
 from .compiled import CompilationError, CompiledLayer, CompiledNetwork
+from .expansion import StoredWindows
 from .layers import Operation, copy_operation, layer_program, overlay_operation, runs_on_overlay
 
 if TYPE_CHECKING:
@@ -74,8 +77,9 @@ def compile_network(
     rows = {name: row for row in plan.layers for name in row.layers}
     buffers = share_buffers(quantised.network, lambda a, b: quantised.tensors[a] == quantised.tensors[b])
     drafts = tuple(_drafts(quantised, buffers))
-    tensors, tensor_bytes = _placed_tensors(quantised, buffers, drafts)
-    operations = [_operation(quantised, buffers, draft, tensors) for draft in drafts]
+    expanded = _expanded(plan, quantised, drafts, rows)
+    tensors, tensor_bytes = _placed_tensors(quantised, buffers, drafts, expanded)
+    operations = [_operation(quantised, buffers, draft, tensors, expanded) for draft in drafts]
     hows = [_how(draft, operation, rows, plan) for draft, operation in zip(drafts, operations, strict=True)]
     if circuit is None:
         circuit = circuit_for(
@@ -136,6 +140,7 @@ def compile_network(
         circuit=circuit,
         tensors=tensors,
         inputs=tuple(name for name in quantised.network.inputs if name in tensors),
+        expanded=expanded,
         layers=tuple(
             replace(layer, program_address=behind + layer.program_address) if layer.program_bytes else layer
             for layer in layers
@@ -156,8 +161,56 @@ def _drafts(quantised: QuantisedNetwork, buffers: Buffers) -> Iterator[_Draft]:
             yield _Draft(layer=layer, name=layer.name, inputs=inputs, runs=runs_on_overlay(quantised, layer))
 
 
+def _expanded(
+    plan: Plan, quantised: QuantisedNetwork, drafts: Sequence[_Draft], rows: Mapping[str, LayerPlan]
+) -> dict[str, StoredWindows]:
+    """Network inputs that are to be stored as windows. The preset ``paper`` knows no layouts of the overlay."""
+    network = quantised.network
+    wanted: dict[str, set[StoredWindows | None]] = {}
+    for draft in drafts:
+        row, operation = rows.get(draft.name), draft.layer.operation
+        if not draft.runs:
+            continue
+        for name in draft.inputs:
+            wanted.setdefault(name, set()).add(None)
+        if row is None or row.input_layout == NHWC.label or plan.settings.cost != "overlay":
+            continue
+        name = draft.inputs[0]
+        if (
+            not row.input_layout.startswith(LayoutKind.TOEPLITZ)
+            or name not in network.inputs
+            or not isinstance(operation, Conv)
+            or operation.groups > 1
+        ):
+            raise PlanError(
+                f"the plan stores the input of layer {draft.name!r} as {row.input_layout}; programs read windows of "
+                "network inputs only, so map the network again with this version"
+            )
+        output = network.tensors[draft.layer.output]
+        windows = StoredWindows(
+            rows=output.height,
+            columns=output.width,
+            kernel=operation.kernel,
+            stride=operation.stride,
+            pads=operation.pads[:2],
+            dilation=operation.dilation,
+        )
+        wanted[name].discard(None)
+        wanted[name].add(windows)
+    for name, ways in wanted.items():
+        if len(ways) > 1:
+            raise PlanError(
+                f"the plan stores network input {name!r} in {len(ways)} ways at once; map the network again with this "
+                "version"
+            )
+    return {name: windows for name, (windows,) in wanted.items() if windows is not None}
+
+
 def _placed_tensors(
-    quantised: QuantisedNetwork, buffers: Buffers, drafts: Sequence[_Draft]
+    quantised: QuantisedNetwork,
+    buffers: Buffers,
+    drafts: Sequence[_Draft],
+    expanded: Mapping[str, StoredWindows],
 ) -> tuple[dict[str, TensorPlace], int]:
     """Where every tensor lies that a program reads or writes, and the bytes they take together."""
     network = quantised.network
@@ -178,7 +231,8 @@ def _placed_tensors(
             touch(name, step)
     for name in network.outputs:
         touch(name, len(drafts))
-    lifetimes = {buffer: Lifetime(network.tensors[buffer].size, first, last) for buffer, (first, last) in spans.items()}
+    shapes = {name: _stored_shape(network.tensors[name], expanded.get(name)) for name in network.tensors}
+    lifetimes = {buffer: Lifetime(prod(shapes[buffer]), first, last) for buffer, (first, last) in spans.items()}
     allocation = allocate(lifetimes)
     if allocation.size > _MEMORY_LIMIT:
         largest = max(lifetimes, key=lambda name: (lifetimes[name].size, name))
@@ -188,27 +242,43 @@ def _placed_tensors(
         )
     places = {}
     for name in sorted(used):
-        tensor, home, quantisation = network.tensors[name], buffers.homes[name], quantised.tensors[name]
+        home, quantisation = buffers.homes[name], quantised.tensors[name]
+        height, width, channels = shapes[name]
         places[name] = TensorPlace(
             address=allocation.addresses[home.buffer] + home.offset,
-            height=tensor.height,
-            width=tensor.width,
-            channels=tensor.channels,
-            pixel_pitch=network.tensors[home.buffer].channels,
+            height=height,
+            width=width,
+            channels=channels,
+            pixel_pitch=shapes[home.buffer][2],
             zero_point=quantisation.zero_point,
             signed=quantisation.signed,
         )
     return places, allocation.size
 
 
+def _stored_shape(tensor: Tensor, windows: StoredWindows | None) -> tuple[int, int, int]:
+    if windows is None:
+        return tensor.height, tensor.width, tensor.channels
+    return windows.rows, windows.columns, windows.elements(tensor.channels)
+
+
 def _operation(
-    quantised: QuantisedNetwork, buffers: Buffers, draft: _Draft, tensors: Mapping[str, TensorPlace]
+    quantised: QuantisedNetwork,
+    buffers: Buffers,
+    draft: _Draft,
+    tensors: Mapping[str, TensorPlace],
+    expanded: Mapping[str, StoredWindows],
 ) -> Operation | None:
     if not draft.runs:
         return None
     if not draft.is_copy:
         try:
-            return overlay_operation(quantised, draft.layer, lambda name: tensors[buffers.sources.get(name, name)])
+            return overlay_operation(
+                quantised,
+                draft.layer,
+                lambda name: tensors[buffers.sources.get(name, name)],
+                expanded=draft.inputs[0] in expanded,
+            )
         except OverlayError as error:
             raise CompilationError(f"layer {draft.name!r} is not one the overlay can compute: {error}") from error
     (piece,), whole = draft.inputs, tensors[draft.layer.output]

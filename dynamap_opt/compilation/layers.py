@@ -56,13 +56,14 @@ def runs_on_overlay(quantised: QuantisedNetwork, layer: Layer) -> bool:
             return False
 
 
-def overlay_operation(quantised: QuantisedNetwork, layer: Layer, place: Places) -> Operation:
+def overlay_operation(quantised: QuantisedNetwork, layer: Layer, place: Places, *, expanded: bool = False) -> Operation:
     """What the overlay is asked to compute for a layer that it runs.
 
     Args:
         quantised: whose layer it is.
         layer: see :func:`runs_on_overlay`.
         place: where a tensor lies; views have been followed to the tensor they show.
+        expanded: whether its input is stored as the convolution's windows, so that it is one over their pixels.
 
     Raises:
         OverlayError: when a scale or a window is one no overlay can do.
@@ -74,12 +75,18 @@ def overlay_operation(quantised: QuantisedNetwork, layer: Layer, place: Places) 
     match operation:
         case Conv():
             weights = quantised.weights[layer.name]
+            scaling = _scaling(weights, scale[0], scale[1], clamps)
+            if expanded:
+                rows = weights.values.transpose(0, 2, 3, 1).reshape(len(weights.values), -1, 1, 1)
+                return Convolution(
+                    source=source, target=target, weights=rows, weight_zero=weights.zero_point, scaling=scaling
+                )
             return Convolution(
                 source=source,
                 target=target,
                 weights=weights.values,
                 weight_zero=weights.zero_point,
-                scaling=_scaling(weights, scale[0], scale[1], clamps),
+                scaling=scaling,
                 stride=operation.stride,
                 pads=operation.pads[:2],
                 dilation=operation.dilation,

@@ -17,6 +17,7 @@ from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.program.layer import TensorPlace
 
 from .compiled import CompilationError, CompiledLayer, CompiledNetwork
+from .expansion import StoredWindows
 
 __all__ = ["PROGRAM_SCHEMA", "load_compiled", "save_compiled"]
 
@@ -34,6 +35,7 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     circuit: CircuitParameters
     tensors: dict[str, TensorPlace]
     inputs: tuple[str, ...]
+    expanded: dict[str, StoredWindows]
     layers: tuple[CompiledLayer, ...]
     tensor_bytes: int
     image_bytes: int
@@ -51,6 +53,7 @@ def save_compiled(compiled: CompiledNetwork, path: str | os.PathLike[str]) -> No
         circuit=compiled.circuit,
         tensors=dict(compiled.tensors),
         inputs=compiled.inputs,
+        expanded=dict(compiled.expanded),
         layers=compiled.layers,
         tensor_bytes=compiled.tensor_bytes,
         image_bytes=len(compiled.image),
@@ -94,6 +97,7 @@ def load_compiled(path: str | os.PathLike[str]) -> CompiledNetwork:
         circuit=header.circuit,
         tensors=header.tensors,
         inputs=header.inputs,
+        expanded=header.expanded,
         layers=header.layers,
         tensor_bytes=header.tensor_bytes,
         image=image,
@@ -113,6 +117,9 @@ def _check_places(compiled: CompiledNetwork, image_bytes: int, origin: str) -> N
         wrong |= min(sizes) < 1 or not place.channels <= place.pixel_pitch or place.address < 0
         wrong |= last > compiled.tensor_bytes
     wrong |= any(name not in compiled.tensors for name in compiled.inputs)
+    for name, windows in compiled.expanded.items():
+        place = compiled.tensors.get(name)
+        wrong |= place is None or (windows.rows, windows.columns) != (place.height, place.width)
     for layer in compiled.layers:
         wrong |= layer.output not in compiled.tensors and layer.program_bytes > 0
         wrong |= any(name not in compiled.tensors for name in layer.inputs) and layer.program_bytes > 0

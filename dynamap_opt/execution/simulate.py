@@ -274,7 +274,9 @@ def _job(
         constants_address=layer.constants_address,
         program=compiled.bytes_at(layer.program_address, layer.program_bytes),
         program_address=layer.program_address,
-        inputs=tuple((compiled.tensors[name], reference[name]) for name in dict.fromkeys(layer.inputs)),
+        inputs=tuple(
+            (compiled.tensors[name], compiled.stored(name, reference[name])) for name in dict.fromkeys(layer.inputs)
+        ),
         target=layer.target,
         expected=_expected(layer, reference),
         predicted_cycles=layer.predicted_cycles,
@@ -315,7 +317,7 @@ def _chain_steps(
     fill(memory[: compiled.tensor_bytes])
     memory[compiled.tensor_bytes :][: len(compiled.image)] = np.frombuffer(compiled.image, np.uint8)
     for name in compiled.inputs:
-        elements(memory, compiled.tensors[name])[:] = reference[name]
+        elements(memory, compiled.tensors[name])[:] = compiled.stored(name, reference[name])
     for index, layer in enumerate(compiled.layers):
         if layer.target is None:
             if layer.output in compiled.tensors:

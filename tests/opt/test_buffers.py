@@ -12,6 +12,7 @@ from dynamap_models.ir import Concat
 from dynamap_models.zoo.builder import NetworkBuilder
 from dynamap_opt.compilation.allocation import ALIGNMENT, Allocation, Lifetime, allocate
 from dynamap_opt.compilation.buffers import Copy, Home, share_buffers
+from dynamap_opt.compilation.expansion import StoredWindows
 
 
 def random_lifetimes(rng, count):
@@ -135,3 +136,22 @@ def test_a_flattened_map_is_a_view():
     buffers = share_buffers(net.build("y"), lambda _a, _b: True)
     assert buffers.sources == {"f": "a"}
     assert buffers.homes["f"] == buffers.homes["a"]
+
+
+# ---- inputs stored as windows ----
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_windows_are_those_of_numpy(seed):
+    rng = np.random.default_rng(seed)
+    kernel, stride, dilation, pads = (tuple(int(n) for n in rng.integers(1, 4, 2)) for _ in range(4))
+    values = rng.integers(0, 256, (11, 9, 3)).astype(np.uint8)
+    padded = np.pad(values, ((pads[0], 3), (pads[1], 2), (0, 0)), constant_values=77)
+    reach = tuple((taps - 1) * step + 1 for taps, step in zip(kernel, dilation, strict=True))
+    view = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(0, 1))
+    view = view[:: stride[0], :: stride[1], :, :: dilation[0], :: dilation[1]]
+    wanted = np.moveaxis(view, 2, -1)  # rows, columns, taps, channels
+    windows = StoredWindows(
+        rows=len(view), columns=view.shape[1], kernel=kernel, stride=stride, pads=pads, dilation=dilation
+    )
+    np.testing.assert_array_equal(windows.expand(values, 77), wanted.reshape(*view.shape[:2], windows.elements(3)))

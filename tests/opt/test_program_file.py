@@ -42,6 +42,7 @@ def compiled() -> CompiledNetwork:
         circuit=CIRCUIT,
         tensors={"x": sample.layer.source, "y": sample.layer.target},
         inputs=("x",),
+        expanded={},
         layers=(layer, CompiledLayer(name="softmax", operation="softmax", algorithm="host", inputs=("y",), output="z")),
         tensor_bytes=constants,
         image=sample.memory[constants:-FETCH_AHEAD_BYTES].tobytes(),
