@@ -91,7 +91,8 @@ class TensorQuantisation:
     def quantise(self, real: NDArray[np.floating[Any]]) -> IntArray:
         """The integers nearest to real numbers, halves to even, saturated: ONNX's ``QuantizeLinear`` in float32."""
         steps = np.rint(np.asarray(real, dtype=np.float32) / np.float32(self.scale)) + self.zero_point
-        return np.clip(steps, *self.limits).astype(np.int64)
+        result: IntArray = np.clip(steps, *self.limits).astype(np.int64)
+        return result
 
     def dequantise(self, stored: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """The real numbers integers stand for, in float32."""
