@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -92,6 +92,10 @@ class GraphWriter:
     def bias(self, name: str | None, channels: int, layer: Layer) -> tuple[str, ...]:
         """The optional third input of Conv, ConvTranspose and Gemm: none or one."""
         return () if name is None else (self.parameter(name, (channels,), layer),)
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Keep names free that are written without asking."""
+        self._taken.update(names)
 
     def reshape(self, value: str, shape: Shape) -> str:
         """``value`` as another shape of the same elements."""

@@ -41,13 +41,13 @@ class NodeNames:
         self._named = 0
         self._taken: set[str] = set()
 
-    def name(self, layer: Layer) -> None:
-        """Name the nodes written since the last call; the one that computes bears the layer's name."""
+    def name(self, layer: str) -> None:
+        """Name the nodes of a layer, all written since the last call; the one that computes bears its name."""
         written = self._nodes[self._named :]
         # Those that bring its input into shape before it do not.
         main = next((node for node in written if node.op_type not in _BESIDE), written[0])
         for node in written:
-            name = layer.name if node is main else f"{layer.name}/{node.op_type}"
+            name = layer if node is main else f"{layer}/{node.op_type}"
             while name in self._taken:
                 name += "+"
             self._taken.add(name)

@@ -22,12 +22,14 @@ from .ir import Network
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["ONNX_OPSET", "export_onnx", "write_onnx"]
+__all__ = ["ONNX_IR_VERSION", "ONNX_OPSET", "export_onnx", "write_onnx"]
 
 ONNX_OPSET = 20
 """The version of the standard operators that exported files ask for."""
 
-_IR_VERSION = 9  # the file format that came with opset 20; a newer one would only lock older runtimes out
+ONNX_IR_VERSION = 9
+"""The file format that came with that version; a newer one would only lock older runtimes out."""
+
 _FILE_LIMIT_BYTES = 2**31 - 1
 _GRAPH_ALLOWANCE_BYTES = 2**24  # generous room for names and nodes beside the weights
 
@@ -47,12 +49,12 @@ def export_onnx(network: Network) -> onnx.ModelProto:
             f"network {network.name!r} has {size_bytes / 2**30:.2f} GiB of weights, and one ONNX file holds less than "
             "2 GiB; export it in parts"
         )
-    graph = GraphWriter(network, opset=ONNX_OPSET, ir_version=_IR_VERSION)
+    graph = GraphWriter(network, opset=ONNX_OPSET, ir_version=ONNX_IR_VERSION)
     graph.describe()
     names = NodeNames(graph)
     for layer in network.layers:
         write_layer(graph, layer)
-        names.name(layer)
+        names.name(layer.name)
     return graph.model
 
 

@@ -30,6 +30,7 @@ from .ir import (
     Layer,
     Network,
     Pool,
+    PoolKind,
     Reshape,
     Tensor,
 )
@@ -37,7 +38,17 @@ from .ir import (
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["LayerWeights", "QuantisedNetwork", "TensorQuantisation", "stored_name"]
+__all__ = [
+    "LayerWeights",
+    "QuantisedNetwork",
+    "TensorQuantisation",
+    "clamps",
+    "from_map",
+    "is_clamp",
+    "is_host",
+    "stored_name",
+    "to_map",
+]
 
 IntArray = NDArray[np.int64]
 
@@ -159,6 +170,41 @@ class LayerWeights:
         return steps * self.scale[:, None, None, None]
 
 
+def is_host(network: Network, tensors: Mapping[str, TensorQuantisation], layer: Layer) -> bool:
+    """Whether a layer has no form in 8-bit integers on an overlay and is computed in float by the host.
+
+    Convolutions, fully connected layers and averages have one; so has the sum of two maps of one shape; so have maxima,
+    clamps, reshapes and concatenations that keep the quantisation of what they read.
+    """
+    kept = all(tensors[name] == tensors[layer.output] for name in layer.inputs)
+    match layer.operation:
+        case Conv() | FullyConnected() | Pool(kind=PoolKind.AVERAGE) | GlobalPool(kind=PoolKind.AVERAGE):
+            return False
+        case Elementwise(kind=ElementwiseKind.ADD, activation=activation):
+            shapes = {tensor.onnx_shape for tensor in network.input_tensors(layer)}
+            return len(layer.inputs) != 2 or len(shapes) != 1 or not is_clamp(activation)
+        case Pool() | Concat() | Reshape() | Activation(kind=ActivationKind.RELU | ActivationKind.CLIP):
+            return not kept
+        case _:
+            return True
+
+
+def is_clamp(activation: Activation | None) -> bool:
+    """Whether an activation, or none, only limits integers."""
+    return activation is None or activation.kind in {ActivationKind.RELU, ActivationKind.CLIP}
+
+
+def clamps(layer: Layer, output: TensorQuantisation) -> tuple[int, int]:
+    """The least and the greatest integer ``layer`` can write to a tensor of quantisation ``output``."""
+    operation = layer.operation
+    activation = operation if isinstance(operation, Activation) else getattr(operation, "activation", None)
+    if activation is None or not is_clamp(activation):
+        return output.limits
+    bounds = (0.0, math.inf) if activation.kind is ActivationKind.RELU else (activation.low, activation.high)
+    least, greatest = (int(bound) for bound in output.quantise(np.array(bounds)))
+    return least, greatest
+
+
 @dataclass(frozen=True)
 class QuantisedNetwork:
     """A network whose tensors are 8-bit integers.
@@ -188,32 +234,11 @@ class QuantisedNetwork:
 
     def clamps(self, layer: Layer) -> tuple[int, int]:
         """The least and the greatest integer ``layer`` can write: saturation and, where there is one, ReLU or clip."""
-        stored = self.tensors[layer.output]
-        low, high = stored.limits
-        operation = layer.operation
-        activation = operation if isinstance(operation, Activation) else getattr(operation, "activation", None)
-        if activation is None or activation.kind not in {ActivationKind.RELU, ActivationKind.CLIP}:
-            return low, high
-        bounds = (0.0, math.inf) if activation.kind is ActivationKind.RELU else (activation.low, activation.high)
-        least, greatest = (int(bound) for bound in stored.quantise(np.array(bounds)))
-        return least, greatest
+        return clamps(layer, self.tensors[layer.output])
 
     def is_host(self, layer: Layer) -> bool:
-        """Whether ``layer`` has no form in 8-bit integers on an overlay and is computed in float by the host.
-
-        Convolutions, fully connected layers, pools and reshapes have one; so has the sum of two maps of one shape, a
-        concatenation and a clamp that keep the quantisation of what they read.
-        """
-        match layer.operation:
-            case Conv() | FullyConnected() | Pool() | GlobalPool() | Reshape():
-                return False
-            case Elementwise(kind=ElementwiseKind.ADD):
-                shapes = {tensor.onnx_shape for tensor in self.network.input_tensors(layer)}
-                return len(layer.inputs) != 2 or len(shapes) != 1
-            case Concat() | Activation(kind=ActivationKind.RELU | ActivationKind.CLIP):
-                return any(self.tensors[name] != self.tensors[layer.output] for name in layer.inputs)
-            case _:
-                return True
+        """Whether ``layer`` is computed in float by the host, see :func:`is_host`."""
+        return is_host(self.network, self.tensors, layer)
 
     def reference(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, IntArray]:
         """Every tensor of the network, (height, width, channels), as ONNX Runtime computes it without optimisations.
