@@ -8,6 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from dynamap_models.ir import Concat, Conv, Layer, Tensor
+from dynamap_opt.algorithms import ALGORITHMS
 from dynamap_opt.circuits import ArrayLayer, circuit_for
 from dynamap_opt.layouts import NHWC, LayoutKind
 from dynamap_opt.mapping import describe
@@ -80,7 +81,7 @@ def compile_network(
     expanded = _expanded(plan, quantised, drafts, rows)
     tensors, tensor_bytes = _placed_tensors(quantised, buffers, drafts, expanded)
     operations = [_operation(quantised, buffers, draft, tensors, expanded) for draft in drafts]
-    hows = [_how(draft, operation, rows, plan) for draft, operation in zip(drafts, operations, strict=True)]
+    hows = [_how(draft, operation, rows, plan, found) for draft, operation in zip(drafts, operations, strict=True)]
     if circuit is None:
         circuit = circuit_for(
             plan.array,
@@ -289,7 +290,7 @@ def _operation(
 
 
 def _how(
-    draft: _Draft, operation: Operation | None, rows: Mapping[str, LayerPlan], plan: Plan
+    draft: _Draft, operation: Operation | None, rows: Mapping[str, LayerPlan], plan: Plan, found: str
 ) -> tuple[str, Dataflow | None]:
     """Algorithm and dataflow."""
     if operation is None:
@@ -297,10 +298,17 @@ def _how(
     if not isinstance(operation, Convolution):
         return ("copy" if draft.is_copy else "vector"), None
     row = rows.get(draft.name)
-    if row is None or row.dataflow is None or row.dataflow not in Dataflow.__members__:
+    if row is None or row.dataflow is None:
+        if plan.model.fingerprint == found:
+            raise PlanError(
+                f"the plan of {plan.model.name!r} does not say how layer {draft.name!r} is computed on the array; map "
+                "this network again"
+            )
+        return ALGORITHMS["im2col"].name, Dataflow.NS  # quantising has made it; im2col is always legal
+    if row.algorithm not in ALGORITHMS or row.dataflow not in Dataflow.__members__:
         raise PlanError(
-            f"the plan of {plan.model.name!r} does not say how layer {draft.name!r} is computed on the array; "
-            "map this network again"
+            f"the plan computes layer {draft.name!r} by {row.algorithm!r} under {row.dataflow!r}, of which there is no "
+            "program; map the network again"
         )
     return row.algorithm, Dataflow[row.dataflow]
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from dynamap_models.ir import (
     Activation,
-    ActivationKind,
     Conv,
     Elementwise,
-    ElementwiseKind,
     FullyConnected,
     GlobalPool,
     Layer,
     Pool,
     PoolKind,
+    Reshape,
+    Tensor,
 )
 from dynamap_opt.circuits import winograd_tile
 from dynamap_rtl import Dataflow
@@ -40,20 +41,7 @@ Places: TypeAlias = Callable[[str], TensorPlace]
 
 def runs_on_overlay(quantised: QuantisedNetwork, layer: Layer) -> bool:
     """Whether a unit of the overlay computes the layer; concatenations and views need none and are not asked for."""
-    network = quantised.network
-    operation = layer.operation
-    match operation:
-        case Conv() | FullyConnected():
-            return layer.name in quantised.weights
-        case Pool() | GlobalPool():
-            return True
-        case Elementwise():
-            shapes = {(tensor.height, tensor.width, tensor.channels) for tensor in network.input_tensors(layer)}
-            return operation.kind is ElementwiseKind.ADD and len(layer.inputs) == 2 and len(shapes) == 1
-        case Activation():
-            return operation.kind in {ActivationKind.RELU, ActivationKind.CLIP}
-        case _:
-            return False
+    return not quantised.is_host(layer) and not isinstance(layer.operation, Reshape)  # not a view: the host moves it
 
 
 def overlay_operation(quantised: QuantisedNetwork, layer: Layer, place: Places, *, expanded: bool = False) -> Operation:
@@ -93,7 +81,9 @@ def overlay_operation(quantised: QuantisedNetwork, layer: Layer, place: Places, 
                 groups=operation.groups,
             )
         case FullyConnected():
-            return _product(quantised.weights[layer.name], source, target, scale[0], scale[1], clamps)
+            weights = quantised.weights[layer.name]
+            scaling = _scaling(weights, scale[0], scale[1], clamps)
+            return _product(weights, quantised.network.input_tensors(layer)[0], source, target, scaling)
         case Pool(kind=PoolKind.MAX) | GlobalPool(kind=PoolKind.MAX):
             return MaxPooling(source=source, target=target, windows=_windows(operation, source), clamps=clamps)
         case Pool() | GlobalPool():
@@ -176,36 +166,27 @@ def layer_program(
 
 
 def _product(
-    weights: LayerWeights,
-    source: TensorPlace,
-    target: TensorPlace,
-    source_scale: float,
-    target_scale: float,
-    clamps: tuple[int, int],
+    weights: LayerWeights, read: Tensor, source: TensorPlace, target: TensorPlace, scaling: Scaling
 ) -> Convolution:
-    """A fully connected layer: a 1x1 convolution of one pixel, or a window over all of a map in a wider buffer."""
-    outputs, values = len(weights.values), weights.values
+    """A fully connected layer: a 1x1 convolution of one pixel, or a window over all of a map in a wider buffer.
+
+    Args:
+        weights: inputs in the order of the tensor the layer reads.
+        read: that tensor; a vector where the layer reads a flattened map.
+        source: where the map lies.
+        target: where the results go.
+        scaling: from sums to results.
+    """
+    outputs = len(weights.values)
+    if read.height * read.width == 1:  # a flattened map's elements are in the order of the file, channel by channel
+        maps = weights.values.reshape(outputs, source.channels, source.height, source.width)
+    else:
+        maps = weights.values.reshape(outputs, source.height, source.width, source.channels).transpose(0, 3, 1, 2)
     if source.pixel_pitch == source.channels or source.pixels == 1:
         inputs = source.pixels * source.channels
-        source = TensorPlace(
-            address=source.address,
-            height=1,
-            width=1,
-            channels=inputs,
-            pixel_pitch=inputs,
-            zero_point=source.zero_point,
-            signed=source.signed,
-        )
-    else:
-        maps = values.reshape(outputs, source.height, source.width, source.channels)
-        values = maps.transpose(0, 3, 1, 2)
-    return Convolution(
-        source=source,
-        target=target,
-        weights=values,
-        weight_zero=weights.zero_point,
-        scaling=_scaling(weights, source_scale, target_scale, clamps),
-    )
+        maps = maps.transpose(0, 2, 3, 1).reshape(outputs, inputs, 1, 1)
+        source = replace(source, height=1, width=1, channels=inputs, pixel_pitch=inputs)
+    return Convolution(source=source, target=target, weights=maps, weight_zero=weights.zero_point, scaling=scaling)
 
 
 def _scaling(weights: LayerWeights, source_scale: float, target_scale: float, clamps: tuple[int, int]) -> Scaling:

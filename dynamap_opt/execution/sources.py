@@ -85,9 +85,9 @@ def prepare(
         if board is None:
             raise DynamapError("a model needs a board, as --board alveo-u200; a plan has its own")
         assert not isinstance(source, Plan)
-        network, quantised = _networks(source, input_shapes, seed)
+        _, quantised = _networks(source, input_shapes, seed)
         plan = map_network(
-            network,
+            quantised.network,
             board if isinstance(board, Board) else load_board(board),
             array=array,
             algorithms=algorithms,
@@ -122,13 +122,9 @@ def prepare(
 def _networks(
     source: api.ModelLike | QuantisedNetwork, input_shapes: Mapping[str, Sequence[int]] | None, seed: int
 ) -> tuple[Network, QuantisedNetwork]:
-    """A network as it is mapped, and as it is quantised; the same layers by name."""
-    from dynamap_models.quantised import (  # noqa: PLC0415 - loads onnx
-        QuantisedNetwork,
-        import_quantised_onnx,
-        quantise,
-        random_inputs,
-    )
+    """A network as plans are for it, and quantised: the same layers by name, and some that quantising puts between."""
+    from dynamap_models.quantisation import import_quantised_onnx, quantise, random_inputs  # noqa: PLC0415 - loads onnx
+    from dynamap_models.quantised import QuantisedNetwork  # noqa: PLC0415
 
     if isinstance(source, QuantisedNetwork):
         return source.network, source
@@ -164,7 +160,6 @@ def is_quantised_file(source: str | os.PathLike[str]) -> bool:
 
 def network_inputs(quantised: QuantisedNetwork, *, seed: int = 0) -> Inputs:
     """Inputs of one inference: random maps that calibration has not seen."""
-    from dynamap_models.quantised import random_inputs  # noqa: PLC0415 - loads onnx
+    from dynamap_models.quantisation import random_inputs  # noqa: PLC0415 - loads onnx
 
-    *_, last = random_inputs(quantised.network, _CALIBRATION_MAPS + 1, seed)
-    return last
+    return random_inputs(quantised.network, _CALIBRATION_MAPS + 1, seed)[-1]

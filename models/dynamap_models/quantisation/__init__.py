@@ -1,0 +1,13 @@
+"""Float networks to 8-bit integers, and quantised ONNX files in and out.
+
+The way of a network: :mod:`prepare` writes it in operations that integers have, :mod:`calibration` finds the ranges of
+its tensors, :mod:`scales` chooses their quantisation, :mod:`weights` rounds the weights, :mod:`model` writes the ONNX
+model that says what the result means, :mod:`exactness` says whether that is exact arithmetic.
+"""
+
+from __future__ import annotations
+
+from .calibration import random_inputs
+from .quantise import quantise
+
+__all__ = ["quantise", "random_inputs"]
