@@ -192,9 +192,8 @@ def _explore_promising(
             if progress is not None:
                 progress(done, len(shapes))
     total = floors.sum(axis=0)
-    weights = np.argsort(
-        -np.sort(floors, axis=1)[:, : max(1, len(shapes) // 100)].mean(axis=1)
-    )  # heaviest stages first
+    typical = np.sort(floors, axis=1)[:, : max(1, len(shapes) // 100)].mean(axis=1)
+    heaviest_first = np.argsort(-typical)
     better = np.zeros(floors.shape, dtype=bool)
 
     def tighten(chosen: NDArray[np.intp], threshold: float) -> None:

@@ -12,6 +12,7 @@ import pytest
 from dynamap_models.zoo import NetworkBuilder, build_model, model_names
 from dynamap_models.zoo.builder import RELU
 from dynamap_opt.board import board_names, load_board
+from dynamap_opt.costs import ShapeBatch
 from dynamap_opt.errors import DynamapError, NoMappingError
 from dynamap_opt.exploration import explore_shapes
 from dynamap_opt.layouts import NHWC
@@ -20,7 +21,7 @@ from dynamap_opt.mapping import make_plan, map_network
 from dynamap_opt.program import StageKind
 from dynamap_opt.study import truncate
 from dynamap_rtl import Dataflow
-from dynamap_solvers import NotSeriesParallelError, Status, check_reduction, solve
+from dynamap_solvers import FORBIDDEN, NotSeriesParallelError, Status, check_reduction, solve
 
 INDEPENDENT = ("series-parallel", "ilp-highs", "ilp-cbc")
 
@@ -53,13 +54,10 @@ def enumerated_optimum(mapper, p1, p2):
             return 0
         costs = []
         for algorithm in model.algorithms(stage) if stage.kind is StageKind.ARRAY else (None,):
-            load = model.load_cycles(stage, algorithm, in_layout)
-            store = model.store_cycles(stage, algorithm, out_layout)
-            if load is not None and store is not None:
-                costs += [
-                    int(model.latency(load, int(model.compute_cycles(stage, algorithm, flow, p1, p2)), store))
-                    for flow in flows
-                ]
+            for flow in flows:
+                cycles = model.cycles(stage, algorithm, flow, in_layout, out_layout, ShapeBatch.of(p1, p2))
+                if cycles is not None and cycles.total[0] < FORBIDDEN:
+                    costs.append(int(cycles.total[0]))
         return min(costs, default=None)
 
     best = None
