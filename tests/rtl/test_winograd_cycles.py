@@ -92,7 +92,7 @@ def random_other(rng: np.random.Generator, parameters: CircuitParameters) -> tup
 @pytest.mark.parametrize("parameters", CIRCUITS, ids=name)
 def test_mixtures(parameters):
     rng = np.random.default_rng(4)
-    for _ in range(6):
+    for _ in range(4):
         # One after another, with the engine in the mode the last one left; and two in one program, the second's loads
         # under way with the first's stores.
         layers = [any_winograd(rng, parameters), random_other(rng, parameters)]
@@ -106,7 +106,7 @@ def test_mixtures(parameters):
 def test_random_programs(parameters):
     rng = np.random.default_rng(5)
     seen = Counter()
-    for _ in range(25):
+    for _ in range(20):
         program = random_program(rng, parameters)
         bench(parameters).check(program)
         for instruction in program:

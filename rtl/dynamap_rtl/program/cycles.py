@@ -11,7 +11,7 @@ Holds for memory ports that take a request a cycle and answer after ``dram_laten
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import prod
@@ -223,9 +223,7 @@ class _Run:
             unit: LoadReader(self.port, _loader(circuit, lanes, transfer, depth), self.issuers[unit].look)
             for unit, lanes, transfer, depth in sides
         }
-        self.channels = ChannelReader(
-            self.port, circuit.dram_bytes_per_cycle, self.issuers[Unit.LOAD_CHANNELS].look
-        )
+        self.channels = ChannelReader(self.port, circuit.dram_bytes_per_cycle, self.issuers[Unit.LOAD_CHANNELS].look)
         self.engine = EngineCycles(circuit, state.mode)
         self.storer = StorerParameters(
             lanes=circuit.columns,
