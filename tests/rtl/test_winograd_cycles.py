@@ -30,8 +30,8 @@ CIRCUITS = [
     circuit(1, 3, 2, 1, 2048, (2,)),
     circuit(5, 1, 7, 40, 2048, (2, 4)),  # a beat has two weights of three bytes, and one byte over
 ]
-# Along both axes and along one, an even and an odd place each: with two tiles they take turns.
-KERNELS = [(3, 3), (3, 3), (1, 3), (3, 1), (5, 5), (1, 7), (7, 1), (4, 3)]
+# Along both axes, and along one, at even and odd places: where there are two tiles, they take turns.
+KERNELS = [(3, 3), (3, 3), (1, 7), (7, 1), (5, 4), (1, 3)]
 
 
 def name(parameters: CircuitParameters) -> str:
@@ -42,8 +42,8 @@ def random_winograd(
     rng: np.random.Generator, parameters: CircuitParameters, dataflow: Dataflow, kernel: tuple[int, int], tile: int
 ) -> tuple[Instruction, ...]:
     layer = convolution(
-        tuple(int(rng.integers(max(extent, 4), 12)) for extent in kernel),
-        *rng.integers(1, 12, 2).tolist(),
+        tuple(int(rng.integers(max(extent, 4), 11)) for extent in kernel),
+        *rng.integers(1, 9, 2).tolist(),
         kernel,
         pads=tuple(int(rng.integers(0, extent)) for extent in kernel),
         gaps=tuple(rng.integers(0, 3, 2).tolist()),
@@ -92,7 +92,7 @@ def random_other(rng: np.random.Generator, parameters: CircuitParameters) -> tup
 @pytest.mark.parametrize("parameters", CIRCUITS, ids=name)
 def test_mixtures(parameters):
     rng = np.random.default_rng(4)
-    for _ in range(4):
+    for _ in range(3):
         # One after another, with the engine in the mode the last one left; and two in one program, the second's loads
         # under way with the first's stores.
         layers = [any_winograd(rng, parameters), random_other(rng, parameters)]
@@ -106,7 +106,7 @@ def test_mixtures(parameters):
 def test_random_programs(parameters):
     rng = np.random.default_rng(5)
     seen = Counter()
-    for _ in range(20):
+    for _ in range(15):
         program = random_program(rng, parameters)
         bench(parameters).check(program)
         for instruction in program:
