@@ -69,7 +69,7 @@ def test_a_slice_of_a_concatenation_is_read_pixel_by_pixel(small):
 
 def test_lower_bounds_are_bounds_and_floors_are_below_them():
     rng = np.random.default_rng(3)
-    p1, p2 = rng.integers(1, 60, (2, 400))
+    p1, p2 = rng.integers(1, 60, (2, 150))
     kept = OVERLAY.buildable(p1, p2)
     p1, p2 = p1[kept], p2[kept]
     program = lower(build_model("googlenet"))
@@ -79,7 +79,7 @@ def test_lower_bounds_are_bounds_and_floors_are_below_them():
         if stage.conv is None or model.signature(stage) in seen:
             continue
         seen.add(model.signature(stage))
-        if len(seen) % 4:  # a quarter of the shapes of layers will do
+        if len(seen) % 8:  # an eighth of the shapes of layers will do
             continue
         for algorithm in model.algorithms(stage):
             for dataflow in Dataflow:
