@@ -126,12 +126,14 @@ def test_the_overlay_has_the_transforms_of_the_algorithms_it_may_use():
 
 
 def test_every_stage_of_the_zoo_that_is_not_the_hosts_costs_something():
-    for name in ("googlenet", "mobilenet-v2", "u-net"):
+    for name in ("squeezenet-1.1", "mobilenet-v2"):
         program = lower(build_model(name), allow_host=True)
         model, shapes = cost(program), ShapeBatch.of(16, 16)
+        seen = set()
         for stage in program.stages:
-            if stage.kind is StageKind.HOST:
+            if stage.kind is StageKind.HOST or model.signature(stage) in seen:
                 continue
+            seen.add(model.signature(stage))
             options = model.algorithms(stage) if stage.kind is StageKind.ARRAY else (None,)
             totals = [
                 model.cycles(stage, algorithm, dataflow, NHWC, NHWC, shapes).total[0]
