@@ -62,8 +62,12 @@ def mapping_problem(tables: MappingTables, p1: int, p2: int) -> Decision:
     unary: list[IntArray] = []
     edges: list[tuple[int, int]] = []
     pair: list[IntArray] = []
+    known: dict[object, IntArray] = {}
     for index, table in enumerate(tables.stages):
-        latency = table.latency(p1, p2).reshape(len(table.in_layouts), -1)
+        alike = (tables.model.signature(table.stage), table.in_layouts, table.out_layouts)
+        if alike not in known:
+            known[alike] = table.latency(p1, p2).reshape(len(table.in_layouts), -1)
+        latency = known[alike]
         source = tables.group_of_input(table) if table.stage.inputs else ""
         if len(table.in_layouts) == 1:
             unary.append(latency[0])
