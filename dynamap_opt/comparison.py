@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dynamap_models.ir import Network
 
 from .board import Board
-from .costs import ShapeBatch
+from .costs import Precision, ShapeBatch
 from .errors import DisagreementError, DynamapError
 from .exploration import ArrayShapes, Exploration, explore_shapes, square_shapes
 from .layouts import NHWC
@@ -39,7 +39,7 @@ def two_step(mapper: Mapper) -> Exploration:
     (DYNAMAP, FPGA 2021, as the released code does it: the algorithms are not chosen yet when the shape is.)
     """
     shapes = mapper.shapes()
-    batch = ShapeBatch(shapes.p1, shapes.p2, bound=True)
+    batch = ShapeBatch(shapes.p1, shapes.p2, Precision.BOUND)
     computed: dict[object, NDArray[np.int64]] = {}
     total = np.zeros(len(shapes), dtype=np.int64)
     for table in mapper.tables.stages:

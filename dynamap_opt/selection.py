@@ -17,7 +17,7 @@ from dynamap_rtl import Dataflow
 from dynamap_solvers import FORBIDDEN, ReductionPlan, SelectionProblem, reduce_graph
 
 from .algorithms import Algorithm
-from .costs import ShapeBatch
+from .costs import Precision, ShapeBatch
 from .layouts import Layout
 from .tables import MappingTables, StageTable
 
@@ -62,8 +62,12 @@ def mapping_problem(tables: MappingTables, p1: int, p2: int) -> Decision:
     unary: list[IntArray] = []
     edges: list[tuple[int, int]] = []
     pair: list[IntArray] = []
+    known: dict[object, IntArray] = {}
     for index, table in enumerate(tables.stages):
-        latency = table.latency(p1, p2).reshape(len(table.in_layouts), -1)
+        alike = (tables.model.signature(table.stage), table.in_layouts, table.out_layouts)
+        if alike not in known:
+            known[alike] = table.latency(p1, p2).reshape(len(table.in_layouts), -1)
+        latency = known[alike]
         source = tables.group_of_input(table) if table.stage.inputs else ""
         if len(table.in_layouts) == 1:
             unary.append(latency[0])
@@ -131,7 +135,7 @@ class BatchedSelection:
     @staticmethod
     def lower_bound(tables: MappingTables, p1: IntArray, p2: IntArray) -> IntArray:
         """Latency in cycles on every shape if each stage could have its own favourite layouts; never too high."""
-        shapes = ShapeBatch(p1, p2, bound=tables.model.bounded)
+        shapes = ShapeBatch(p1, p2, Precision.BOUND)
         total = np.zeros(p1.size, dtype=np.int64)
         for table in tables.stages:
             total += table.best_latency(shapes).min(axis=(0, 1))
@@ -143,12 +147,12 @@ class BatchedSelection:
             self._variables[self._tables.group_of_output(table)],
         )
 
-    def evaluate(self, p1: IntArray, p2: IntArray, *, bound: bool = False) -> IntArray:
-        """The least latency in cycles on every shape, shape (shapes,); exact, or a lower bound.
+    def evaluate(self, p1: IntArray, p2: IntArray) -> IntArray:
+        """The least latency in cycles on every shape, shape (shapes,); exact.
 
         Time O(stages x layouts² x algorithms) vector operations; memory a few dozen vectors of the shapes' length.
         """
-        tables, shapes = self._tables, ShapeBatch(p1, p2, bound)
+        tables, shapes = self._tables, ShapeBatch(p1, p2)
         constant = np.zeros(p1.size, dtype=np.int64)
         unary: list[IntArray] = [np.zeros(len(tables.layouts[group]), dtype=np.int64) for group in self._variables]
         pair: list[IntArray] = []

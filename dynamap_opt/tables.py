@@ -13,7 +13,7 @@ from dynamap_rtl import Dataflow
 from dynamap_solvers import FORBIDDEN
 
 from .algorithms import Algorithm
-from .costs import CostModel, ShapeBatch, StageCycles
+from .costs import CostModel, Precision, ShapeBatch, StageCycles
 from .layouts import NHWC, Layout
 from .program import Program, Stage, StageKind
 
@@ -88,7 +88,7 @@ class StageTable:
         options = [(algorithm, dataflow) for algorithm in self.algorithms for dataflow in self.dataflows]
         for i, in_layout in enumerate(self.in_layouts):
             for o, out_layout in enumerate(self.out_layouts):
-                if self.model.bounded and not shapes.bound and len(options) > 1:
+                if self.model.bounded and shapes.precision is Precision.EXACT and len(options) > 1:
                     self._cheapest(options, in_layout, out_layout, shapes, best[i, o])
                     continue
                 for algorithm, dataflow in options:
@@ -106,7 +106,7 @@ class StageTable:
         best: IntArray,
     ) -> None:
         """Lower ``best`` to the least cycles of the options, the most promising first."""
-        loose = ShapeBatch(shapes.p1, shapes.p2, bound=True)
+        loose = ShapeBatch(shapes.p1, shapes.p2, Precision.BOUND)
         bounds = []
         for option in options:
             cycles = self.cycles(*option, in_layout, out_layout, loose)

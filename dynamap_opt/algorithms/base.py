@@ -8,7 +8,7 @@ from dynamap_opt.layouts import AxisWindows, Layout
 from dynamap_opt.program import ConvShape
 from dynamap_rtl import Dataflow, Gemm, Overlay
 from dynamap_rtl.layer_timing import LayerCycles
-from dynamap_rtl.sizes import Sizes
+from dynamap_rtl.sizes import IntArray, Sizes
 
 __all__ = ["Algorithm", "axis_windows"]
 
@@ -53,6 +53,11 @@ class Algorithm(Protocol):
         self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool, bound: bool
     ) -> LayerCycles:
         """Cycles of the whole layer on overlays of these sizes; ``contiguous`` and ``bound`` as in ``layer_timing``."""
+
+    def floor(
+        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool
+    ) -> IntArray:
+        """A lower bound of the cycles, looser and far sooner than with ``bound``."""
 
     def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:
         """Vertical and horizontal input windows its loader walks; None when it reads every element once."""

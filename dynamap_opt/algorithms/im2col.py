@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from dynamap_opt.layouts import AxisWindows, Layout, LayoutKind
 from dynamap_opt.program import ConvShape
 from dynamap_rtl import Dataflow, Gemm, Overlay
-from dynamap_rtl.layer_timing import LayerCycles, convolution_cycles
-from dynamap_rtl.sizes import Sizes
+from dynamap_rtl.layer_timing import LayerCycles, convolution_cycles, convolution_floor
+from dynamap_rtl.sizes import IntArray, Sizes
 
 from .base import axis_windows
 
@@ -51,6 +51,14 @@ class Im2col:
             contiguous=contiguous,
             divides=bool(overlay.winograd),
             bound=bound,
+        )
+
+    def floor(
+        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool
+    ) -> IntArray:
+        """As ``convolution_floor``."""
+        return convolution_floor(
+            conv, sizes, dataflow, kn2row=False, contiguous=contiguous, divides=bool(overlay.winograd)
         )
 
     def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:

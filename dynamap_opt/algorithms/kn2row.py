@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from dynamap_opt.layouts import AxisWindows, Layout
 from dynamap_opt.program import ConvShape
 from dynamap_rtl import Dataflow, Gemm, Overlay
-from dynamap_rtl.layer_timing import LayerCycles, convolution_cycles
-from dynamap_rtl.sizes import Sizes
+from dynamap_rtl.layer_timing import LayerCycles, convolution_cycles, convolution_floor
+from dynamap_rtl.sizes import IntArray, Sizes
 
 __all__ = ["Kn2row"]
 
@@ -63,6 +63,14 @@ class Kn2row:
             contiguous=contiguous,
             divides=bool(overlay.winograd),
             bound=bound,
+        )
+
+    def floor(
+        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool
+    ) -> IntArray:
+        """As ``convolution_floor``."""
+        return convolution_floor(
+            conv, sizes, dataflow, kn2row=True, contiguous=contiguous, divides=bool(overlay.winograd)
         )
 
     def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:  # noqa: ARG002 - the protocol's

@@ -8,8 +8,8 @@ from dynamap_opt.layouts import AxisWindows, Layout, LayoutKind
 from dynamap_opt.program import ConvShape
 from dynamap_rtl import Dataflow, Gemm, Overlay, ceil_div
 from dynamap_rtl.layer_blocks import WinogradShape
-from dynamap_rtl.layer_timing import LayerCycles, winograd_cycles
-from dynamap_rtl.sizes import Sizes
+from dynamap_rtl.layer_timing import LayerCycles, winograd_cycles, winograd_floor
+from dynamap_rtl.sizes import IntArray, Sizes
 
 from .base import axis_windows
 
@@ -77,6 +77,18 @@ class Winograd:
     ) -> LayerCycles:
         """As ``program.winograd`` runs it."""
         return winograd_cycles(WinogradShape(conv, self.tile), sizes, dataflow, tiles=overlay.winograd, bound=bound)
+
+    def floor(
+        self,
+        conv: ConvShape,
+        dataflow: Dataflow,
+        sizes: Sizes,
+        overlay: Overlay,  # noqa: ARG002 - the protocol's signature
+        *,
+        contiguous: bool,  # noqa: ARG002 - pixels are read one by one
+    ) -> IntArray:
+        """As ``winograd_floor``."""
+        return winograd_floor(WinogradShape(conv, self.tile), sizes, dataflow)
 
     def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:
         """Overlapping input tiles."""

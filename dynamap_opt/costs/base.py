@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from dynamap_opt.layouts import Layout
 from dynamap_opt.program import Stage
 from dynamap_rtl import Dataflow
 
-__all__ = ["CostModel", "ShapeBatch", "StageCycles", "prefer_family"]
+__all__ = ["CostModel", "Precision", "ShapeBatch", "StageCycles", "prefer_family"]
 
 IntArray = NDArray[np.int64]
 
@@ -31,6 +32,14 @@ def prefer_family(algorithms: Iterable[Algorithm], family: str | None) -> tuple[
     return preferred or tuple(algorithm for algorithm in every if algorithm.family in _FALLBACK_FAMILIES)
 
 
+class Precision(IntEnum):
+    """How closely cycles are wanted; what is less than exact is a lower bound."""
+
+    FLOOR = 0
+    BOUND = 1
+    EXACT = 2
+
+
 @dataclass(frozen=True)
 class ShapeBatch:
     """Array shapes priced together, with room for what equal stages share.
@@ -38,13 +47,13 @@ class ShapeBatch:
     Attributes:
         p1: rows, shape (shapes,).
         p2: columns, likewise.
-        bound: whether lower bounds will do.
+        precision: what is wanted.
         memo: results by whatever the model likes.
     """
 
     p1: IntArray
     p2: IntArray
-    bound: bool = False
+    precision: Precision = Precision.EXACT
     memo: dict[Hashable, object] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod

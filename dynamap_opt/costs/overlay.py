@@ -16,7 +16,7 @@ from dynamap_rtl.sizes import Sizes
 from dynamap_rtl.vector_timing import vector_cycles
 from dynamap_solvers import FORBIDDEN
 
-from .base import ShapeBatch, StageCycles, prefer_family
+from .base import Precision, ShapeBatch, StageCycles, prefer_family
 
 __all__ = ["OverlayCost", "toeplitz_shape"]
 
@@ -101,7 +101,11 @@ class OverlayCost:
             if in_layout != algorithm.layout(conv) or in_layout.kind is not LayoutKind.TOEPLITZ:
                 return None
             conv, contiguous = toeplitz_shape(conv), True
-        return _stage(algorithm.cycles(conv, dataflow, sizes, self.overlay, contiguous=contiguous, bound=shapes.bound))
+        if shapes.precision is Precision.FLOOR:
+            floor = algorithm.floor(conv, dataflow, sizes, self.overlay, contiguous=contiguous)
+            return StageCycles(floor, floor, floor, floor)
+        bound = shapes.precision is Precision.BOUND
+        return _stage(algorithm.cycles(conv, dataflow, sizes, self.overlay, contiguous=contiguous, bound=bound))
 
     def _sizes(self, shapes: ShapeBatch) -> Sizes:
         if "sizes" not in shapes.memo:

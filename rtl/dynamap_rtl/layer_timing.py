@@ -18,9 +18,9 @@ from .layer_blocks import Cut, LayerBlocks, WinogradShape, convolution_blocks, w
 from .load_work import row_pieces, run_pieces_of, window_pieces
 from .pipeline import transform_latency
 from .sizes import IntArray, Sizes, up
-from .timing import Dataflow
+from .timing import Dataflow, Gemm, groups_per_tile
 
-__all__ = ["LayerCycles", "convolution_cycles", "winograd_cycles"]
+__all__ = ["LayerCycles", "convolution_cycles", "convolution_floor", "winograd_cycles", "winograd_floor"]
 
 _FILL = 3  # from the end of a load to the first step, without a stationary operand to be shifted in
 _ENGINE = 7  # registers of the engine
@@ -350,3 +350,43 @@ def winograd_cycles(
         transforms=transform_latency(tiles, shape.tile, planar=all(shape.axes)),
         bound=bound,
     )
+
+
+def convolution_floor(
+    conv: ConvShape, sizes: Sizes, dataflow: Dataflow, *, kn2row: bool, contiguous: bool = True, divides: bool
+) -> IntArray:
+    """A lower bound of :func:`convolution_cycles`, looser and far sooner than its own: the array's work, or one load.
+
+    Arguments as there.
+    """
+    p1, p2 = sizes.rows, sizes.columns
+    taps = conv.kernel[0] * conv.kernel[1]
+    inputs, outputs = conv.in_channels // conv.groups, conv.out_channels // conv.groups
+    reduced, times = (inputs, taps) if kn2row else (inputs * taps, 1)
+    if conv.groups > 1:
+        group = Gemm(conv.pixels, reduced, outputs, conv.groups)
+        together = np.asarray(groups_per_tile(dataflow, group, p1, p2), dtype=np.int64) + 0 * p1
+        tiles, steps = _tiles(dataflow, conv.pixels + 0 * p1, together * reduced, together * outputs, sizes)
+        return times * up(conv.groups, together) * tiles * np.maximum(steps, p1) + 2 * sizes.latency
+    tiles, steps = _tiles(dataflow, conv.pixels + 0 * p1, reduced + 0 * p1, outputs + 0 * p1, sizes)
+    lanes = p2 if dataflow is Dataflow.IS else p1
+    loaded = window_pieces(
+        conv,
+        sizes.port_bytes,
+        contiguous=contiguous and conv.dilation[1] == 1,
+        by_tap=kn2row,
+        across=dataflow is Dataflow.WS,
+        divides=divides,
+    )[lanes]
+    return np.maximum(times * tiles * np.maximum(steps, p1), loaded) + 2 * sizes.latency
+
+
+def winograd_floor(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow) -> IntArray:
+    """A lower bound of :func:`winograd_cycles`, likewise."""
+    p1, conv = sizes.rows, shape.conv
+    pixels = shape.tiles[0] * shape.tiles[1]
+    reduced = conv.in_channels * shape.kernel_parts
+    tiles, steps = _tiles(dataflow, pixels + 0 * p1, reduced + 0 * p1, conv.out_channels + 0 * p1, sizes)
+    transfer = sizes.top_transfer if dataflow is Dataflow.IS else sizes.left_transfer
+    loaded = pixels * shape.kernel_parts * up(conv.in_channels, transfer)
+    return shape.positions * np.maximum(tiles * np.maximum(steps, p1), loaded) + 2 * sizes.latency

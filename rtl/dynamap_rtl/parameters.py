@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +137,7 @@ class Overlay:
         )
 
 
+@cache
 def _result_transfers(port_bytes: int) -> IntArray:
     """Bytes of a pixel stored a cycle, by the number of columns: what divides a beat."""
     dividing = [size for size in range(1, port_bytes + 1) if port_bytes % size == 0]

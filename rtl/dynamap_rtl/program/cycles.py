@@ -11,15 +11,16 @@ Holds for memory ports that take a request a cycle and answer after ``dram_laten
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import prod
 
 from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.isa import BYTE_ADDRESS_BITS, INSTRUCTION_BYTES, Mode, Unit
-from dynamap_rtl.load_pattern import LoaderParameters
+from dynamap_rtl.load_pattern import LoaderParameters, LoadTarget
 from dynamap_rtl.pipeline import (
+    CHANNEL_LATENCY,
     FETCH_BYTES,
     INSTRUCTION_QUEUE,
     OUTSTANDING_MARGIN,
@@ -27,6 +28,7 @@ from dynamap_rtl.pipeline import (
     REQUANTISE_LATENCY,
     REQUESTS_AHEAD,
     ROW_LATENCY,
+    transform_latency,
 )
 from dynamap_rtl.record import Value
 from dynamap_rtl.rotation import rotator_latency
@@ -107,7 +109,7 @@ def program_cycles(
         state: in which it finds the overlay; a new one's if None.
 
     Raises:
-        ProgramError: when it stops before its end, or uses Winograd's transforms, whose cycles are not known here.
+        ProgramError: when it stops before its end, or uses a transform of Winograd's that the overlay does not have.
     """
     return _Run(program, circuit, state or OverlayState()).result()
 
@@ -217,13 +219,11 @@ class _Run:
             (Unit.LOAD_LEFT, circuit.rows, circuit.left_transfer, circuit.left_depth),
             (Unit.LOAD_TOP, circuit.columns, circuit.top_transfer, circuit.top_depth),
         )
-        self.readers: dict[Unit, LoadReader | ChannelReader] = {
+        self.loaders = {
             unit: LoadReader(self.port, _loader(circuit, lanes, transfer, depth), self.issuers[unit].look)
             for unit, lanes, transfer, depth in sides
         }
-        self.readers[Unit.LOAD_CHANNELS] = ChannelReader(
-            self.port, circuit.dram_bytes_per_cycle, self.issuers[Unit.LOAD_CHANNELS].look
-        )
+        self.channels = ChannelReader(self.port, circuit.dram_bytes_per_cycle, self.issuers[Unit.LOAD_CHANNELS].look)
         self.engine = EngineCycles(circuit, state.mode)
         self.storer = StorerParameters(
             lanes=circuit.columns,
@@ -298,10 +298,12 @@ class _Run:
 
     def ready(self, number: int) -> int | None:
         """First cycle in which its unit takes an instruction; None while that is not known."""
-        unit = self.program[number].unit
+        unit, fields = self.program[number].unit, self.program[number].fields
         if unit is Unit.COMPUTE:
-            return self.engine.ready(self.program[number].fields)
-        return self.readers[unit].ready if unit in self.readers else self._ready[unit]
+            return self.engine.ready(fields)
+        if unit in self.loaders:
+            return self.loaders[unit].ready(fields)
+        return self.channels.ready if unit is Unit.LOAD_CHANNELS else self._ready[unit]
 
     def start(self, number: int, cycle: int) -> None:
         """A unit takes an instruction."""
@@ -314,26 +316,38 @@ class _Run:
             self._give(instruction.signal, end)
             self.issuers[unit].finished(end)
 
-        if unit in self.readers:
-            if unit is not Unit.LOAD_CHANNELS:
-                _refuse_transform(number, fields)
-            self.readers[unit].take(fields, cycle, done)
+        if unit in self.loaders:
+            transform = self._transform(number)[0] if fields["target"] == LoadTarget.STREAM else 0
+            self.loaders[unit].take(fields, cycle, done, transform=transform)
+        elif unit is Unit.LOAD_CHANNELS:
+            self.channels.take(fields, cycle, done)
         elif unit is Unit.COMPUTE:
             command = self.engine.take(fields, cycle)
             self.commands[number] = command
             self._give(instruction.release, command.released)
             done(command.done)
         elif unit is Unit.FINISH:
-            _refuse_transform(number, fields)
             counts = fields["counts"]
             assert not isinstance(counts, int)
             end = cycle + prod(int(count) for count in counts) + ROW_LATENCY + REQUANTISE_LATENCY
+            if fields["transform"]:  # parameters of channels are asked for when results leave it, not ahead of the rows
+                end += self._transform(number)[1] + CHANNEL_LATENCY
             self._ready[unit] = end + 1
             done(end + rotator_latency(self.circuit.columns))
         else:
             reads = _number(fields["pixels"]) * ceil_div(_number(fields["channels"]), self.storer.transfer)
             self._ready[unit] = cycle + reads + 1
             done(cycle + reads + self.storer.read_latency + 1 + self.storer.latency)
+
+    def _transform(self, number: int) -> tuple[int, int]:
+        """Latencies of Winograd's transforms, as ``transform_latency``, by the field of an instruction."""
+        kind = _number(self.program[number].fields["transform"]) - 1
+        tile, tiles = 4 if kind & 1 else 2, self.circuit.winograd
+        if kind not in range(4) or tile not in tiles:
+            raise ProgramError(
+                f"instruction {number} uses transform {kind + 1}, which an overlay with winograd={tiles} does not have"
+            )
+        return transform_latency(tiles, tile, planar=bool(kind & 2))
 
     def _give(self, semaphores: frozenset[int], cycle: int) -> None:
         if not semaphores:
@@ -357,11 +371,6 @@ def _loader(circuit: CircuitParameters, lanes: int, transfer: int, depth: int) -
         latency=circuit.dram_latency_cycles,
         address_width=BYTE_ADDRESS_BITS,
     )
-
-
-def _refuse_transform(number: int, fields: Mapping[str, Value]) -> None:
-    if fields["transform"]:
-        raise ProgramError(f"instruction {number} uses Winograd's transforms, whose cycles are not modelled")
 
 
 def _number(value: Value) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from dynamap_rtl.isa import CHANNEL_BYTES
-from dynamap_rtl.load_pattern import ORDER_BITS, LoaderParameters
+from dynamap_rtl.load_pattern import ORDER_BITS, LoaderParameters, LoadTarget
 from dynamap_rtl.record import Value
 from dynamap_rtl.rotation import rotator_latency
 from dynamap_rtl.timing import ceil_div
@@ -133,7 +133,7 @@ class ReadPort:
 
 
 class LoadReader:
-    """A loader with its operand buffer.
+    """A loader with its operand buffer and, where there is one, Winograd's input transform before it.
 
     Args:
         port: it reads through.
@@ -144,9 +144,11 @@ class LoadReader:
     def __init__(self, port: ReadPort, parameters: LoaderParameters, changed: Callable[[], None]) -> None:
         self._port, self._parameters, self._changed = port, parameters, changed
         self._number = port.connect(self)
-        # From the last piece taken out of its beat to ``done``: shifter, output register, write into the buffer.
-        self._after = parameters.shift_latency + 1 + rotator_latency(parameters.lanes) + 1
-        self._loads: deque[tuple[int, Done]] = deque()  # number of places up to its end; who is told
+        # From the last piece taken out of its beat until it leaves the loader, by shifter and output register, and from
+        # there or the transform to ``done``, by the write into the buffer.
+        self._leaves, self._settles = parameters.shift_latency + 1, rotator_latency(parameters.lanes) + 1
+        # Number of places up to its end; who is told; cycles its last vector spends in the transform.
+        self._loads: deque[tuple[int, Done, int]] = deque()
         self._walks: deque[Iterator[tuple[Run, ...]]] = deque()
         self._orders: deque[int] = deque()
         self._first: dict[int, int] = {}  # first place of a load -> cycle of its start
@@ -165,26 +167,42 @@ class LoadReader:
         self._started: list[int] = []
         self._ended: list[int] = []
         self._taken: list[int] = []
+        self._streams = False  # the last load started goes through the transform
+        self._transformed = -1  # cycle in which the last one that did has left it
         self._working = False
 
-    @property
-    def ready(self) -> int | None:
+    def ready(self, fields: Mapping[str, Value]) -> int | None:
         """First cycle in which a load can be taken; None while that is not known."""
         number = len(self._started)
         if self._left[0] < self._places:
             return None
-        if number < 2:
-            return self._when[0] + 1
-        if len(self._taken) < number - 1:
-            return None
-        return max(self._when[0] + 1, self._taken[number - 2] + 1)
+        ready = max(self._when[0], self._transformed) + 1
+        if number >= 2:
+            if len(self._taken) < number - 1:
+                return None
+            ready = max(ready, self._taken[number - 2] + 1)
+        # The transform and the loader's own writes share the buffer's port, a load at a time.
+        if self._streams or fields["target"] == LoadTarget.STREAM:
+            if len(self._ended) < number:
+                return None
+            if number:
+                ready = max(ready, self._ended[-1] + self._leaves + 1)
+        return ready
 
-    def take(self, fields: Mapping[str, Value], cycle: int, done: Done) -> None:
-        """A load is taken in ``cycle``, not before :attr:`ready`."""
+    def take(self, fields: Mapping[str, Value], cycle: int, done: Done, *, transform: int) -> None:
+        """A load is taken in ``cycle``, not before :meth:`ready`.
+
+        Args:
+            fields: of the instruction.
+            cycle: not before :meth:`ready`.
+            done: told when it is done.
+            transform: cycles from the last vector of its stream to what the input transform makes of it.
+        """
         walk = LoadWalk(fields, self._parameters)
         self._first[self._places] = cycle
         self._places += walk.places
-        self._loads.append((self._places, done))
+        self._streams = fields["target"] == LoadTarget.STREAM
+        self._loads.append((self._places, done, transform))
         self._walks.append(iter(walk))
         order = fields["order"]
         assert isinstance(order, int)
@@ -274,12 +292,15 @@ class LoadReader:
             self._left[3] += 1
             self._when[3] = cycle
             if self._left[3] == self._loads[0][0]:
-                _, done = self._loads.popleft()
+                _, done, transform = self._loads.popleft()
                 self._walks.popleft()
                 self._orders.popleft()
                 self._ended.append(self._free)
                 self._fields_taken()
-                done(self._free + self._after)
+                written = self._free + self._leaves
+                if transform:  # one more cycle in which nothing leaves it any more
+                    written = self._transformed = written + transform + 1
+                done(written + self._settles)
 
 
 class ChannelReader:
@@ -300,7 +321,7 @@ class ChannelReader:
         self.ready: int | None = 0
 
     def take(self, fields: Mapping[str, Value], cycle: int, done: Done) -> None:
-        """A load is taken in ``cycle``, not before :attr:`ready`."""
+        """A load is taken in ``cycle``, not before ``ready``."""
         size, channels = fields["bytes"], fields["channels"]
         assert isinstance(size, int)
         assert isinstance(channels, int)

@@ -1,0 +1,181 @@
+"""Formulas of whole layers against the cycles of their programs.
+
+``program_cycles`` equals the circuit cycle for cycle (test_program_cycles.py), so that it judges the formulas here, and
+the circuit itself judges some.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dynamap_rtl import Dataflow, Overlay
+from dynamap_rtl.geometry import ConvShape, WindowShape
+from dynamap_rtl.layer_blocks import WinogradShape
+from dynamap_rtl.layer_timing import convolution_cycles, winograd_cycles
+from dynamap_rtl.program.assembler import assemble
+from dynamap_rtl.program.convolution import Convolution, convolution_program
+from dynamap_rtl.program.cycles import program_cycles
+from dynamap_rtl.program.layer import Scaling, TensorPlace
+from dynamap_rtl.program.vector import Addition, AveragePooling, MaxPooling, vector_program
+from dynamap_rtl.program.winograd import winograd_program
+from dynamap_rtl.simulation import OverlaySimulation
+from dynamap_rtl.sizes import sizes_of
+from dynamap_rtl.units.vector_path import Windows
+from dynamap_rtl.vector_timing import vector_cycles
+
+TARGET, CONSTANTS = 1 << 24, 1 << 25
+ARRAYS = [(92, 66), (48, 128), (32, 200), (16, 16), (25, 8), (7, 60)]
+PORTS = [(64, 58), (128, 58), (16, 20)]  # bytes a cycle, cycles of latency
+LAYERS = [
+    ConvShape(56, 56, 64, 56, 56, 192, (3, 3), pads=(1, 1, 1, 1)),
+    ConvShape(28, 28, 192, 28, 28, 64),
+    ConvShape(28, 28, 96, 28, 28, 128, (3, 3), pads=(1, 1, 1, 1)),
+    ConvShape(28, 28, 16, 28, 28, 32, (5, 5), pads=(2, 2, 2, 2)),
+    ConvShape(14, 14, 480, 14, 14, 192),
+    ConvShape(14, 14, 112, 14, 14, 224, (3, 3), pads=(1, 1, 1, 1)),
+    ConvShape(7, 7, 832, 7, 7, 384),
+    ConvShape(7, 7, 192, 7, 7, 384, (3, 3), pads=(1, 1, 1, 1)),
+    ConvShape(1, 1, 1024, 1, 1, 1000),
+    ConvShape(112, 112, 3, 56, 56, 64, (7, 7), (2, 2), (3, 3, 3, 3)),
+    ConvShape(17, 17, 192, 17, 17, 224, (1, 7), pads=(0, 3, 0, 3)),
+    ConvShape(8, 8, 1536, 8, 8, 256),
+    ConvShape(28, 28, 128, 14, 14, 256, (3, 3), (2, 2), (1, 1, 1, 1)),
+]
+
+
+def overlay(port: tuple[int, int], winograd: tuple[int, ...] = ()) -> Overlay:
+    return Overlay(
+        dram_bytes_per_cycle=port[0], dram_latency_cycles=port[1], on_chip_bits=40_000_000, winograd=winograd
+    )
+
+
+def place(address: int, height: int, width: int, channels: int) -> TensorPlace:
+    return TensorPlace(address=address, height=height, width=width, channels=channels, pixel_pitch=channels)
+
+
+def layer(conv: ConvShape) -> Convolution:
+    """With values that do not matter."""
+    channels = conv.out_channels
+    return Convolution(
+        source=place(0, conv.in_height, conv.in_width, conv.in_channels),
+        target=place(TARGET, conv.out_height, conv.out_width, channels),
+        weights=np.zeros((channels, conv.in_channels // conv.groups, *conv.kernel), np.int64),
+        scaling=Scaling(
+            bias=np.zeros(channels, np.int64),
+            multiplier=np.full(channels, 1 << 23),
+            shift=np.full(channels, 30),
+            low=-128,
+            high=127,
+        ),
+        stride=conv.stride,
+        pads=conv.pads[:2],
+        groups=conv.groups,
+    )
+
+
+class Deviations:
+    """How far formulas are from programs."""
+
+    def __init__(self) -> None:
+        self.cases: dict[str, float] = {}
+
+    def add(self, name: str, formula: int, measured: int) -> None:
+        self.cases[name] = formula / measured - 1
+
+    def within(self, most: float, share: float, farthest: float) -> None:
+        """At least this share of the cases is within ``most``, none is beyond ``farthest``."""
+        values = np.abs(list(self.cases.values()))
+        worst = dict(sorted(self.cases.items(), key=lambda case: -abs(case[1]))[:5])
+        assert (values <= most).mean() >= share, worst
+        assert values.max() <= farthest, worst
+        assert abs(np.mean(list(self.cases.values()))) < most / 2
+
+
+def test_convolutions_under_every_algorithm_and_dataflow_take_the_formulas_cycles():
+    rng, found = random.Random(5), Deviations()
+    while len(found.cases) < 160:
+        conv, shape, port = rng.choice(LAYERS), rng.choice(ARRAYS), rng.choice(PORTS)
+        dataflow, kn2row = rng.choice(list(Dataflow)), rng.random() < 0.4 and conv.kernel != (1, 1)
+        if conv.macs > 60_000 * shape[0] * shape[1]:
+            continue
+        circuit = overlay(port).circuit(*shape)
+        name = f"{conv} {shape} {port} {dataflow} kn2row={kn2row}"
+        predicted = convolution_cycles(conv, sizes_of(circuit), dataflow, kn2row=kn2row, divides=False)
+        program = convolution_program(layer(conv), circuit, dataflow, constants_address=CONSTANTS, kn2row=kn2row)
+        found.add(name, int(predicted.total[0]), program_cycles(program.instructions, circuit).total)
+    found.within(0.01, share=0.9, farthest=0.03)
+
+
+POOLS = [
+    (56, 192, 3, 2, 0, "max"),
+    (28, 192, 3, 1, 1, "max"),
+    (14, 480, 3, 1, 1, "max"),
+    (7, 1024, 7, 1, 0, "average"),
+    (14, 512, 1, 1, 0, "add"),
+    (28, 64, 1, 1, 0, "add"),
+    (17, 256, 3, 1, 1, "average"),
+    (8, 1536, 8, 1, 0, "average"),
+]
+
+
+def test_the_vector_path_takes_the_formulas_cycles():
+    found = Deviations()
+    for size, channels, kernel, stride, pad, kind in POOLS:
+        out = (size + 2 * pad - kernel) // stride + 1
+        source, target = place(0, size, size, channels), place(TARGET, out, out, channels)
+        windows = Windows(kernel=(kernel, kernel), strides=(stride, stride), pads=(pad,) * 4)
+        shape = WindowShape(size, size, channels, out, out, (kernel, kernel), (stride, stride), (pad, pad))
+        match kind:
+            case "max":
+                work = MaxPooling(source=source, target=target, windows=windows)
+            case "average":
+                shape = replace(shape, divisors=True)
+                work = AveragePooling(source=source, target=target, windows=windows, source_scale=1.0, target_scale=1.0)
+            case _:
+                shape = replace(shape, terms=2)
+                second = replace(source, address=1 << 22)
+                work = Addition(a=source, b=second, target=target, a_scale=1.0, b_scale=1.0, target_scale=2.0)
+        for array, port in zip(ARRAYS, PORTS * 2, strict=True):
+            circuit = overlay(port).circuit(*array)
+            program = vector_program(work, circuit, constants_address=CONSTANTS)
+            predicted = vector_cycles(shape, sizes_of(circuit))
+            measured = program_cycles(program.instructions, circuit).total
+            found.add(f"{size}x{size}x{channels} {kind} {array} {port}", int(predicted.total[0]), measured)
+    assert len(found.cases) == 48
+    found.within(0.01, share=0.85, farthest=0.04)
+
+
+@pytest.mark.parametrize("array", [(16, 16), (12, 20)])
+def test_layers_on_the_circuit_take_the_formulas_cycles(array):
+    parameters = overlay((64, 30), (2, 4))
+    circuit = parameters.circuit(*array)
+    simulation = OverlaySimulation(circuit, memory_bytes=1 << 26)
+    found = Deviations()
+    small = [conv for conv in LAYERS if conv.macs < 40_000 * array[0] * array[1]]
+    small += [
+        ConvShape(20, 20, 33, 20, 20, 50, (3, 3), pads=(1, 1, 1, 1)),
+        ConvShape(17, 17, 24, 17, 17, 40, (7, 1), pads=(3, 0, 3, 0)),
+    ]
+    cases = [(conv, dataflow, tile) for conv in small for dataflow in Dataflow for tile in (None, 2, 4)]
+    rng = random.Random(array[0])
+    for conv, dataflow, tile in rng.sample(cases, 24):
+        if tile is None:
+            program = convolution_program(layer(conv), circuit, dataflow, constants_address=CONSTANTS)
+            predicted = convolution_cycles(conv, sizes_of(circuit), dataflow, kn2row=False, divides=True)
+        elif conv.stride == (1, 1) and max(conv.kernel) >= 3:
+            program = winograd_program(layer(conv), circuit, dataflow, tile=tile, constants_address=CONSTANTS)
+            shape = WinogradShape(conv, tile)
+            predicted = winograd_cycles(shape, sizes_of(circuit), dataflow, tiles=circuit.winograd)
+        else:
+            continue
+        code = assemble(program.instructions)
+        start = CONSTANTS + -(-len(program.constants) // 4096) * 4096
+        for address, data in ((CONSTANTS, program.constants), (start, code)):
+            simulation.memory[address : address + len(data)] = np.frombuffer(data, np.uint8)
+        found.add(f"{conv} {dataflow} {tile}", int(predicted.total[0]), simulation.run(start))
+    assert len(found.cases) > 12
+    found.within(0.01, share=0.8, farthest=0.05)
