@@ -60,9 +60,7 @@ def overlay_of(plan: Plan) -> Overlay:
         PlanError: when the plan's numbers are none of an overlay.
     """
     try:
-        return Overlay(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in plan.overlay.items()}  # type: ignore[arg-type]
-        )
+        return Overlay(**plan.overlay)  # type: ignore[arg-type]  # the constructor checks every field
     except (TypeError, OverlayError) as error:
         raise PlanError(f"the plan's overlay is not one: {error}; map the network again") from None
 

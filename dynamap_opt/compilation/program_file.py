@@ -118,8 +118,8 @@ def _check_places(compiled: CompiledNetwork, image_bytes: int, origin: str) -> N
         wrong |= last > compiled.tensor_bytes
     wrong |= any(name not in compiled.tensors for name in compiled.inputs)
     for name, windows in compiled.expanded.items():
-        place = compiled.tensors.get(name)
-        wrong |= place is None or (windows.rows, windows.columns) != (place.height, place.width)
+        stored = compiled.tensors.get(name)
+        wrong |= stored is None or (windows.rows, windows.columns) != (stored.height, stored.width)
     for layer in compiled.layers:
         wrong |= layer.output not in compiled.tensors and layer.program_bytes > 0
         wrong |= any(name not in compiled.tensors for name in layer.inputs) and layer.program_bytes > 0
