@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ._names import unique
 from .errors import ModelError
 from .ir import Activation, ActivationKind, Layer, Network, Tensor
 
@@ -161,9 +162,6 @@ class GraphWriter:
 
     def _fresh(self, base: str) -> str:
         """``base``, or ``base`` with the first number that makes it unused."""
-        name, count = base, 1
-        while name in self._taken:
-            count += 1
-            name = f"{base}:{count}"
+        name = unique(base, self._taken)
         self._taken.add(name)
         return name

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_models._names import unique
 from dynamap_models.errors import ModelError
 from dynamap_models.ir import (
     Affine,
@@ -30,6 +31,7 @@ from dynamap_models.ir import (
 from dynamap_models.quantised import is_clamp
 
 from .averages import power_of_two_part
+from .parameters import parameters_of
 
 __all__ = ["prepare"]
 
@@ -70,18 +72,18 @@ class _Builder:
         self.layers.append(Layer(name, operation, inputs, output))
 
     def layer_name(self, wanted: str) -> str:
-        name = _fresh(wanted, self.names)
+        name = unique(wanted, self.names)
         self.names.add(name)
         return name
 
     def tensor(self, wanted: str, like: Tensor) -> str:
         """A new tensor shaped like another."""
-        name = _fresh(wanted, self.tensors)
+        name = unique(wanted, self.tensors)
         self.tensors[name] = replace(like, name=name)
         return name
 
     def network(self) -> Network:
-        used = {name for layer in self.layers for name in _parameters_of(layer.operation)}
+        used = {name for layer in self.layers for name in parameters_of(layer.operation)}
         return replace(
             self.source,
             layers=tuple(self.layers),
@@ -125,7 +127,7 @@ def _finish(builder: _Builder, layer: Layer) -> None:
 
 def _depthwise(builder: _Builder, operation: Affine, channels: int) -> Conv:
     scale, shape = builder.parameters[operation.scale], (channels, 1, 1, 1)
-    weight = _fresh(f"{operation.scale}/kernel", builder.parameters)
+    weight = unique(f"{operation.scale}/kernel", builder.parameters)
     builder.parameters[weight] = Parameter(shape, _reshaped(scale, shape))
     return Conv(
         in_channels=channels,
@@ -173,17 +175,3 @@ def _split_average(builder: _Builder, layer: Layer, operation: GlobalPool) -> No
     windows = Pool(PoolKind.AVERAGE, kernel, kernel, (0, 0, 0, 0))
     builder.add(builder.layer_name(f"{layer.name}/windows"), windows, layer.inputs, pooled)
     builder.layers.append(replace(layer, operation=operation, inputs=(pooled,)))
-
-
-def _parameters_of(operation: Operation) -> tuple[str, ...]:
-    """Names of the parameters an operation reads."""
-    names = (getattr(operation, role, None) for role in ("weight", "bias", "scale", "shift"))
-    return tuple(name for name in names if name is not None)
-
-
-def _fresh(wanted: str, taken: Collection[str]) -> str:
-    name, count = wanted, 1
-    while name in taken:
-        count += 1
-        name = f"{wanted}:{count}"
-    return name

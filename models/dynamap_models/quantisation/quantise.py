@@ -15,6 +15,7 @@ from .calibration import calibrated_ranges
 from .clamping import with_clamps
 from .exactness import inexact_layers
 from .model import quantised_model
+from .parameters import with_real_weights
 from .prepare import prepare
 from .scales import tensor_scales
 from .weights import WeightOptions, quantised_weights
@@ -74,7 +75,7 @@ def assembled(
     network: Network, tensors: Mapping[str, TensorQuantisation], weights: Mapping[str, LayerWeights]
 ) -> QuantisedNetwork:
     """The quantised network of these parts: activations in their one form, with the model and the promise."""
-    stated = with_clamps(network, tensors)
+    stated = with_clamps(with_real_weights(network, tensors, weights), tensors)
     return QuantisedNetwork(
         network=stated,
         tensors=tensors,

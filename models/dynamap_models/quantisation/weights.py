@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from dynamap_models.ir import Conv, FullyConnected, Layer, Network, Tensor
 from dynamap_models.quantised import LayerWeights, TensorQuantisation
 
 from .exactness import LEAST_FACTOR
+
+Number = TypeVar("Number", bound=np.generic)
 
 __all__ = ["WeightOptions", "from_stored_order", "quantised_weights", "to_stored_order"]
 
@@ -76,7 +79,7 @@ def quantised_weights(
     )
 
 
-def to_stored_order(weight: NDArray[np.float64], source: Tensor) -> NDArray[np.float64]:
+def to_stored_order(weight: NDArray[Number], source: Tensor) -> NDArray[Number]:
     """A fully connected layer's weights (out, in), inputs in the file's order, as (out, in, 1, 1) in the map's."""
     image = weight.reshape(len(weight), source.channels, source.height, source.width)
     return np.moveaxis(image, 1, 3).reshape(len(weight), -1, 1, 1)
