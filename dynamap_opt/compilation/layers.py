@@ -47,6 +47,9 @@ def runs_on_overlay(quantised: QuantisedNetwork, layer: Layer) -> bool:
 def overlay_operation(quantised: QuantisedNetwork, layer: Layer, place: Places, *, expanded: bool = False) -> Operation:
     """What the overlay is asked to compute for a layer that it runs.
 
+    Ties of averages and sums are rounded to even with the zero point inside where the operators of the network's model
+    do so: ``QLinearAdd``, and ``QLinearAveragePool``, which stands for averages without a ceiling mode.
+
     Args:
         quantised: whose layer it is.
         layer: see :func:`runs_on_overlay`.
@@ -94,7 +97,7 @@ def overlay_operation(quantised: QuantisedNetwork, layer: Layer, place: Places, 
                 source_scale=scale[0],
                 target_scale=scale[1],
                 count_pads=isinstance(operation, Pool) and operation.count_pads,
-                zero_point_inside=_ties_with_zero_point(quantised, layer),
+                zero_point_inside=isinstance(operation, Pool) and not any(operation.ceil_extra),
                 clamps=clamps,
             )
         case Elementwise():
@@ -105,7 +108,7 @@ def overlay_operation(quantised: QuantisedNetwork, layer: Layer, place: Places, 
                 a_scale=scale[0],
                 b_scale=scale[1],
                 target_scale=scale[2],
-                zero_point_inside=_ties_with_zero_point(quantised, layer),
+                zero_point_inside=True,
                 clamps=clamps,
             )
         case Activation():
@@ -206,13 +209,3 @@ def _windows(operation: Pool | GlobalPool, source: TensorPlace) -> Windows:
         strides=operation.stride,
         pads=(top, left, max(0, bottom - operation.ceil_extra[0]), max(0, right - operation.ceil_extra[1])),
     )
-
-
-#: Operators of ONNX Runtime that round to even with the zero point added; all others add it afterwards.
-_ROUND_INSIDE = {Elementwise: "QLinearAdd", Pool: "QLinearAveragePool"}
-
-
-def _ties_with_zero_point(quantised: QuantisedNetwork, layer: Layer) -> bool:
-    """Whether ties of a layer are rounded with the zero point inside, as the model's own operators do."""
-    operator = _ROUND_INSIDE.get(type(layer.operation))
-    return any(node.op_type == operator for node in quantised.model.graph.node)

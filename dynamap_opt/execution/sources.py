@@ -123,15 +123,13 @@ def _networks(
     source: api.ModelLike | QuantisedNetwork, input_shapes: Mapping[str, Sequence[int]] | None, seed: int
 ) -> tuple[Network, QuantisedNetwork]:
     """A network as plans are for it, and quantised: the same layers by name, and some that quantising puts between."""
-    from dynamap_models.quantisation import quantise, random_inputs  # noqa: PLC0415 - loads onnx
+    from dynamap_models.quantisation import import_quantised_onnx, quantise, random_inputs  # noqa: PLC0415 - loads onnx
     from dynamap_models.quantised import QuantisedNetwork  # noqa: PLC0415
 
     if isinstance(source, QuantisedNetwork):
         return source.network, source
     if not isinstance(source, Network) and is_quantised_file(source):
-        from dynamap_models.quantisation import import_quantised_onnx  # noqa: PLC0415
-
-        quantised = import_quantised_onnx(source)
+        quantised = import_quantised_onnx(source, input_shapes=input_shapes or None)
         return quantised.network, quantised
     network = source if isinstance(source, Network) else api.load_model(source, input_shapes=input_shapes or None)
     return network, quantise(network, random_inputs(network, _CALIBRATION_MAPS, seed))
