@@ -41,11 +41,14 @@ class NodeNames:
         self._named = 0
         self._taken: set[str] = set()
 
-    def name(self, layer: str) -> None:
-        """Name the nodes of a layer, all written since the last call; the one that computes bears its name."""
+    def name(self, layer: str, *, last: bool = False) -> None:
+        """Name the nodes of a layer, all written since the last call; the first (or last) that computes bears its name.
+
+        Those that only bring its input and output into shape do not.
+        """
         written = self._nodes[self._named :]
-        # Those that bring its input into shape before it do not.
-        main = next((node for node in written if node.op_type not in _BESIDE), written[0])
+        computing = [node for node in written if node.op_type not in _BESIDE] or list(written)
+        main = computing[-1 if last else 0]
         for node in written:
             name = layer if node is main else f"{layer}/{node.op_type}"
             while name in self._taken:

@@ -50,7 +50,8 @@ def quantised_model(
         writer.names.name(f"{name}/quantise")
     for layer in network.layers:
         writer.write(layer)
-        writer.names.name(layer.name)
+        # An activation of two nodes is known by the second when it is read.
+        writer.names.name(layer.name, last=isinstance(layer.operation, Activation))
     for name in network.outputs:
         writer.dequantised(name)
         writer.names.name(f"{name}/dequantise")

@@ -84,10 +84,11 @@ class _Builder:
 
     def network(self) -> Network:
         used = {name for layer in self.layers for name in parameters_of(layer.operation)}
+        names = (*self.source.inputs, *(layer.output for layer in self.layers))
         return replace(
             self.source,
             layers=tuple(self.layers),
-            tensors=self.tensors,
+            tensors={name: self.tensors[name] for name in names},
             parameters={name: parameter for name, parameter in self.parameters.items() if name in used},
         )
 
