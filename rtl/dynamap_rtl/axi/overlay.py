@@ -170,9 +170,7 @@ def axi_overlay_core(top: AxiOverlay) -> Design:
     return design.finish(interrupt=control["interrupt"], **driven)
 
 
-def _connect(
-    design: Design, bus: Interface, units: list[Instance], port: AxiPort
-) -> dict[str, Signal | Constant]:
+def _connect(design: Design, bus: Interface, units: list[Instance], port: AxiPort) -> dict[str, Signal | Constant]:
     """Connects the inputs of an interface to the units that look at them, and says what drives its outputs."""
     driven: dict[str, Signal | Constant] = {}
     for signal in bus.signals:

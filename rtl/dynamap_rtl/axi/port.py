@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from dynamap_rtl.hardware import HardwareError
 
-__all__ = ["MOST_BEATS", "PAGE_BYTES", "REQUEST_BYTES_BITS", "WIDEST_BUS_BYTES", "AxiPort", "axi_bursts_of", "bus_bytes"]
+__all__ = [
+    "MOST_BEATS",
+    "PAGE_BYTES",
+    "REQUEST_BYTES_BITS",
+    "WIDEST_BUS_BYTES",
+    "AxiPort",
+    "axi_bursts_of",
+    "bus_bytes",
+]
 
 #: An AXI4 burst must not cross a multiple of this address.
 PAGE_BYTES = 4096

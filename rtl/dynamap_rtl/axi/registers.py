@@ -141,11 +141,7 @@ REGISTERS: tuple[Register, ...] = _registers(
     ),
     (
         "FINGERPRINT",
-        (
-            RegisterField(
-                name="value", width=32, text="CRC-32 of all parameters, `axi.fingerprint` of `design.json`"
-            ),
-        ),
+        (RegisterField(name="value", width=32, text="CRC-32 of all parameters, `axi.fingerprint` of `design.json`"),),
     ),
     (
         "CONTROL",
@@ -162,9 +158,7 @@ REGISTERS: tuple[Register, ...] = _registers(
         (
             RegisterField(name="busy", access=Access.READ, text="a program runs"),
             RegisterField(name="done", low=1, access=Access.CLEAR, text="a program has finished"),
-            RegisterField(
-                name="program_error", low=2, access=Access.CLEAR, text="SLVERR or DECERR on `m_axi_program`"
-            ),
+            RegisterField(name="program_error", low=2, access=Access.CLEAR, text="SLVERR or DECERR on `m_axi_program`"),
             RegisterField(name="read_error", low=3, access=Access.CLEAR, text="likewise on `m_axi_data`, reading"),
             RegisterField(name="write_error", low=4, access=Access.CLEAR, text="likewise, writing"),
             RegisterField(

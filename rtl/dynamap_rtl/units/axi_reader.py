@@ -6,8 +6,8 @@ Contract of :func:`axi_reader`; the burst port is that of ``memory_model``, the 
 1. Requests: as ``axi_bursts`` says, which makes the address channel. At most ``outstanding`` wait for their last beat.
 2. Data: requests in their order, each of ⌈bytes / W⌉ beats, its first byte in lane 0; behind its last byte is
    something. ``data_valid`` and ``data`` stay until ``data_ready``, which may depend on them.
-3. Throughput: a request takes as many cycles as it has AXI beats or beats of W bytes, whichever are more: one beat a
-   cycle when W = D and the address is a multiple of D, one cycle a request more when it is not.
+3. Throughput: a request takes ⌈bytes / W⌉ cycles, a beat a cycle, and one more if its last beat lies in two AXI beats; so
+   none more when W = D and its address is a multiple of D.
 4. Latency: ``arvalid`` 2 cycles after a request is taken; ``data_valid`` at most ``2 + rotator_latency(D)`` cycles after
    the AXI beat with the last byte of a beat, with a buffer one more.
 5. ``rready`` does not look at ``rvalid``. With ``buffer_beats`` AXI beats of room it is high as long as the requests

@@ -7,8 +7,8 @@ Contract of :func:`axi_writer`; the burst port is that of ``memory_model``, the 
    and at most ``outstanding`` AXI bursts for their response.
 2. Data: beats in the order of the requests, none before its request is taken. ``wstrb`` is high for the bytes of the
    request and for no others. Data waits for no address, nor an address for data.
-3. Throughput: a request takes as many cycles as it has AXI beats or beats of W bytes, whichever are more: one beat a
-   cycle when W = D and the address is a multiple of D, one cycle a request more when it is not.
+3. Throughput: a request takes ⌈bytes / W⌉ cycles, a beat a cycle, and one more if its last beat lies in two AXI beats; so
+   none more when W = D and its address is a multiple of D.
 4. Latency: ``awvalid`` 2 cycles after a request is taken; ``wvalid`` ``1 + rotator_latency(D)`` cycles after the beat that
    completes an AXI beat; ``written`` one cycle after the last ``bvalid`` of a request.
 5. ``written`` pulses once a request, in their order, when every one of its bursts is answered. ``bready`` is always high.
@@ -118,9 +118,7 @@ def axi_writer(port: AxiPort) -> Design:
         pop=design["bvalid"],
     )
     bursts.connect(burst_room=unanswered["ready"])
-    answers = design.add(
-        "answers", _answers(), bvalid=design["bvalid"], bresp=design["bresp"], last=unanswered["head"]
-    )
+    answers = design.add("answers", _answers(), bvalid=design["bvalid"], bresp=design["bresp"], last=unanswered["head"])
     return design.finish(
         request_ready=bursts["request_ready"],
         write_ready=intake["write_ready"],
