@@ -23,6 +23,7 @@ from dynamap_rtl.hardware import Module
 from dynamap_rtl.hardware.verilog import verilog_of
 from dynamap_rtl.units.axi_reader import axi_reader
 from dynamap_rtl.units.axi_writer import axi_writer
+from verilog_judges import VERILATOR_ALLOWS
 
 OVERLAY = AxiOverlay(
     circuit=CircuitParameters(
@@ -122,8 +123,8 @@ def build(folder: Path) -> object:
     ]
     (folder / "bench.vlt").write_text("\n".join(control) + "\n")
     root = Path(package.__file__).parent
-    # The package was built where the compiler takes precompiled headers by another flag.
-    make = "CFG_CXXFLAGS_PCH_I=-include OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
+    # In one piece: all that is generated includes the same long headers.
+    make = "VM_PARALLEL_BUILDS=0 OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
     path = os.pathsep.join((str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]))
     runner = Runner()
     with pytest.MonkeyPatch.context() as patch:
@@ -133,7 +134,7 @@ def build(folder: Path) -> object:
             sources=[folder / "bench.vlt", *(folder / name for name in files)],
             hdl_toplevel="bench",
             build_dir=folder / "build",
-            build_args=["-Wno-fatal", "-Wno-lint", "-Wno-PROCASSINIT"],
+            build_args=["-Wall", *(f"-Wno-{warning}" for warning in (*VERILATOR_ALLOWS, "DECLFILENAME"))],
             log_file=folder / "build.log",
         )
     return runner
