@@ -49,8 +49,8 @@ SIDES = {"read": axi_reader, "write": axi_writer}
 
 def master_name(prefix: str, side: str, port: str) -> str:
     """A wire of the bench: the AXI signals of reader and writer make one bus."""
-    bus = (
-        port[:2] in ("ar", "aw") or port[0] in "rwb" and port[1:] in ("data", "strb", "last", "resp", "valid", "ready")
+    bus = port[:2] in ("ar", "aw") or (
+        port[0] in "rwb" and port[1:] in ("data", "strb", "last", "resp", "valid", "ready")
     )
     return f"{prefix}_{port}" if bus else f"{prefix}_{side}_{port}"
 
@@ -71,8 +71,7 @@ def bench_files() -> dict[str, str]:
             names = {name: master_name(prefix, side, name) for name in (*module.inputs, *module.outputs)}
             ports |= {names[name]: kind for name, kind in _kinds(module)}
             lines += _instance(module.name, f"{prefix}_{side}", {"clock": "aclk", **names})
-        constants = {name: value for name, value in FIXED.items()}
-        constants |= {"arsize": (port.offset_width, 3), "awsize": (port.offset_width, 3)}
+        constants = {**FIXED, "arsize": (port.offset_width, 3), "awsize": (port.offset_width, 3)}
         for name, (value, width) in constants.items():
             ports[f"{prefix}_{name}"] = ("output", width)
             lines.append(f"    assign {prefix}_{name} = {width}'d{value};")
@@ -100,7 +99,7 @@ def build(folder: Path) -> object:
     for tool in ("perl", "make", "g++"):
         if shutil.which(tool) is None:
             pytest.skip(f"there is no {tool}, which Verilator needs")
-    from cocotb_tools.runner import Verilator
+    from cocotb_tools.runner import Verilator  # noqa: PLC0415 - may be missing
 
     class Runner(Verilator):
         def _build_command(self):

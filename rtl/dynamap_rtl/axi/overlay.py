@@ -40,8 +40,8 @@ class AxiOverlay:
     """An overlay on AXI.
 
     Attributes:
-        circuit: the overlay; its memory ports have at most 128 bytes. Where that is no power of two the data bus has the
-            next one: W bytes of it move a cycle, and bursts have fewer beats.
+        circuit: the overlay; its memory ports have at most 128 bytes. Where W is no power of two the data bus has the
+            next one, and is busy for the less of a long burst.
         address_width: bits of an AXI address, 32 to 64.
 
     Raises:

@@ -2,13 +2,13 @@
 
 Contract of :func:`axi_control`; the registers are those of :mod:`dynamap_rtl.axi.registers`:
 
-1. Writing: address and data are taken in any order, one of each; the register changes and ``bvalid`` rises in the cycle
-   after both are there. A write takes three cycles, a read two. Byte strobes are kept. Every response is OKAY,
-   also where there is no register.
-2. ``start`` pulses, with ``program_address``, in the cycle after ``CONTROL.start`` was written; that counts as the first
-   cycle of the run, and the first one after it with ``finished`` as the last.
-3. ``aresetn`` low brings the slave to its start, with two exceptions, which follow the overlay: ``busy``, which ends with
-   ``finished``, and ``stopped``, which is set when ``aresetn`` is low while a program runs and never cleared.
+1. Writing: address and data are taken in any order, one of each; with both there the register changes, and ``bvalid``
+   rises a cycle later. A write takes three cycles, a read two. Only bytes with their strobe change. Every response is
+   OKAY, also where there is no register.
+2. ``start`` pulses, with ``program_address``, in the cycle after ``CONTROL.start`` was written: the first cycle of the
+   run. The first one after it with ``finished`` is the last.
+3. ``aresetn`` low brings the slave to its start, with two exceptions, which follow the overlay: ``busy``, which ends
+   with ``finished``, and ``stopped``, which is set when ``aresetn`` is low while a program runs and never cleared.
 4. ``open`` says whether the masters may use the bus: ``aresetn``, and not ``stopped``. An overlay that was cut off from
    answers to come would wait for ever, or take the answers to later questions for them; so it gets none any more.
 """

@@ -6,14 +6,14 @@ Contract of :func:`axi_reader`; the burst port is that of ``memory_model``, the 
 1. Requests: as ``axi_bursts`` says, which makes the address channel. At most ``outstanding`` wait for their last beat.
 2. Data: requests in their order, each of ⌈bytes / W⌉ beats, its first byte in lane 0; behind its last byte is
    something. ``data_valid`` and ``data`` stay until ``data_ready``, which may depend on them.
-3. Throughput: a request takes ⌈bytes / W⌉ cycles, a beat a cycle, and one more if its last beat lies in two AXI beats; so
-   none more when W = D and its address is a multiple of D.
-4. Latency: ``arvalid`` 2 cycles after a request is taken; ``data_valid`` at most ``2 + rotator_latency(D)`` cycles after
-   the AXI beat with the last byte of a beat, with a buffer one more.
+3. Throughput: a request takes ⌈bytes / W⌉ cycles, a beat a cycle, and one more if its last beat lies in two AXI beats;
+   so none more when W = D and its address is a multiple of D.
+4. Latency: ``arvalid`` 2 cycles after a request is taken; ``data_valid`` at most ``2 + rotator_latency(D)`` cycles
+   after the AXI beat with the last byte of a beat, with a buffer one more.
 5. ``rready`` does not look at ``rvalid``. With ``buffer_beats`` AXI beats of room it is high as long as the requests
    unanswered have no more beats than that: whoever asks for no more never holds up the bus, whatever it waits for.
-6. ``error`` pulses for every AXI beat that came with SLVERR or DECERR; the beat is used like any other. ``rlast`` is not
-   looked at, since beats are counted.
+6. ``error`` pulses for every AXI beat that came with SLVERR or DECERR; the beat is used like any other. Beats are
+   counted, so ``rlast`` is not looked at.
 7. Nothing is reset: with all requests answered the reader is as it was at configuration. ``open`` low keeps ``arvalid``
    low.
 """

@@ -7,11 +7,13 @@ Contract of :func:`axi_writer`; the burst port is that of ``memory_model``, the 
    and at most ``outstanding`` AXI bursts for their response.
 2. Data: beats in the order of the requests, none before its request is taken. ``wstrb`` is high for the bytes of the
    request and for no others. Data waits for no address, nor an address for data.
-3. Throughput: a request takes ⌈bytes / W⌉ cycles, a beat a cycle, and one more if its last beat lies in two AXI beats; so
-   none more when W = D and its address is a multiple of D.
-4. Latency: ``awvalid`` 2 cycles after a request is taken; ``wvalid`` ``1 + rotator_latency(D)`` cycles after the beat that
-   completes an AXI beat; ``written`` one cycle after the last ``bvalid`` of a request.
-5. ``written`` pulses once a request, in their order, when every one of its bursts is answered. ``bready`` is always high.
+3. Throughput: a request takes ⌈bytes / W⌉ cycles, a beat a cycle, and one more if its last beat lies in two AXI beats;
+   so none more when W = D and its address is a multiple of D.
+4. Latency: ``awvalid`` 2 cycles after a request is taken, and its first beat is taken no sooner; ``wvalid``
+   ``1 + rotator_latency(D)`` cycles after the beat that completes an AXI beat; ``written`` one cycle after the last
+   ``bvalid`` of a request.
+5. ``written`` pulses once a request, in their order, when every one of its bursts is answered. ``bready`` is always
+   high.
 6. ``error`` pulses for every SLVERR or DECERR; the burst counts as written all the same.
 7. Nothing is reset: with all requests written the writer is as it was at configuration. ``open`` low keeps ``awvalid``
    and ``wvalid`` low.

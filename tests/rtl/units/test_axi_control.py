@@ -223,7 +223,7 @@ def test_a_reset_while_a_program_runs_closes_the_bus_for_good(host: Host) -> Non
 
 
 def test_values_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="SHAPE.rows has 16 bits; 65536 does not fit"):
+    with pytest.raises(ValueError, match=r"SHAPE\.rows has 16 bits; 65536 does not fit"):
         register("SHAPE").pack(rows=65_536)
     with pytest.raises(KeyError, match="register SHAPE has no field depth"):
         register("SHAPE").pack(depth=1)

@@ -18,8 +18,8 @@ from dynamap_rtl.units.axi_writer import axi_writer
 
 Request = tuple[int, int]
 QUIET = {"request_valid": 0, "request_address": 0, "request_bytes": 1}
-#: W = D, and W that is no power of two or less than the narrowest bus.
-PORTS = [AxiPort(port_bytes=width, outstanding=8) for width in (8, 6, 1)]
+#: W = D, and less than the narrowest bus.
+PORTS = [AxiPort(port_bytes=width, outstanding=8) for width in (8, 3)]
 
 
 @cache
@@ -211,7 +211,7 @@ def test_a_burst_is_no_longer_than_axi_allows_and_covers_its_request(width: int)
 def test_the_longest_requests_are_read_and_written() -> None:
     port, dice = AxiPort(port_bytes=64), random.Random(10)
     memory = bytearray(dice.randbytes(1 << 17))
-    requests = [(4095, 65_535), (4095, 1), (2048, 65_535)]
+    requests = [(4095, 65_535), (4095, 1)]
     slave = AxiSlave(memory, data_bytes=port.data_bytes, latency=4)
     whole, _, _ = read(compiled("read", port), slave, requests, port)
     assert whole == [memory[address : address + number] for address, number in requests]
