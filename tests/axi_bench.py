@@ -1,7 +1,7 @@
 """The bench of the AXI tests: overlay and lone masters in one Verilog module, simulated by Verilator under cocotb.
 
 One module, so that what takes the time, compiling, is done once. Known to both sides: pytest, which builds and starts
-the simulation (``test_axi_bus.py``), and the tests inside it (``axi_cocotb.py``).
+the simulation (``test_axi_bus.py``), and the tests inside it (``axi_cocotb_....py``).
 """
 
 from __future__ import annotations

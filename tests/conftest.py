@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-collect_ignore = ["axi_cocotb.py"]  # runs inside a simulator
+collect_ignore_glob = ["axi_cocotb_*.py"]  # run inside a simulator

@@ -14,11 +14,13 @@ import pytest
 
 from axi_bench import build
 
-INSIDE = Path(__file__).resolve().parents[2] / "axi_cocotb.py"
-#: The tests of the simulation, by name.
+#: What runs inside the simulation.
+MODULES = ["axi_cocotb_masters", "axi_cocotb_overlay"]
+TESTS = Path(__file__).resolve().parents[2]
 NAMES = [
     node.name
-    for node in ast.parse(INSIDE.read_text()).body
+    for module in MODULES
+    for node in ast.parse((TESTS / f"{module}.py").read_text(encoding="utf-8")).body
     if isinstance(node, ast.AsyncFunctionDef)
     and any("cocotb.test" in ast.unparse(mark) for mark in node.decorator_list)
 ]
@@ -33,7 +35,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     with contextlib.suppress(RuntimeError, SystemExit):  # a test failed, or all of it: the results tell
         runner.test(
             hdl_toplevel="bench",
-            test_module="axi_cocotb",
+            test_module=MODULES,
             build_dir=folder / "build",
             test_dir=folder,
             results_xml=str(results),
@@ -46,7 +48,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for case in ET.parse(results).iter("testcase"):  # noqa: S314 - our own file
         name = case.get("name", "").partition("/")[0]
-        failures = [f"{case.get('name')}: {problem.get('error_msg')}" for problem in case.iter("failure")]
+        problems = [part for part in case if part.tag in ("failure", "error", "skipped")]
+        failures = [f"{case.get('name')}: {problem.get('error_msg')}" for problem in problems]
         found.setdefault(name, []).extend(failures)
     return found
 
