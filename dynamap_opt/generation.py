@@ -85,7 +85,7 @@ def generate_design(
 
     if plan is not None:
         array = array or plan.array
-        port = int(plan.overlay["dram_bytes_per_cycle"])
+        port = int(str(plan.overlay["dram_bytes_per_cycle"]))
         bytes_per_cycle = bytes_per_cycle or min(_WIDEST_PORT, port)
         winograd = _tiles(plan) if winograd is None else winograd
     if array is None:

@@ -181,7 +181,7 @@ class Plan(_Record, frozen=True, kw_only=True):
     schema: str
     model: ModelReference
     board: dict[str, str | int | float]
-    overlay: dict[str, int]
+    overlay: dict[str, int | tuple[int, ...]]
     settings: Settings
     status: str
     array: tuple[int, int]

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from dynamap_models.ir import Layer, Network
-from dynamap_solvers import FORBIDDEN
 
 from .board import Board
 from .errors import DynamapError
@@ -57,13 +56,18 @@ class SurveyRow:
 
 
 def bandwidth_bound(mapper: Mapper) -> int:
-    """Cycles no mapping can go below, whatever the array: the port's work if each stage had its cheapest layouts."""
+    """Cycles no mapping can go below, whatever the array: inputs and weights read once, outputs written once.
+
+    Reading and writing take turns on ports of their own, so that the longer of both counts.
+    """
+    width = mapper.overlay.dram_bytes_per_cycle
+    tensors = mapper.program.tensors
     total = 0
-    for table in mapper.tables.stages:
-        load = int(table.load.min())
-        store = int(table.store.min())
-        if load < FORBIDDEN and store < FORBIDDEN:
-            total += max(load, store)
+    for stage in mapper.program.stages:
+        if stage.kind is not StageKind.HOST:
+            weights = 0 if stage.conv is None else stage.conv.weight_count
+            read = weights + sum(tensors[name].size for name in stage.inputs)
+            total += -(-max(read, tensors[stage.output].size) // width)
     return total
 
 

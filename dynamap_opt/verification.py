@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 from dynamap_rtl import Dataflow
 from dynamap_solvers import (
+    FORBIDDEN,
     Reduction,
     ReductionCertificate,
     ReductionPlan,
@@ -22,6 +23,7 @@ from dynamap_solvers import (
 )
 
 from .algorithms import ALGORITHMS, Algorithm
+from .costs import ShapeBatch
 from .layouts import NHWC, Layout
 from .mapper import Mapper
 from .mapping import describe, next_best
@@ -177,16 +179,14 @@ def _price(
     out_layout = _layout(mapper, target.group, row.output_layout)
     if out_layout is None or layouts.setdefault(target.group, out_layout) != out_layout:
         return 0, [*problems, f"{where}: {stage.output!r} cannot be stored as {row.output_layout}"]
-    load = model.load_cycles(stage, algorithm, in_layout)
-    store = model.store_cycles(stage, algorithm, out_layout)
-    if load is None or store is None:
-        return 0, [*problems, f"{where}: {row.algorithm} cannot read {in_layout} or write {out_layout}"]
     if stage.kind is StageKind.HOST:
         if any((row.cycles, row.load_cycles, row.compute_cycles, row.store_cycles)):
             problems.append(f"{where}: what the host runs takes no cycles, the plan says {row.cycles}")
         return 0, problems
-    compute = int(model.compute_cycles(stage, algorithm, dataflow, *plan.array))
-    cycles = int(model.latency(load, compute, store))
+    found = model.cycles(stage, algorithm, dataflow, in_layout, out_layout, ShapeBatch.of(*plan.array))
+    if found is None or found.total[0] >= FORBIDDEN:
+        return 0, [*problems, f"{where}: {row.algorithm} cannot read {in_layout} or write {out_layout}"]
+    cycles, load, compute, store = (int(part[0]) for part in (found.total, found.load, found.compute, found.store))
     if (cycles, load, compute, store) != (row.cycles, row.load_cycles, row.compute_cycles, row.store_cycles):
         problems.append(
             f"{where}: takes {cycles} cycles (load {load}, compute {compute}, store {store}), the plan says "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
-from .parameters import OverlayError
+from .errors import OverlayError
 from .rotation import rotator_latency
 
 __all__ = ["CircuitParameters"]

@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamap_rtl.parameters import OverlayError
+from dynamap_rtl.errors import OverlayError
 
 __all__ = [
     "MULTIPLIER_BITS",
