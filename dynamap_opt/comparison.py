@@ -48,7 +48,11 @@ def two_step(mapper: Mapper) -> Exploration:
                 continue
             key = (table.stage.conv, algorithm.name)
             if key not in computed:
-                options = [table.cycles(algorithm, flow, NHWC, NHWC, batch) for flow in table.dataflows]
+                options = [
+                    table.cycles(algorithm, flow, NHWC, layout, batch)
+                    for flow in table.dataflows
+                    for layout in table.out_layouts
+                ]
                 computed[key] = np.min([option.compute for option in options if option is not None], axis=0)
             total += computed[key]
     index = int(np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, total))[0])
