@@ -81,12 +81,13 @@ def _looked_at(size: int, outputs: int, kernel: int, stride: int) -> int:
     return min(-(-size // step), ((outputs - 1) * stride + kernel - 1) // step + 1)
 
 
-def _taps(size: int, outputs: int, kernel: int, stride: int, pad: int) -> tuple[int, int]:
-    """Taps of all windows that lie in the map, and runs of neighbouring windows with equal ones."""
+def _taps(size: int, outputs: int, kernel: int, stride: int, pad: int) -> tuple[int, int, frozenset[int]]:
+    """Taps of all windows that lie in the map, runs of neighbouring windows with equal ones, and how many there are."""
     starts = np.arange(outputs) * stride - pad
     low, high = np.maximum(0, -starts), np.minimum(kernel, size - starts)
     changes = np.count_nonzero((np.diff(low) != 0) | (np.diff(high) != 0))
-    return int((high - low).sum()), int(changes) + 1
+    taps = high - low
+    return int(taps.sum()), int(changes) + 1, frozenset(taps.tolist())
 
 
 def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
@@ -114,8 +115,8 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
     last_channels = shape.channels - (channel_blocks - 1) * channels
     kernel, stride = shape.kernel[0], shape.stride[0]
     columns = _looked_at(shape.in_width, shape.out_width, shape.kernel[1], shape.stride[1])
-    taps_y, runs_y = _taps(shape.in_height, shape.out_height, kernel, stride, shape.pads[0])
-    taps_x, runs_x = _taps(shape.in_width, shape.out_width, shape.kernel[1], shape.stride[1], shape.pads[1])
+    taps_y, runs_y, counts_y = _taps(shape.in_height, shape.out_height, kernel, stride, shape.pads[0])
+    taps_x, runs_x, counts_x = _taps(shape.in_width, shape.out_width, shape.kernel[1], shape.stride[1], shape.pads[1])
     step = stride if kernel == 1 and shape.out_height > 1 else 1
 
     def block(loop: Loop) -> tuple[IntArray, IntArray]:
@@ -174,7 +175,7 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         fill=2,
         drain=sizes.read_latency + TOP_SKEW + LANE_LATENCY + p2 + 2,
         weights_first=False,
-        entries=p2 * (runs_x * runs_y if shape.divisors else 1),
+        entries=p2 * (len({y * x for y in counts_y for x in counts_x}) if shape.divisors else 1),
     )
     all_pixels = shape.out_height * shape.out_width
     chunks = (channel_blocks - 1) * up(channels, p2) + up(last_channels, p2)

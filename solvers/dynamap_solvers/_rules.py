@@ -10,7 +10,6 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamap_solvers._kernel import Located
 from dynamap_solvers.errors import CertificateError
 
 __all__ = ["COUNTS", "RULES", "Reduction", "Rule", "StepArrays"]
@@ -62,11 +61,9 @@ class StepArrays:
     Attributes:
         packed: read-only int32, as the kernel writes and reads it: four counts (steps, tables that are touched, and two
             that are 0 in a complete plan), then one after another the arrays that the properties show.
-        located: where that is, for the kernel.
     """
 
     packed: NDArray[np.int32]
-    located: Located
 
     @property
     def rule(self) -> NDArray[np.int32]:
@@ -132,7 +129,7 @@ class StepArrays:
             np.int32,
         )
         packed.setflags(write=False)
-        return cls(packed, Located((), packed))
+        return cls(packed)
 
     def steps(self) -> tuple[Reduction, ...]:
         """The steps one by one."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamap_solvers._kernel import Located, function
+from dynamap_solvers._kernel import Located, function, location
 from dynamap_solvers.errors import ProblemError
 
-__all__ = ["FINITE_LIMIT", "FORBIDDEN", "Structure", "make_structure"]
+__all__ = ["FINITE_LIMIT", "FORBIDDEN", "Structure", "as_index", "frozen", "make_structure"]
 
 FORBIDDEN = 2**61
 """The cost of a forbidden cell in an integer problem (``inf`` in a float one)."""
@@ -32,26 +33,49 @@ _MOST_VARIABLES = 2**31 - 2  # indices are kept in 32 bits
 class Structure:
     """Everything but the costs; problems made by ``with_costs`` and ``instance`` share one object.
 
-    Attributes are as in :class:`dynamap_solvers.SelectionProblem`. ``located`` is what the kernel is told of the graph:
-    the numbers of variables and edges, ``sizes``, ``edge_ends`` and both starts in one array. ``memo`` holds what
-    solvers derive from the graph alone (a reduction plan, an elimination order), so that solving again with other costs
-    does not derive it again.
+    Attributes are as in :class:`dynamap_solvers.SelectionProblem`. ``starts`` are both starts in one array. ``memo``
+    holds what solvers derive from the graph alone (a reduction plan, an elimination order), so that solving again with
+    other costs does not derive it again.
     """
 
     sizes: NDArray[np.int64]
     edge_ends: NDArray[np.int32]
-    unary_starts: NDArray[np.int64]
-    pair_starts: NDArray[np.int64]
-    located: Located = field(repr=False)
-    given_names: tuple[str, ...]
-    choice_names: tuple[tuple[str, ...], ...] | None
-    usage_costs: NDArray[np.int64] | None
-    intervals: tuple[tuple[int, int], ...]
-    usage_limit: int
-    fixed: Mapping[int, int]
-    ties: tuple[tuple[int, ...], ...]
-    name: str
+    starts: NDArray[np.int64]
+    given_names: tuple[str, ...] = ()
+    choice_names: tuple[tuple[str, ...], ...] | None = None
+    usage_costs: NDArray[np.int64] | None = None
+    intervals: tuple[tuple[int, int], ...] = ()
+    usage_limit: int = 0
+    fixed: Mapping[int, int] = field(default_factory=dict)
+    ties: tuple[tuple[int, ...], ...] = ()
+    name: str = ""
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def plain(
+        cls, sizes: NDArray[np.int64], ends: NDArray[np.int32], starts: NDArray[np.int64], name: str
+    ) -> Structure:
+        """One with nothing else in it, of arrays that have been checked: quicker to make than field by field."""
+        structure = cls.__new__(cls)
+        structure.__dict__.update(
+            sizes=frozen(sizes), edge_ends=frozen(ends), starts=starts, fixed={}, name=name, memo={}
+        )
+        return structure
+
+    @cached_property
+    def unary_starts(self) -> NDArray[np.int64]:
+        """Where each variable's costs begin."""
+        return self.starts[: len(self.sizes) + 1]
+
+    @cached_property
+    def pair_starts(self) -> NDArray[np.int64]:
+        """Where each edge's table begins."""
+        return self.starts[len(self.sizes) + 1 :]
+
+    @cached_property
+    def located(self) -> Located:
+        """What the kernel is told of the graph: the numbers of variables and edges, sizes, ends and starts."""
+        return Located((len(self.sizes), len(self.edge_ends)), self.sizes, self.edge_ends, self.starts)
 
     def label(self, variable: int) -> str:
         """The name of a variable, without making the names of all."""
@@ -86,20 +110,13 @@ def make_structure(
         raise ProblemError(f"There are {count} variables; at most {_MOST_VARIABLES} can be numbered.")
     given = tuple(names)
     _check_names(given, count)
-    ends, starts, located = _graph(sizes, edges, given)
+    ends, starts = _graph(sizes, edges, given)
     structure = Structure(
-        sizes=_frozen(sizes),
-        edge_ends=_frozen(ends),
-        unary_starts=starts[: count + 1],
-        pair_starts=starts[count + 1 :],
-        located=located,
+        sizes=frozen(sizes),
+        edge_ends=frozen(ends),
+        starts=starts,
         given_names=given,
         choice_names=None if choice_names is None else tuple(tuple(labels) for labels in choice_names),
-        usage_costs=None,
-        intervals=(),
-        usage_limit=0,
-        fixed={},
-        ties=(),
         name=name,
     )
     if choice_names is usage is None and not (len(intervals) or usage_limit or fixed or ties):
@@ -115,16 +132,17 @@ def make_structure(
     return structure
 
 
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """The array where it cannot be written to, else a view that cannot."""
+    if not array.flags.writeable:
+        return array
     view = array.view()
     view.setflags(write=False)
     return view
 
 
-def _graph(
-    sizes: NDArray[np.int64], edges: Any, names: tuple[str, ...]
-) -> tuple[NDArray[np.int32], NDArray[np.int64], Located]:
-    """The ends of the edges, where costs of variables and then tables of edges begin, and where all that is in memory.
+def _graph(sizes: NDArray[np.int64], edges: Any, names: tuple[str, ...]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The ends of the edges, and where costs of variables and then tables of edges begin.
 
     The kernel does it at once where all is well; else, and without it, numpy does and says what is wrong.
     """
@@ -133,10 +151,9 @@ def _graph(
     plain = isinstance(edges, np.ndarray) and edges.dtype == np.int32 and edges.flags.c_contiguous
     if build is not None and plain and edges.ndim == 2 and edges.shape[1] == 2:
         starts = np.empty(count + len(edges) + 2, np.int64)
-        located = Located((count, len(edges)), sizes, edges, starts)
-        if build(*located.arguments):
+        if build(count, len(edges), location(sizes), location(edges), location(starts)):
             starts.setflags(write=False)
-            return edges, starts, located
+            return edges, starts
     empty = np.flatnonzero(sizes < 1)
     if empty.size:
         label = names[empty[0]] if names else f"x{empty[0]}"
@@ -146,7 +163,7 @@ def _graph(
     np.cumsum(sizes, out=starts[1 : count + 1])
     np.cumsum(sizes[ends[:, 0]] * sizes[ends[:, 1]], out=starts[count + 2 :])
     starts.setflags(write=False)
-    return ends, starts, Located((count, len(ends)), sizes, ends, starts)
+    return ends, starts
 
 
 def _check_names(names: tuple[str, ...], count: int) -> None:
@@ -226,7 +243,7 @@ def _usage(
         flat = _joined_usage(structure, usage)
     if len(intervals) != count:
         raise ProblemError(_counts(count, len(intervals), count))
-    used = _frozen(flat.astype(np.int64, copy=False))
+    used = frozen(flat.astype(np.int64, copy=False))
     if count and used.min() < 0:
         variable = int(np.searchsorted(structure.unary_starts, np.flatnonzero(used < 0)[0], "right")) - 1
         raise ProblemError(

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_solvers._kernel import reduce as kernel_reduce
+from dynamap_solvers._rules import StepArrays
 from dynamap_solvers.certificates import ReductionCertificate
 from dynamap_solvers.errors import SolverError
 from dynamap_solvers.problem import FINITE_LIMIT, CostArray, SelectionProblem
-from dynamap_solvers.result import Solution, StopReason, infeasible, price
-from dynamap_solvers.series_parallel import ReductionPlan
+from dynamap_solvers.result import Solution, StopReason, infeasible, price, proved
+from dynamap_solvers.series_parallel import ReductionPlan, core_left, plan_of
 
 __all__ = ["BatchSolution"]
 
@@ -67,6 +69,38 @@ class BatchSolution:
         return solve_with_plan(self.problem.instance(k), self.plan, seed=0, seconds=self.seconds)
 
 
+def solve_by_reductions(problem: SelectionProblem, *, seed: int, seconds: Mapping[str, float]) -> Solution:
+    """Reduce the graph of one cost set to a point and back-substitute; ``seconds`` are those of the phases before.
+
+    Raises:
+        NotSeriesParallelError: with a witness, if the graph is not series-parallel.
+    """
+    started = time.perf_counter()
+    memo = problem.structure.memo
+    found = None if "reduction plan" in memo else kernel_reduce.at_once(problem)
+    if found is None:
+        plan = plan_of(problem)
+        seconds = {**seconds, "build": time.perf_counter() - started}
+        return solve_with_plan(problem, plan, seed=seed, seconds=seconds)
+    if isinstance(found, kernel_reduce.Core):
+        error = memo["reduction plan"] = core_left(*found)
+        raise error
+    objective, priced, assignment, packed = found
+    plan = memo["reduction plan"] = ReductionPlan(problem.num_variables, problem.edge_ends, StepArrays(packed))
+    certificate = ReductionCertificate(plan)
+    seconds = {**seconds, "search": time.perf_counter() - started}
+    if priced is not None and priced == objective:
+        return proved(
+            assignment,
+            objective=priced,
+            method="series-parallel",
+            seconds=seconds,
+            certificate=certificate,
+            seed=seed,
+        )
+    return _concluded(problem, assignment, objective, certificate, seed=seed, seconds=seconds)
+
+
 def solve_with_plan(
     problem: SelectionProblem, plan: ReductionPlan, *, seed: int, seconds: Mapping[str, float]
 ) -> Solution:
@@ -76,13 +110,24 @@ def solve_with_plan(
     assert choices is not None
     seconds = {**seconds, "search": time.perf_counter() - started}
     certificate = ReductionCertificate(plan)
-    bound = objectives.item(0)
+    return _concluded(problem, choices[0], objectives.item(0), certificate, seed=seed, seconds=seconds)
+
+
+def _concluded(
+    problem: SelectionProblem,
+    assignment: tuple[int, ...] | NDArray[Any],
+    bound: float,
+    certificate: ReductionCertificate,
+    *,
+    seed: int,
+    seconds: Mapping[str, float],
+) -> Solution:
     if bound >= problem.infeasible_value:
         reason = "The reductions end with forbidden cells only: every assignment takes one."
         return infeasible(method="series-parallel", reason=reason, seconds=seconds, certificate=certificate, seed=seed)
     return price(
         problem,
-        assignment=choices[0],
+        assignment=assignment,
         bound=bound,
         method="series-parallel",
         stopped=StopReason.PROVED,

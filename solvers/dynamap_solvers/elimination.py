@@ -23,6 +23,8 @@ __all__ = ["EliminationOrder", "Stop", "eliminate", "find_order", "order_of", "t
 _TRY_WORK = {False: 1e4, True: 1e5}  # cells per variable worked through while an order is found, by fill or not
 _TRY_SHARE = 0.1  # of the work that looking for orders may take
 _TOUCH = 4  # cells worked through while a byte of fresh memory is touched for the first time
+_BETTER = 0.98  # of the best price so far: an order that is cheaper than that makes it worth looking on
+_MOST_ALIKE = 8  # orders in a row that were not; on thin graphs all are nearly alike
 _MIXED = 4  # orders at first, by cells and by fill in turn
 _HOPELESS = 1e11  # cells; what would take longer is not worth a longer look
 _SLACK = 32  # cells past each table, as in the kernel
@@ -86,14 +88,15 @@ def find_order(
         sizes: choices per variable ``(n,)``.
         seed: for the ties.
         most_cells: orders whose tables have more cells altogether are given up on the way.
-        tries: how many orders at most; fewer where the best is cheap to follow, or the first four were given up.
+        tries: how many orders at most; fewer where the best is cheap to follow, where they are all alike, or where the
+            first four were given up.
         thorough: make all of them all the same, half of them by fill.
 
     Returns:
         The order with the least :attr:`~EliminationOrder.price`, or None where all of them were given up.
     """
     best: EliminationOrder | None = None
-    spent = 0.0
+    spent, alike = 0.0, 0
     ends = np.ascontiguousarray(ends, np.int32)
     sizes = np.ascontiguousarray(sizes, np.int64)
     for attempt in range(max(tries, 1)):
@@ -104,15 +107,22 @@ def find_order(
             found = _order_in_python(ends, sizes, by_fill=by_fill, most_cells=limit)
         if len(found) == len(sizes):
             priced = _priced(ends, sizes, found)
+            alike = 0 if best is None or priced.price < _BETTER * best.price else alike + 1
             if best is None or priced.price < best.price:
                 best = priced
+        else:
+            alike += 1
         spent += _TRY_WORK[by_fill] * len(sizes)
         if thorough:
             continue
         if best is None:
             enough = attempt + 1 >= _MIXED
         else:
-            enough = spent > _TRY_SHARE * best.price or (best.price > _HOPELESS and attempt + 1 >= 2 * _MIXED)
+            enough = (
+                alike >= _MOST_ALIKE
+                or spent > _TRY_SHARE * best.price
+                or (best.price > _HOPELESS and attempt + 1 >= 2 * _MIXED)
+            )
         if enough:
             break
     return best

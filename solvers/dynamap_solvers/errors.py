@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 __all__ = ["CertificateError", "NotSeriesParallelError", "ProblemError", "SolverError", "UnknownMethodError"]
 
@@ -23,13 +24,19 @@ class NotSeriesParallelError(SolverError):
 
     Attributes:
         witness: the variables of the core, ascending. The set does not depend on the order of the reductions.
-        core_edges: the edges of the core, each ``(i, j)`` with ``i < j``, once.
     """
 
-    def __init__(self, message: str, *, witness: Sequence[int], core_edges: Sequence[tuple[int, int]]) -> None:
+    def __init__(
+        self, message: str, *, witness: Sequence[int], core_edges: Callable[[], Sequence[tuple[int, int]]]
+    ) -> None:
         super().__init__(message)
         self.witness: tuple[int, ...] = tuple(witness)
-        self.core_edges: tuple[tuple[int, int], ...] = tuple(core_edges)
+        self._core_edges = core_edges  # seldom asked for, and long to make
+
+    @cached_property
+    def core_edges(self) -> tuple[tuple[int, int], ...]:
+        """The edges of the core, each ``(i, j)`` with ``i < j``, once."""
+        return tuple(self._core_edges())
 
 
 class CertificateError(SolverError):

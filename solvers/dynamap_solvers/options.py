@@ -62,9 +62,9 @@ class Options:
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        if self.time_limit is not None and not (self.time_limit > 0 and math.isfinite(self.time_limit)):
+        if self.time_limit is not None and not 0 < self.time_limit < math.inf:
             raise ProblemError(f"The time limit is {self.time_limit}; give a positive number of seconds, or None.")
-        if not (self.gap >= 0 and math.isfinite(self.gap)):
+        if not 0 <= self.gap < math.inf:
             raise ProblemError(f"The gap is {self.gap}; give a number of at least 0, as 0.01 for one percent.")
         if not 0 <= self.seed < 2**31:
             raise ProblemError(f"The seed is {self.seed}; give an integer from 0 to 2**31 - 1.")

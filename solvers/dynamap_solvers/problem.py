@@ -29,8 +29,8 @@ from dynamap_solvers._costs import (
     largest_finite,
     scan,
 )
-from dynamap_solvers._kernel import Located, function, location
-from dynamap_solvers._structure import FINITE_LIMIT, FORBIDDEN, Structure, as_index, make_structure
+from dynamap_solvers._kernel import Located, function, location, make
+from dynamap_solvers._structure import FINITE_LIMIT, FORBIDDEN, Structure, as_index, frozen, make_structure
 from dynamap_solvers.errors import ProblemError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class SelectionProblem:
     _structure: Structure
     unary_costs: CostArray
     pair_costs: CostArray
-    _has_rules: bool  # whether assignments may be forbidden by more than the costs
+    _has_rules: bool = False  # whether assignments may be forbidden by more than the costs
 
     def __init__(
         self,
@@ -164,6 +164,10 @@ class SelectionProblem:
             ... ).evaluate((1, 1))
             4
         """
+        if names == () and usage is choice_names is None and not (intervals or usage_limit or fixed or ties):
+            plain = cls._from_plain(domain_sizes, edges, unary, pair, name)
+            if plain is not None:
+                return plain
         raw_sizes = np.asarray(domain_sizes)
         if raw_sizes.size == 0:
             raw_sizes = raw_sizes.astype(np.int64)
@@ -183,6 +187,26 @@ class SelectionProblem:
         )
         problem = cls.__new__(cls)
         problem._fill(structure, *checked_flat(structure, unary, pair))  # noqa: SLF001  # a constructor
+        return problem
+
+    @classmethod
+    def _from_plain(cls, sizes: Any, edges: Any, unary: Any, pair: Any, name: str) -> Self | None:
+        """:meth:`from_flat` of arrays that one call of the kernel can check; None for others, wrong ones among them."""
+        if not all(type(array) is np.ndarray for array in (sizes, edges, unary, pair)):
+            return None
+        made = make(sizes, edges, unary, pair)
+        if made is None:
+            return None
+        problem = cls.__new__(cls)
+        problem.__dict__.update(
+            _structure=Structure.plain(sizes, edges, made.starts, name),
+            located=made.located,
+            unary_costs=frozen(unary),
+            pair_costs=frozen(pair),
+            is_integer=made.is_integer,
+            magnitude=made.magnitude,
+            has_forbidden=made.has_forbidden,
+        )
         return problem
 
     def with_costs(self, *, unary: Any, pair: Any) -> Self:
@@ -262,10 +286,10 @@ class SelectionProblem:
     is_integer: bool
     """Whether costs are exact integers."""
 
-    is_batched: bool
+    is_batched: bool = False
     """Whether the costs have a batch axis."""
 
-    batch_size: int
+    batch_size: int = 1
     """The number of cost sets: the length of the batch axis, 1 where there is none."""
 
     magnitude: int | float

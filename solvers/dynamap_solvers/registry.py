@@ -52,6 +52,8 @@ class Method:
     @property
     def missing(self) -> tuple[str, ...]:
         """What it needs that is not installed; modules are found out without importing them."""
+        if not self.needs_kernel and not self.requires:
+            return ()
         kernel = ("the compiled kernel",) if self.needs_kernel and _kernel.library() is None else ()
         return (*kernel, *(module for module in self.requires if importlib.util.find_spec(module) is None))
 

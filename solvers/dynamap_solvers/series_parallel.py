@@ -30,7 +30,7 @@ from dynamap_solvers._rules import Reduction, Rule, StepArrays
 from dynamap_solvers.errors import NotSeriesParallelError, ProblemError
 from dynamap_solvers.problem import SelectionProblem
 
-__all__ = ["Reduction", "ReductionPlan", "Rule", "plan_of", "reduce_graph"]
+__all__ = ["Reduction", "ReductionPlan", "Rule", "core_left", "plan_of", "reduce_graph"]
 
 
 class ReductionPlan:
@@ -49,7 +49,9 @@ class ReductionPlan:
         steps: Sequence[Reduction] | StepArrays,
     ) -> None:
         self.num_variables = num_variables
-        self.edge_ends: NDArray[np.int32] = np.asarray(edges, np.int32).reshape(-1, 2)
+        self.edge_ends: NDArray[np.int32] = (
+            edges if isinstance(edges, np.ndarray) else np.asarray(edges, np.int32).reshape(-1, 2)
+        )
         self.arrays = steps if isinstance(steps, StepArrays) else StepArrays.of(steps)
 
     @cached_property
@@ -200,17 +202,23 @@ def _reduced(
         for vertex in np.flatnonzero(sizes == 1).tolist() if fixed is None else fixed:
             reducer.cut(vertex)
         reducer.run()
-        found = StepArrays.of(reducer.steps), *reducer.core()
-    steps, core, core_edges = found
-    if core:
-        shown = ", ".join(map(str, core[:10])) + (", ..." if len(core) > 10 else "")
-        raise NotSeriesParallelError(
-            f"The graph is not series-parallel: reductions leave a core of {len(core)} variables in which every "
-            f"degree is at least 3: {shown}.",
-            witness=core,
-            core_edges=core_edges,
-        )
+        core, core_edges = reducer.core()
+        found = StepArrays.of(reducer.steps), core, lambda: core_edges
+    steps, left, left_edges = found
+    if left:
+        raise core_left(left, left_edges)
     return ReductionPlan(len(sizes), ends, steps)
+
+
+def core_left(core: list[int], core_edges: kernel_reduce.CoreEdges) -> NotSeriesParallelError:
+    """The error that says so."""
+    shown = ", ".join(map(str, core[:10])) + (", ..." if len(core) > 10 else "")
+    return NotSeriesParallelError(
+        f"The graph is not series-parallel: reductions leave a core of {len(core)} variables in which every "
+        f"degree is at least 3: {shown}.",
+        witness=core,
+        core_edges=core_edges,
+    )
 
 
 class _Reducer:

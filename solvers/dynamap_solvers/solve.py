@@ -80,7 +80,8 @@ def solve(
             f"Method {method!r} needs {' and '.join(chosen.missing)}, which is not installed; {chosen.remedy} or use "
             "another method."
         )
-    if not problem.structure.fixed and not problem.ties:
+    structure = problem.structure
+    if not structure.fixed and not structure.ties:
         return _no_worse(problem, chosen.run(problem, options), warm_start)
     smaller = canonical(problem)
     if smaller.conflict:

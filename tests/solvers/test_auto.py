@@ -13,14 +13,15 @@ from dynamap_solvers.methods import auto
 _ANY, _NONE = {"_ELIMINATE_THIN": 1e10, "_ELIMINATE_WIDE": 1e10}, {"_ELIMINATE_THIN": 0, "_ELIMINATE_WIDE": 0}
 ROADS = {  # what auto's thresholds are for the time being
     "eliminate": {**_ANY, "_SMALL": 0},
-    "first look, then eliminate": {**_ANY, "_THIN": 0, "_FIRST_LOOK": 2, "_LONGER_LOOK": 3},
+    "first look, then eliminate": {**_ANY, "_THIN": 0, "_FIRST_LOOK": 2, "_LONGER_LOOK": 3, "_LEAST_LOOK": 0},
     "search a little, then eliminate": {
         **_ANY,
         "_SMALL": 0,
         "_THIN": 0,
         "_LONGER_LOOK": 0,
         "_ELIMINATE_AT_ONCE": 0,
-        "_CELLS_A_SWEEP": 1e-3,
+        "_LEAST_LOOK": 0,
+        "_SEARCH_WIDE": 1e3,
     },
     "give the search up, then eliminate": {
         **_ANY,
@@ -28,7 +29,8 @@ ROADS = {  # what auto's thresholds are for the time being
         "_THIN": 0,
         "_LONGER_LOOK": 0,
         "_ELIMINATE_AT_ONCE": 0,
-        "_CELLS_A_SWEEP": 100,
+        "_LEAST_LOOK": 0,
+        "_SEARCH_WIDE": 1e-2,
     },
     "first look, then search": {**_NONE, "_THIN": 0},
     "search": {**_NONE, "_SMALL": 0},

@@ -87,6 +87,34 @@ def test_every_level_of_vector_instructions_and_kind_of_table_agrees_with_numpy(
     assert max(kinds) == (8 if kind in {"large", "float"} else 4)
 
 
+@needs_kernel
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["small", "large", "forbidden", "float"])
+def test_tables_that_meet_in_one_bag_are_added_up_rightly(kind, level):
+    """Many variables hang on parts of one clique: their tables know some axes of its block, or the same axes."""
+    rng = np.random.default_rng([level, len(kind), 1])
+    for _ in range(6):
+        core, leaves = 4, 9
+        sizes = np.concatenate([rng.integers(8, 14, core), rng.integers(2, 5, leaves)])
+        edges = [(i, j) for i in range(core) for j in range(i)]
+        edges += [(core + k, int(c)) for k in range(leaves) for c in rng.permutation(core)[: rng.integers(1, core + 1)]]
+        high = 10**16 if kind == "large" else 1000
+
+        def table(*shape: int, high: int = high) -> np.ndarray:
+            cells, hit = rng.integers(-high, high, shape), rng.random(shape) < 0.1
+            if kind == "float":
+                return np.where(hit, np.inf, cells / 8)
+            return np.where(hit & (kind == "forbidden"), FORBIDDEN, cells)
+
+        problem = SelectionProblem(
+            unary=[table(size) for size in sizes], edges=edges, pair=[table(sizes[i], sizes[j]) for i, j in edges]
+        )
+        order = np.concatenate([core + rng.permutation(leaves), rng.permutation(core)]).astype(np.int32)
+        value, choices = kernel.eliminate(problem, order, stop=Stop(), level=level)
+        assert value == el._eliminate_in_numpy(problem, order.tolist(), Stop())[0]
+        assert problem.evaluate(choices) == value or value == problem.infeasible_value
+
+
 _MEASURE = """
 import sys
 from pathlib import Path

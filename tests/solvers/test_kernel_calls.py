@@ -12,7 +12,11 @@ import pytest
 
 from dynamap_solvers import FORBIDDEN, ProblemError, SelectionProblem, check, solve
 from dynamap_solvers._costs import largest_finite, scan
-from dynamap_solvers._kernel import library
+from dynamap_solvers._drops import Drops
+from dynamap_solvers._kernel import library, make
+from dynamap_solvers._kernel.reduce import AtOnce, Core, at_once
+from dynamap_solvers._rules import StepArrays
+from dynamap_solvers.series_parallel import plan_of
 
 needs_kernel = pytest.mark.skipif(library() is None, reason="the compiled kernel is not there")
 
@@ -114,3 +118,132 @@ def test_threads_solve_one_problem_at_the_same_time(problem):
     with ThreadPoolExecutor(8) as executor:
         found = list(executor.map(lambda _: solve(problem), range(200)))
     assert {(s.objective, s.assignment) for s in found} == {(expected.objective, expected.assignment)}
+
+
+def arrays_of(problem: SelectionProblem) -> dict[str, np.ndarray]:
+    return {
+        "domain_sizes": problem.sizes,
+        "unary": problem.unary_costs,
+        "edges": problem.edge_ends,
+        "pair": problem.pair_costs,
+    }
+
+
+@needs_kernel
+@pytest.mark.parametrize("floats", [False, True])
+def test_plain_arrays_make_the_problem_that_lists_make(floats, make_problem, series_parallel_edges):
+    for forbidden in (0.0, 0.3):
+        slow = make_problem([3, 1, 4, 2], series_parallel_edges(4, 1), seed=1, forbidden=forbidden, floats=floats)
+        plain = arrays_of(slow)
+        assert make(*(plain[key] for key in ("domain_sizes", "edges", "unary", "pair"))) is not None
+        quick = SelectionProblem.from_flat(**plain, name="quick")
+        assert (quick.is_integer, quick.magnitude, quick.has_forbidden) == (
+            not floats,
+            slow.magnitude,
+            slow.has_forbidden,
+        )
+        assert quick.unary_starts.tolist() == slow.unary_starts.tolist()
+        assert quick.pair_starts.tolist() == slow.pair_starts.tolist()
+        assert quick.located.arguments[:2] == (4, slow.num_edges)
+        assert (quick.name, quick.names, quick.ties, dict(quick.fixed), quick.usage) == (
+            "quick",
+            slow.names,
+            (),
+            {},
+            None,
+        )
+        for array in (quick.sizes, quick.edge_ends, quick.unary_costs, quick.pair_costs, quick.unary_starts):
+            assert not array.flags.writeable
+        assert solve(quick).objective == solve(slow).objective
+        assert solve(quick.replace(fixed={0: 0})).assignment == solve(slow.replace(fixed={0: 0})).assignment
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda arrays: arrays | {"unary": np.repeat(arrays["unary"], 2)[::2]},
+        lambda arrays: arrays | {"pair": arrays["pair"].astype(">i8")},
+        lambda arrays: arrays | {"edges": arrays["edges"].astype(np.int64)},
+        lambda arrays: arrays | {"edges": np.asfortranarray(arrays["edges"])},
+        lambda arrays: arrays | {"domain_sizes": arrays["domain_sizes"].astype(np.uint8)},
+        lambda arrays: arrays | {"unary": arrays["unary"][None], "pair": arrays["pair"][None]},
+    ],
+    ids=["stride", "big-endian", "wide edges", "column order", "uint8", "batch"],
+)
+def test_arrays_that_are_not_plain_make_the_same_problem(change, problem):
+    arrays = change(arrays_of(problem))
+    other = SelectionProblem.from_flat(**arrays)
+    if other.is_batched:
+        other = other.instance(0)
+    assert other.unary_costs.tolist() == problem.unary_costs.tolist()
+    assert other.pair_costs.tolist() == problem.pair_costs.tolist()
+    assert solve(other).objective == solve(problem).objective
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"unary": np.zeros(3, np.int64)}, "there are 4"),
+        ({"pair": np.zeros(4)}, "integers and some are floats"),
+        ({"pair": np.zeros(4, "M8[s]")}, "dtype datetime64"),
+        ({"unary": np.array([0, 2**60, 0, 0])}, "2\\*\\*60 or more in size"),
+        ({"edges": np.array([[0, 2]], np.int32)}, "names variable 2"),
+        ({"domain_sizes": np.array([2, 0])}, "has no choices"),
+    ],
+)
+def test_what_is_wrong_with_plain_arrays_is_said_as_of_lists(change, sentence):
+    plain = {
+        "domain_sizes": np.array([2, 2]),
+        "unary": np.zeros(4, np.int64),
+        "edges": np.array([[0, 1]], np.int32),
+        "pair": np.zeros(4, np.int64),
+    }
+    with pytest.raises(ProblemError, match=sentence):
+        SelectionProblem.from_flat(**(plain | change))
+
+
+@needs_kernel
+@pytest.mark.parametrize("floats", [False, True])
+def test_one_call_finds_what_plan_and_price_find(floats, make_problem, series_parallel_edges):
+    for seed in range(20):
+        sizes = np.random.default_rng(seed).integers(1, 7, 20).tolist()
+        edges = series_parallel_edges(20, seed)
+        problem = make_problem(sizes, edges, seed=seed, forbidden=0.1 * (seed % 2), floats=floats)
+        found = at_once(problem)
+        assert isinstance(found, AtOnce)
+        plan = plan_of(problem)
+        objectives, choices = plan.solve(problem)
+        assert found.objective == objectives[0]
+        assert plan.arrays.steps() == StepArrays(found.packed).steps()
+        if found.objective < problem.infeasible_value:
+            assert found.assignment == tuple(choices[0].tolist())
+            assert found.price == (None if floats else priced_in_plain_python(problem, found.assignment))
+        else:
+            assert found.price is None
+
+
+@needs_kernel
+def test_one_call_says_what_is_left_where_a_graph_does_not_reduce(make_problem):
+    clique = [(i, j) for i in range(4) for j in range(i)]
+    found = at_once(make_problem([2] * 5, [*clique, (4, 0)], seed=0))
+    assert isinstance(found, Core)
+    assert found.vertices == [0, 1, 2, 3]
+    assert found.edges() == sorted((j, i) for i, j in clique)
+
+
+def test_drops_read_as_the_tuples_they_stand_for():
+    rows = [(0, 2, -1), (3, 1, 0), (3, 2, 0)]
+    drops = Drops.of(rows)
+    assert list(drops) == rows
+    assert drops == rows
+    assert drops == tuple(rows)
+    assert drops != rows[:2]
+    assert drops[1] == rows[1]
+    assert drops[1:] == rows[1:]
+    assert drops[:0] == ()
+    assert not drops[:0]
+    assert drops + rows[:1] == [*rows, rows[0]]
+    assert hash(drops) == hash(tuple(rows))
+    assert pickle.loads(pickle.dumps(drops)) == drops  # noqa: S301 - our own
+    assert (3, 1, 0) in drops
+    assert repr(drops) == f"Drops({rows})"

@@ -46,6 +46,8 @@ struct Factor {
     int deepest;     // the last digit it knows, -1 for none
     Kind kind;
     bool near;       // part: all its cells of the block lie within two vectors
+    int64_t run;     // part: so many cells of the block in a row are side by side in it too, or
+    bool splat;      // one cell again and again
     size_t strides;  // of the digits: where they begin in the bucket's
     size_t map;      // part: likewise, where its cell of each cell of the block is
 };
@@ -63,12 +65,14 @@ struct Bucket {
     std::vector<T> own;  // costs of the variable that leaves
     // Workspace of the reduction: per depth (the number of digits that are set) and choice, sums of scalars and of
     // blocks determined there; per depth and factor, its cells at the digits so far.
-    std::vector<T> sums, buffers;
+    std::vector<T> sums, buffers, expanded;
     std::vector<const T*> blocks, at;
     std::vector<int> until;  // factors with deepest < j are the first until[j]
     std::vector<int64_t> digits;
-    std::vector<const T*> rows;  // what the innermost step adds up, and how far apart choices are in it
+    std::vector<const T*> rows, now;  // what the innermost step adds up, and how far apart choices are in it
     std::vector<int64_t> steps;
+    std::vector<const int32_t*> maps_of;
+    int until_splat = 0;  // rows that are one cell again and again come from here on
 
     // What is added next belongs to a variable with `choices`, the first `digits` of its neighbours' axes being digits.
     void begin(int64_t choices, const std::vector<int64_t>& axes, int digits_before_block) {
@@ -87,7 +91,7 @@ struct Bucket {
     // A table: its stride per choice, and per axis, 0 where it does not know it.
     void add(const T* cells, int64_t own_stride, const int64_t* by_axis) {
         using Kind = typename Factor<T>::Kind;
-        Factor<T> factor{cells, own_stride, -1, Kind::scalar, false, strides.size(), maps.size()};
+        Factor<T> factor{cells, own_stride, -1, Kind::scalar, false, 1, false, strides.size(), maps.size()};
         strides.insert(strides.end(), by_axis, by_axis + depth);
         for (int j = 0; j < depth; ++j) {
             if (by_axis[j] != 0) factor.deepest = j;
@@ -103,6 +107,7 @@ struct Bucket {
         if (factor.kind == Kind::part && whole) factor.kind = Kind::whole;
         if (factor.kind == Kind::part) {
             factor.near = last < 2 * kLanes;
+            find_runs(by_axis, factor);
             spread_out(by_axis);
         }
         factors.push_back(factor);
@@ -129,11 +134,20 @@ struct Bucket {
         buffers.resize(levels * size * padded);
         blocks.assign(levels, nullptr);
         digits.assign(depth, 0);
+        expanded.resize(padded + kLanes);
         rows.resize(count + 1);
+        now.resize(count + 1);
         steps.resize(count + 1);
+        maps_of.resize(count + 1);
     }
 
   private:
+    void find_runs(const int64_t* by_axis, Factor<T>& factor) const {
+        int a = static_cast<int>(dims.size()) - 1;
+        factor.splat = by_axis[a] == 0;
+        for (; a >= depth && by_axis[a] == (factor.splat ? 0 : factor.run); --a) factor.run *= dims[a];
+    }
+
     void spread_out(const int64_t* by_axis) {
         const size_t begin = maps.size();
         maps.resize(begin + padded, 0);

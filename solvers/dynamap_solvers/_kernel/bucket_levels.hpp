@@ -10,7 +10,7 @@
 namespace dm {
 
 namespace plain {
-constexpr int kRegisters = 4;
+constexpr int kBytes = 16, kRegisters = 16;
 constexpr bool kPermutes = false;
 #define DM_ENTRY
 #define DM_TARGET inline __attribute__((always_inline))
@@ -21,7 +21,7 @@ constexpr bool kPermutes = false;
 
 #ifdef DM_LEVELS
 namespace v3 {
-constexpr int kRegisters = 8;
+constexpr int kBytes = 32, kRegisters = 16;
 constexpr bool kPermutes = false;
 #define DM_ENTRY __attribute__((target("arch=x86-64-v3")))
 #define DM_TARGET inline __attribute__((always_inline, target("arch=x86-64-v3")))
@@ -31,7 +31,7 @@ constexpr bool kPermutes = false;
 }  // namespace v3
 
 namespace v4 {
-constexpr int kRegisters = 32;
+constexpr int kBytes = 64, kRegisters = 32;
 constexpr bool kPermutes = true;
 #define DM_ENTRY __attribute__((target("arch=x86-64-v4,prefer-vector-width=512")))
 #define DM_TARGET inline __attribute__((always_inline, target("arch=x86-64-v4,prefer-vector-width=512")))

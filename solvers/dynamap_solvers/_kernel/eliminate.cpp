@@ -133,6 +133,36 @@ class TwoStacks {
     T* top_[2];
 };
 
+// to += from, whose cells have these strides along the axes of `to`, which lies row by row. Axes that lie in `from` as
+// they do in `to`, or are unknown to it, are gone along together.
+template <typename T, bool Clamp>
+void add_strided(T* to, const T* from, const std::vector<int64_t>& dims, const std::vector<int64_t>& strides) {
+    size_t outer = dims.size();
+    int64_t run = 1;
+    const bool splat = outer > 0 && strides[outer - 1] == 0;
+    while (outer > 0 && strides[outer - 1] == (splat ? 0 : run)) run *= dims[--outer];
+    std::vector<int64_t> digits(outer, 0);
+    for (;;) {
+        const T value = *from;
+        if (splat) {
+            for (int64_t z = 0; z < run; ++z) to[z] = dm::plus<T, Clamp>(to[z], value);
+        } else {
+            for (int64_t z = 0; z < run; ++z) to[z] = dm::plus<T, Clamp>(to[z], from[z]);
+        }
+        to += run;
+        size_t a = outer;
+        while (a > 0) {
+            --a;
+            from += strides[a];
+            if (++digits[a] < dims[a]) break;
+            from -= strides[a] * dims[a];
+            digits[a] = 0;
+            if (a == 0) return;
+        }
+        if (outer == 0) return;
+    }
+}
+
 template <typename T, typename Given, bool Clamp, typename Index>
 class Elimination {
   public:
@@ -151,6 +181,7 @@ class Elimination {
             later_[plan.position[i] < plan.position[j] ? i : j].push_back(static_cast<int32_t>(e));
         }
         taken_in_.resize(p_.n);
+        held_.assign(p_.n, 0);
         axis_.resize(p_.n);
         scope_ = plan.scope;
         for (int64_t v = 0; v < p_.n; ++v) digits_.push_back(lay_out(scope_.begin() + plan.first[v], scope_.begin() + plan.first[v + 1]));
@@ -191,6 +222,7 @@ class Elimination {
     std::vector<T*> table_;                        // that arose from a variable
     std::vector<std::vector<int32_t>> later_;      // edges to neighbours that leave later
     std::vector<std::vector<int32_t>> taken_in_;   // variables whose tables a variable takes in
+    std::vector<int64_t> held_;                    // cells of these on their stack, with those of tables added to others
     std::vector<int32_t> scope_, digits_;          // axes as they lie in memory, and how many are not in the block
     std::vector<int64_t> axis_;                    // of the variables in the present scope
     dm::Bucket<T, Clamp, Index> bucket_;
@@ -240,15 +272,69 @@ class Elimination {
         const int side = depth_[v] & 1;
         table_[v] = tables_.push(side, cells_of(v));
         const T taken = reduce_(bucket_, table_[v], arg, low_bits());
-        for (const int32_t c : taken_in_[v]) tables_.pop(1 - side, cells_of(c));
+        tables_.pop(1 - side, held_[v]);
         const int32_t parent = plan_.parent[v];
         if (parent >= 0) {
-            taken_in_[parent].push_back(v);
+            hand_over(v, parent);
         } else {
             alone = dm::plus<Given, true>(alone, given(table_[v][0]));
             tables_.pop(side, cells_of(v));
         }
         return dm::plus<Given, true>(alone, given(taken));
+    }
+
+    // Puts a table that arose among those its parent takes in. Where one of two has all the axes of the other, they are
+    // added up at once, if that is less work than to add the other for every cell of the parent's bucket: many children
+    // of one bag know the same few of its variables.
+    void hand_over(int32_t v, int32_t parent) {
+        std::vector<int32_t>& others = taken_in_[parent];
+        for (const int32_t c : others) {
+            if (!pays(v, c, parent) || !find_strides(c, v)) continue;
+            add_up(c, table_[v]);
+            return tables_.pop(depth_[v] & 1, cells_of(v));
+        }
+        held_[parent] += cells_of(v);
+        const auto goes = [&](int32_t c) {
+            if (!pays(c, v, parent) || !find_strides(v, c)) return false;
+            add_up(v, table_[c]);
+            return true;
+        };
+        others.erase(std::remove_if(others.begin(), others.end(), goes), others.end());
+        others.push_back(v);
+    }
+
+    // Whether adding table c in the bucket of its parent would look at more cells than adding it to table `into`.
+    bool pays(int32_t c, int32_t into, int32_t parent) {
+        if (plan_.cells[into] < plan_.cells[c]) return false;
+        const int32_t *begin = scope_.data() + plan_.first[c], *end = scope_.data() + plan_.first[c + 1];
+        const int32_t* axis = scope_.data() + plan_.first[parent];
+        double cells = static_cast<double>(p_.sizes[parent]), until = 0;
+        for (int64_t a = 0; a < plan_.first[parent + 1] - plan_.first[parent]; ++a) {
+            cells *= static_cast<double>(p_.sizes[axis[a]]);
+            if (std::find(begin, end, axis[a]) != end) until = cells;
+        }
+        return until > plan_.cells[into];
+    }
+
+    // Where the cells of table c lie by the axes of table `into`; false where that does not have all of them.
+    bool find_strides(int32_t into, int32_t c) {
+        const int32_t *begin = scope_.data() + plan_.first[into], *end = scope_.data() + plan_.first[into + 1];
+        strides_.assign(end - begin, 0);
+        int64_t stride = 1;
+        for (int64_t s = plan_.first[c + 1]; s-- > plan_.first[c]; stride *= p_.sizes[scope_[s]]) {
+            const int32_t* found = std::find(begin, end, scope_[s]);
+            if (found == end) return false;
+            strides_[found - begin] = stride;
+        }
+        return true;
+    }
+
+    // Adds cells that lie as strides_ say to table `into`.
+    void add_up(int32_t into, const T* cells) {
+        const int32_t* scope = scope_.data() + plan_.first[into];
+        dims_.clear();
+        for (size_t a = 0; a < strides_.size(); ++a) dims_.push_back(p_.sizes[scope[a]]);
+        add_strided<T, Clamp>(table_[into], cells, dims_, strides_);
     }
 
     T low_bits() const {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "common.hpp"
+
 namespace dm {
 
 enum Rule : int32_t { kR0 = 0, kRI = 1, kRII = 2, kParallel = 3, kFixed = 4 };
@@ -28,3 +30,7 @@ struct Packed {
 };
 
 }  // namespace dm
+
+DM_EXPORT int dm_plan(
+    int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, const int64_t*, const int32_t* fixed,
+    int64_t fixed_count, int32_t* packed);

@@ -167,10 +167,17 @@ Net Search::extract(const std::vector<int>& chosen) const {
     return net;
 }
 
+constexpr int kFirstPatience = 4;  // neighbourhoods in a row that make nothing better
+
 void Search::polish_step() {
-    // Where branching is hopeless, it is better to go on here; where few variables are left, to begin branching.
-    const int patience = pool_.n > 3000 ? 2 * pool_.n : polished_once_ ? 20 : pool_.has_rows() ? 200 
-                                          : std::min({200, 40 + pool_.n / 4, std::max(4, 2 * pool_.n - 40)});
+    // Where branching is hopeless, it is better to go on here; where few variables are left, to begin branching. Before
+    // triplets have been tried, which may settle all, a little does.
+    const bool triplets_come = !polished_once_ && !only_root_ && settings_.max_cycle >= 3 && !pool_.has_rows();
+    const int patience = pool_.n > 3000       ? 2 * pool_.n
+                         : polished_once_     ? 20
+                         : triplets_come      ? kFirstPatience
+                         : pool_.has_rows()   ? 200
+                                              : std::min({200, 40 + pool_.n / 4, std::max(4, 2 * pool_.n - 40)});
     if (!found_ || pool_.n < 2 || fruitless_ >= patience) {
         polished_once_ = true;
         phase_ = Phase::tighten;

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "common.hpp"
+#include "evaluate.hpp"
 #include "plan.hpp"
 
 namespace {
@@ -61,6 +62,21 @@ DM_INLINE void min_plus(
             }
         }
     }
+}
+
+// The same for four columns of one row: out[z] = min_x (costs[x] + cells[x * row + z]).
+template <typename T, typename Index, bool WithArg>
+DM_INLINE void min_plus_row(const T* costs, const T* cells, int64_t row, int64_t dx, T* out, Index* arg) {
+    using Vec = Lanes<T>;
+    Vec best = *reinterpret_cast<const Vec*>(cells) + costs[0];
+    Index4 index{};
+    for (int64_t x = 1; x < dx; ++x) {
+        const Vec candidate = *reinterpret_cast<const Vec*>(cells + x * row) + costs[x];
+        if constexpr (WithArg) index = candidate < best ? Index4{} + x : index;
+        best = candidate < best ? candidate : best;
+    }
+    *reinterpret_cast<Vec*>(out) = best;
+    if constexpr (WithArg) dm::store_narrow(arg, index);
 }
 
 // to[z] = from[z * stride] + value.
@@ -125,10 +141,13 @@ struct Plan : dm::Packed<const int32_t> {
         for (int64_t i = 0; i < n; ++i) widest = std::max(widest, sizes[i]);
     }
 
+    static constexpr int64_t kLargeCells = int64_t{1} << 15;  // what does not stay in cache from when it was checked
+
     int64_t n, m, steps, widest = 1;
     const int64_t* sizes;
     const int32_t* ends;
     const int64_t *unary_starts, *pair_starts;
+    const bool is_large = pair_starts[m] > kLargeCells;  // so that what comes next is asked for early
 };
 
 // What pricing one step takes, found beforehand for all steps: the lookups go all over memory, but none waits for
@@ -163,7 +182,7 @@ class Pricer {
         std::memcpy(unary_, unary_costs, sizeof(T) * plan_.unary_starts[plan_.n]);
         T total = 0;
         for (int64_t s = 0; s < plan_.steps; ++s) {
-            if (s + kAhead < plan_.steps) fetch(work_[s + kAhead], pair);
+            if (plan_.is_large && s + kAhead < plan_.steps) fetch(work_[s + kAhead], pair);
             const Work& work = work_[s];
             switch (work.rule) {
                 case dm::kRII:
@@ -238,7 +257,7 @@ class Pricer {
     Found find_work() {
         int64_t args = 0, right = 0;
         for (int64_t s = 0; s < plan_.steps; ++s) {
-            if (s + 2 * kAhead < plan_.steps) fetch_lookups(s + 2 * kAhead);
+            if (plan_.is_large && s + 2 * kAhead < plan_.steps) fetch_lookups(s + 2 * kAhead);
             Work& work = work_[s];
             const int32_t* neighbours = plan_.neighbours + plan_.first[s];
             const int32_t* own = plan_.own + plan_.first[s];
@@ -265,7 +284,10 @@ class Pricer {
                 made_[plan_.produced[s] - plan_.m] = {nullptr, neighbours[0], width, height * width};
             }
             if (work.rule == dm::kR0) args += 1;
-            if (work.rule == dm::kRI) args += work.dy;
+            if (work.rule == dm::kRI) {
+                args += work.dy;
+                right = std::max(right, padded(work.dy));
+            }
             if (work.rule == dm::kRII) {
                 args += work.dy * padded(work.dz);
                 right = std::max(right, work.dx * padded(work.dz));
@@ -320,18 +342,28 @@ class Pricer {
     DM_INLINE_MEMBER void fold(const Work& work, const T* pair) {
         const T *costs = unary_ + work.costs, *only = cells(pair, work.table[0]);
         T* target = unary_ + work.table[1];
-        for (int64_t y = 0; y < work.dy; ++y) {
-            T best = costs[0] + only[y * work.column[0]];
-            int64_t arg = 0;
-            for (int64_t x = 1; x < work.dx; ++x) {
-                const T candidate = costs[x] + only[x * work.row[0] + y * work.column[0]];
-                if (candidate < best) {
-                    best = candidate;
-                    arg = x;
+        Index* args = WithArg ? args_ + work.args : nullptr;
+        if (work.column[0] == 1 && work.dy >= kLanes) {
+            const auto lanes = [&](int64_t y) __attribute__((always_inline)) {
+                min_plus_row<T, Index, WithArg>(costs, only + y, work.row[0], work.dx, right_ + y, WithArg ? args + y : nullptr);
+            };
+            for (int64_t y = 0; y + kLanes < work.dy; y += kLanes) lanes(y);
+            lanes(work.dy - kLanes);  // may overlap those before
+            for (int64_t y = 0; y < work.dy; ++y) saturate_add(target[y], right_[y]);
+        } else {
+            for (int64_t y = 0; y < work.dy; ++y) {
+                const T* cells_of_y = only + y * work.column[0];
+                T best = costs[0] + cells_of_y[0];
+                int64_t arg = 0;
+                for (int64_t x = 1; x < work.dx; ++x) {
+                    const T candidate = costs[x] + cells_of_y[x * work.row[0]];
+                    const bool less = candidate < best;  // no branch: nobody can foretell it
+                    best = less ? candidate : best;
+                    arg = less ? x : arg;
                 }
+                saturate_add(target[y], best);
+                if constexpr (WithArg) args[y] = static_cast<Index>(arg);
             }
-            saturate_add(target[y], best);
-            if constexpr (WithArg) args_[work.args + y] = static_cast<Index>(arg);
         }
         release(work.table[0]);
     }
@@ -350,7 +382,7 @@ class Pricer {
         for (int64_t s = plan_.steps - 1; s >= 0; --s) {
             const Work& work = work_[s];
             const int32_t* neighbours = plan_.neighbours + plan_.first[s];
-            if (s >= kAhead) {
+            if (plan_.is_large && s >= kAhead) {
                 const int64_t from = work_[s - kAhead].args;
                 dm::prefetch(args_ + from, work_[s - kAhead + 1].args - from);
             }
@@ -441,3 +473,50 @@ DM_CLONES void assign_wide_f64(const Plan& plan, const double* unary, int64_t us
     }
 DM_PRICE(i64, int64_t)
 DM_PRICE(f64, double)
+
+// Plan, objective, choices and their price at once, for one cost set without fixed vertices. `out` has the objective, its
+// price by the judge (of integers; 0 for floats), n choices, and then the plan as of dm_plan. Returns 1 when solved, 0
+// where the graph does not reduce to nothing, or -1 when out of memory.
+template <typename T, typename Price>
+int reduce_at_once(
+    int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, const int64_t* starts, const T* unary, const T* pair,
+    int64_t* out, Price price) {
+    int64_t* choices = out + 2;
+    int32_t* packed = reinterpret_cast<int32_t*>(choices + n);
+    const int whole = dm_plan(n, m, sizes, ends, starts, nullptr, -1, packed);
+    if (whole != 1) return whole;
+    // The choices arise as int32 in the upper half of their places and spread from the front.
+    int32_t* narrow = reinterpret_cast<int32_t*>(choices) + n;
+    const int failed = price(narrow, packed, reinterpret_cast<T*>(out));
+    if (failed) return -1;
+    for (int64_t i = 0; i < n; ++i) {
+        int32_t choice;
+        std::memcpy(&choice, narrow + i, sizeof(choice));
+        const int64_t wide = choice;
+        std::memcpy(choices + i, &wide, sizeof(wide));
+    }
+    return 1;
+}
+
+DM_EXPORT int dm_reduce_i64(
+    int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, const int64_t* starts, const int64_t* unary,
+    const int64_t* pair, int64_t* out) {
+    const auto price = [&](int32_t* choices, const int32_t* packed, int64_t* objective) {
+        return dm_price_i64(n, m, sizes, ends, starts, unary, pair, 0, 0, 1, packed, objective, choices);
+    };
+    const int done = reduce_at_once(n, m, sizes, ends, starts, unary, pair, out, price);
+    if (done == 1 && out[0] < dm::Cost<int64_t>::limit) {
+        if (dm::evaluate(n, m, sizes, ends, starts, unary, pair, out + 2, out + 1) != 1) return -1;
+    }
+    return done;
+}
+
+DM_EXPORT int dm_reduce_f64(
+    int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, const int64_t* starts, const double* unary,
+    const double* pair, int64_t* out) {
+    const auto price = [&](int32_t* choices, const int32_t* packed, double* objective) {
+        return dm_price_f64(n, m, sizes, ends, starts, unary, pair, 0, 0, 1, packed, objective, choices);
+    };
+    out[1] = 0;
+    return reduce_at_once(n, m, sizes, ends, starts, unary, pair, out, price);
+}

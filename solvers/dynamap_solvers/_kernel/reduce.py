@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dynamap_solvers._kernel import Located, function, location
 from dynamap_solvers._rules import COUNTS, StepArrays
-from dynamap_solvers.problem import SelectionProblem
+from dynamap_solvers.problem import FORBIDDEN, SelectionProblem
 
-__all__ = ["plan", "price"]
+CoreEdges = Callable[[], list[tuple[int, int]]]
+"""The edges of a core (each once, ascending), made when asked for."""
+
+__all__ = ["AtOnce", "Core", "CoreEdges", "at_once", "plan", "price"]
 
 
-def plan(graph: Located, fixed: Sequence[int] | None) -> tuple[StepArrays, list[int], list[tuple[int, int]]] | None:
-    """Steps, the vertices of the core (ascending) and its edges (each once, ascending).
+def plan(graph: Located, fixed: Sequence[int] | None) -> tuple[StepArrays, list[int], CoreEdges] | None:
+    """Steps, the vertices of the core (ascending) and its edges.
 
     Args:
         graph: the numbers of variables and edges, ``sizes``, ``edge_ends`` and any array.
@@ -27,21 +30,68 @@ def plan(graph: Located, fixed: Sequence[int] | None) -> tuple[StepArrays, list[
     if run is None:
         return None
     variables, edges = graph.arguments[:2]
-    packed = np.empty(COUNTS + 1 + 5 * variables + 10 * edges, np.int32)
-    located = Located((), packed)
+    packed = np.empty(_room(variables, edges), np.int32)
     cut = None if fixed is None else np.asarray(fixed, np.int32)
     cuts = (None, -1) if cut is None else (location(cut), len(cut))
-    whole = run(*graph.arguments, *cuts, *located.arguments)
+    whole = run(*graph.arguments, *cuts, location(packed))
     if whole < 0:
         raise MemoryError
     packed.setflags(write=False)
-    if whole:
-        return StepArrays(packed, located), [], []
+    return StepArrays(packed), *(([], list) if whole else _core(packed))
+
+
+def _room(variables: int, edges: int) -> int:
+    """How many numbers a plan takes at most."""
+    return COUNTS + 1 + 5 * variables + 10 * edges
+
+
+def _core(packed: NDArray[np.int32]) -> tuple[list[int], CoreEdges]:
+    """The vertices of a core (ascending) and its edges."""
     steps, touched, left, left_tables = packed[:COUNTS].tolist()
     at = COUNTS + 4 * steps + 1 + 2 * touched
     ends = packed[at + left : at + left + 2 * left_tables].reshape(-1, 2)
-    core_edges = sorted({(min(i, j), max(i, j)) for i, j in ends.tolist()})
-    return StepArrays(packed, located), packed[at : at + left].tolist(), core_edges
+    return packed[at : at + left].tolist(), lambda: sorted({(min(i, j), max(i, j)) for i, j in ends.tolist()})
+
+
+class Core(NamedTuple):
+    """What is left of a graph that does not reduce to nothing."""
+
+    vertices: list[int]
+    edges: CoreEdges
+
+
+class AtOnce(NamedTuple):
+    """What :func:`at_once` found."""
+
+    objective: int | float
+    """FORBIDDEN or inf where nothing is allowed."""
+    price: int | None
+    """Of the assignment by the judge; None in float problems and where nothing is allowed."""
+    assignment: tuple[int, ...]
+    """Attains the objective."""
+    packed: NDArray[np.int32]
+    """The plan, see :class:`StepArrays`."""
+
+
+def at_once(problem: SelectionProblem) -> AtOnce | Core | None:
+    """Plan, solve and price one cost set in one call; ``O((n + m) d^3)``. None without the kernel."""
+    run = function("dm_reduce_i64" if problem.is_integer else "dm_reduce_f64", "ii ppppp p")
+    if run is None:
+        return None
+    arguments = problem.located.arguments
+    packed_at = 2 + arguments[0]
+    out = np.empty(packed_at + _room(*arguments[:2]) // 2 + 1, np.int64)
+    done = run(*arguments, location(out))
+    if done < 0:
+        raise MemoryError
+    out.setflags(write=False)
+    packed = out[packed_at:].view(np.int32)
+    if not done:
+        return Core(*_core(packed))
+    objective, price, *chosen = out[:packed_at].tolist()
+    if problem.is_integer:
+        return AtOnce(objective, price if objective < FORBIDDEN else None, tuple(chosen), packed)
+    return AtOnce(out[:1].view(np.float64).item(), None, tuple(chosen), packed)
 
 
 def price(
@@ -59,6 +109,7 @@ def price(
     choices = np.empty((batch, count), np.int32) if assignments else None
     *graph, unary, pair = problem.located.arguments
     strides = [costs.shape[1] if costs.ndim == 2 else 0 for costs in (problem.unary_costs, problem.pair_costs)]
+    packed = location(steps.packed)
     objective, choice = location(objectives), None if choices is None else location(choices)
 
     def work(start: int, stop: int) -> int:
@@ -68,7 +119,7 @@ def price(
             pair + 8 * start * strides[1],
             *strides,
             stop - start,
-            *steps.located.arguments,
+            packed,
             objective + 8 * start,
             None if choice is None else choice + 4 * start * count,
         )

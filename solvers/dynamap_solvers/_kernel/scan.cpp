@@ -1,9 +1,9 @@
 // What the making of a problem looks at, in one pass each: the graph and where its tables begin, and the costs. Here it
 // is only found out whether all is well; what is wrong is found and said in Python.
+#include "scan.hpp"
+
 #include <algorithm>
 #include <cmath>
-
-#include "common.hpp"
 
 namespace {
 
@@ -90,9 +90,7 @@ DM_INLINE int scan_both(
 
 }  // namespace
 
-// Where the costs of each variable (n + 1) and then the table of each edge (m + 1) begin. Returns 1 if all is well, 0
-// where a variable has no choices, an edge an end that is none or two that are the same, or there are too many cells.
-DM_EXPORT int dm_structure(int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, int64_t* starts) {
+bool dm::find_starts(int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, int64_t* starts) {
     int64_t *unary_starts = starts, *pair_starts = starts + n + 1;
     bool wrong = false;
     unary_starts[0] = pair_starts[0] = 0;
@@ -101,12 +99,17 @@ DM_EXPORT int dm_structure(int64_t n, int64_t m, const int64_t* sizes, const int
     }
     for (int64_t e = 0; e < m; ++e) {
         const uint32_t i = static_cast<uint32_t>(ends[2 * e]), j = static_cast<uint32_t>(ends[2 * e + 1]);
-        if (i >= n || j >= n || i == j) return 0;
+        if (i >= n || j >= n || i == j) return false;
         int64_t cells;
         wrong |= __builtin_mul_overflow(sizes[i], sizes[j], &cells) ||
                  __builtin_add_overflow(pair_starts[e], cells, &pair_starts[e + 1]);
     }
     return !wrong;
+}
+
+// dm::find_starts; returns 1 if all is well.
+DM_EXPORT int dm_structure(int64_t n, int64_t m, const int64_t* sizes, const int32_t* ends, int64_t* starts) {
+    return dm::find_starts(n, m, sizes, ends, starts);
 }
 
 // The largest finite magnitude of all costs. Returns whether any cell is forbidden, or -1 where a value is one that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -42,7 +43,7 @@ class CutCertificate:
     side: NDArray[np.bool_]
     flow: NDArray[np.int64]
     exponent: int = 0
-    dropped: tuple[tuple[int, int, int], ...] = ()
+    dropped: Sequence[tuple[int, int, int]] = ()
 
 
 def check_cut(problem: SelectionProblem, certificate: CutCertificate, *, bound: float | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -50,7 +51,7 @@ class DualCertificate:
     at_second: Numbers
     rows: NDArray[np.int64]
     denominator: int = 1
-    dropped: tuple[tuple[int, int, int], ...] = ()
+    dropped: Sequence[tuple[int, int, int]] = ()
 
 
 def check_dual(problem: SelectionProblem, certificate: DualCertificate, *, bound: float | None) -> None:

@@ -26,7 +26,7 @@ class EliminationCertificate:
     """
 
     order: tuple[int, ...]
-    dropped: tuple[tuple[int, int, int], ...] = ()
+    dropped: Sequence[tuple[int, int, int]] = ()
 
 
 _Function = tuple[tuple[int, ...], Cells]  # variables, and the cost of each combination of the choices left to them

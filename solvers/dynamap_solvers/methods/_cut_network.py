@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +90,7 @@ def consistent(problem: SelectionProblem) -> Simplification:
     return drop_forbidden(problem)
 
 
-def cut_network(problem: SelectionProblem, dropped: tuple[Drop, ...] = ()) -> CutNetwork:
+def cut_network(problem: SelectionProblem, dropped: Sequence[Drop] = ()) -> CutNetwork:
     """Build the network. Takes ``O(n + m)``, in numpy but for the search for labels where some table needs it.
 
     Args:
@@ -141,7 +142,7 @@ def cut_network(problem: SelectionProblem, dropped: tuple[Drop, ...] = ()) -> Cu
     )
 
 
-def _left(problem: SelectionProblem, dropped: tuple[Drop, ...]) -> NDArray[np.int64]:
+def _left(problem: SelectionProblem, dropped: Sequence[Drop]) -> NDArray[np.int64]:
     """The lowest and the highest choice left of each variable, which must be all that is left."""
     alive = np.ones(int(problem.unary_starts[-1]), np.bool_)
     for variable, choice, _ in dropped:

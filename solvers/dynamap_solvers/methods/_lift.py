@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_solvers._drops import Drop
 from dynamap_solvers.certificates import (
     Certificate,
     CutCertificate,
@@ -15,7 +17,7 @@ from dynamap_solvers.certificates import (
     EliminationCertificate,
     ReductionCertificate,
 )
-from dynamap_solvers.passes.base import Drop, Simplification
+from dynamap_solvers.passes.base import Simplification
 from dynamap_solvers.problem import SelectionProblem
 
 __all__ = ["lifted_certificate"]
@@ -44,7 +46,7 @@ def lifted_certificate(
     return replace(certificate, dropped=dropped)
 
 
-def _drops(certificate: Certificate) -> tuple[Drop, ...]:
+def _drops(certificate: Certificate) -> Sequence[Drop]:
     if isinstance(certificate, ReductionCertificate):
         return tuple((i, x, -1) for i, x in certificate.dropped)
     assert isinstance(certificate, EliminationCertificate | DualCertificate | CutCertificate)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,18 @@ from dynamap_solvers.options import Options
 from dynamap_solvers.problem import SelectionProblem
 from dynamap_solvers.result import Solution, StopReason, infeasible, price
 
-__all__ = ["Root", "bound_and_incumbent", "search_within", "solve_branch_and_bound"]
+__all__ = ["Root", "Searching", "bound_and_incumbent", "solve_branch_and_bound"]
 
 _NAME = "branch-and-bound"
 _SLICE_SECONDS = 0.1
 _FOREVER = 1e8
+_REASONS = {
+    StopReason.PROVED: "The costs are so large or so many that rounding leaves a gap.",
+    StopReason.TIME_LIMIT: "The time limit came first.",
+    StopReason.CANCELLED: "The progress callback cancelled the search.",
+    StopReason.GAP_LIMIT: "The gap asked for was reached.",
+    StopReason.MEMORY_LIMIT: "The search ran out of memory.",
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,18 +116,44 @@ def solve_branch_and_bound(problem: SelectionProblem, options: Options) -> Solut
     Raises:
         SolverError: if the compiled kernel is not there.
     """
-    found = search_within(problem, options, math.inf)
+    with Searching(problem, options) as searching:
+        found = searching.go_on(math.inf)
     assert found is not None
     return found
 
 
-def search_within(problem: SelectionProblem, options: Options, work: float) -> Solution | None:
-    """The same, but None where it looked at ``work`` cells of tables, about, and nothing else stopped it."""
-    started = time.perf_counter()
-    units = work_units(problem)
-    with _search(problem, units, options, only_root=False) as search:
-        built = time.perf_counter()
+class Searching:
+    """The same in portions, for those who may go another way; what was done is not done again.
+
+    Args:
+        problem: one cost set.
+        options: time limit, gap and the like.
+
+    Raises:
+        SolverError: if the compiled kernel is not there.
+    """
+
+    def __init__(self, problem: SelectionProblem, options: Options) -> None:
+        started = time.perf_counter()
+        self.problem = problem
+        self._options = options
+        self._units = work_units(problem)
+        self._search = _search(problem, self._units, options, only_root=False)
+        self._built = time.perf_counter() - started
+        self._searched = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._search.close()
+
+    def go_on(self, work: float) -> Solution | None:
+        """The outcome, or None where about ``work`` cells were looked at in all and nothing is settled."""
+        problem, units, search, options = self.problem, self._units, self._search, self._options
+        started = time.perf_counter()
         stopped = _run(search, units, options, work)
+        self._searched += time.perf_counter() - started
         if stopped is StopReason.INCONCLUSIVE:
             return None
         state = search.state()
@@ -128,29 +162,22 @@ def search_within(problem: SelectionProblem, options: Options, work: float) -> S
         # The messages of the root prove the bound where nothing but message passing raised it.
         proves = bound is not None and state.certified > -FORBIDS and units.bound(state.certified) >= bound
         certificate = dual_certificate(problem, units, search) if proves else None
-    seconds = {"build": built - started, "search": time.perf_counter() - built}
-    if stopped is StopReason.PROVED and assignment is None:
-        reason = why_infeasible(problem, options)
-        return infeasible(method=_NAME, reason=reason, seconds=seconds, nodes=state.nodes, seed=options.seed)
-    reasons = {
-        StopReason.PROVED: "The costs are so large or so many that rounding leaves a gap.",
-        StopReason.TIME_LIMIT: "The time limit came first.",
-        StopReason.CANCELLED: "The progress callback cancelled the search.",
-        StopReason.GAP_LIMIT: "The gap asked for was reached.",
-        StopReason.MEMORY_LIMIT: "The search ran out of memory.",
-    }
-    return price(
-        problem,
-        assignment=assignment,
-        bound=bound,
-        method=_NAME,
-        stopped=stopped,
-        seconds=seconds,
-        certificate=certificate,
-        nodes=state.nodes,
-        seed=options.seed,
-        reason=reasons[stopped],
-    )
+        seconds = {"build": self._built, "search": self._searched}
+        if stopped is StopReason.PROVED and assignment is None:
+            reason = why_infeasible(problem, options)
+            return infeasible(method=_NAME, reason=reason, seconds=seconds, nodes=state.nodes, seed=options.seed)
+        return price(
+            problem,
+            assignment=assignment,
+            bound=bound,
+            method=_NAME,
+            stopped=stopped,
+            seconds=seconds,
+            certificate=certificate,
+            nodes=state.nodes,
+            seed=options.seed,
+            reason=_REASONS[stopped],
+        )
 
 
 def _search(problem: SelectionProblem, units: WorkUnits, options: Options, *, only_root: bool) -> KernelSearch:

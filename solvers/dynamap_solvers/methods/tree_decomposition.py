@@ -6,9 +6,11 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from dynamap_solvers._drops import Drops
 from dynamap_solvers.certificates import EliminationCertificate
-from dynamap_solvers.elimination import EliminationOrder, eliminate, order_of
+from dynamap_solvers.elimination import EliminationOrder, Stop, eliminate, order_of
 from dynamap_solvers.errors import NotSeriesParallelError, ProblemError
 from dynamap_solvers.methods._conflict import why_infeasible
 from dynamap_solvers.methods._watch import watched
@@ -19,12 +21,13 @@ from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 from dynamap_solvers.result import FLOAT_GAP, Solution, StopReason, infeasible, price
 from dynamap_solvers.series_parallel import plan_of
 
-__all__ = ["MAX_BYTES", "fits", "solve_along", "solve_tree_decomposition"]
+__all__ = ["MAX_BYTES", "best_order", "fits", "solve_along", "solve_tree_decomposition", "undominated"]
 
 MAX_BYTES = 2**32
 """Elimination is refused where its tables would take more memory than this."""
 
 _MOST_CELLS = 1e18  # no order beyond this is of any use
+_UNWATCHED = 1e7  # cells: a few milliseconds, so that nobody looks at the clock meanwhile
 _METHOD = "tree-decomposition"
 
 
@@ -65,29 +68,41 @@ def solve_tree_decomposition(problem: SelectionProblem, options: Options) -> Sol
 
 
 def simplified(first: Simplification) -> tuple[Simplification, EliminationOrder | None]:
-    """Dominated choices struck out, except where the graph is series-parallel and it would not pay; and the order."""
+    """:func:`undominated`, and the order that is best then."""
+    smaller = undominated(first)
+    return smaller, None if smaller.conflict else best_order(smaller.problem)
+
+
+def best_order(problem: SelectionProblem) -> EliminationOrder | None:
+    """The order to eliminate along, if any can be."""
+    return order_of(problem, most_cells=_MOST_CELLS)
+
+
+def undominated(first: Simplification) -> Simplification:
+    """Dominated choices struck out, except where the graph is series-parallel and it would not pay."""
     try:
         plan_of(first.problem)
     except NotSeriesParallelError:
         second = drop_dominated(first.problem)
         if second.modified or second.conflict:
-            first = composed(first, second)
-            if first.conflict:
-                return first, None
-    return first, order_of(first.problem, most_cells=_MOST_CELLS)
+            return composed(first, second)
+    return first
 
 
 def composed(first: Simplification, second: Simplification) -> Simplification:
     """Two restrictions in a row, as one; both keep the variables."""
     if not first.modified:
-        return replace(second, dropped=first.dropped + second.dropped)
-    kept, starts = first.kept.tolist(), first.kept_starts.tolist()
-    dropped = tuple((i, kept[starts[i] + x], -1 if by < 0 else kept[starts[i] + by]) for i, x, by in second.dropped)
+        return replace(second, dropped=Drops.of(first.dropped) + second.dropped)
+    drops = Drops.of(second.dropped).array.copy()
+    starts = first.kept_starts[drops[:, 0]]
+    dominated = drops[:, 2] >= 0
+    drops[:, 1] = first.kept[starts + drops[:, 1]]
+    drops[dominated, 2] = first.kept[(starts + drops[:, 2])[dominated]]
     return replace(
         second,
         kept=first.kept[np.repeat(first.kept_starts[:-1], second.problem.sizes) + second.kept],
         offset=first.offset,
-        dropped=first.dropped + dropped,
+        dropped=Drops.of(first.dropped) + Drops(drops),
         modified=True,
     )
 
@@ -101,7 +116,14 @@ def solve_along(
 ) -> Solution:
     """Eliminate a simplified problem along an order and price the outcome for the original."""
     started = time.perf_counter()
-    done, stopped = watched(lambda stop: eliminate(smaller.problem, order.order, stop=stop), options, method=_METHOD)
+
+    def run(stop: Stop) -> tuple[int | float, NDArray[np.int32]] | None:
+        return eliminate(smaller.problem, order.order, stop=stop)
+
+    if order.work_cells <= _UNWATCHED:
+        done, stopped = run(Stop()), StopReason.PROVED
+    else:
+        done, stopped = watched(run, options, method=_METHOD)
     seconds = {**seconds, "search": time.perf_counter() - started}
     if done is None:
         reason = f"Elimination of {order.work_cells:.3g} cells was stopped."

@@ -9,15 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_solvers._drops import Drop
 from dynamap_solvers.problem import FINITE_LIMIT, FORBIDDEN, CostArray, SelectionProblem
 
 __all__ = ["Drop", "Simplification", "chosen_labels", "restrict", "saturated", "unchanged"]
-
-Drop = tuple[int, int, int]
-"""``(variable, choice, by)``: a choice struck out because it is forbidden (``by`` is -1) or dominated.
-
-Dominated means that choice ``by`` of the same variable, still there, is never dearer, whatever the neighbours choose.
-"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +39,7 @@ class Simplification:
     kept_starts: NDArray[np.int64]
     position: NDArray[np.int64]
     offset: CostArray
-    dropped: tuple[Drop, ...] = ()
+    dropped: Sequence[Drop] = ()
     conflict: str = ""
     modified: bool = True
 
@@ -72,7 +67,7 @@ class Simplification:
         return bool(self.conflict) or bool(np.all(self.offset >= limit))
 
 
-def unchanged(problem: SelectionProblem, *, dropped: tuple[Drop, ...] = (), conflict: str = "") -> Simplification:
+def unchanged(problem: SelectionProblem, *, dropped: Sequence[Drop] = (), conflict: str = "") -> Simplification:
     """The simplification that does nothing, or finds a conflict."""
     sizes = problem.sizes
     return Simplification(
@@ -87,7 +82,7 @@ def unchanged(problem: SelectionProblem, *, dropped: tuple[Drop, ...] = (), conf
     )
 
 
-def restrict(problem: SelectionProblem, alive: NDArray[np.bool_], dropped: tuple[Drop, ...]) -> Simplification:
+def restrict(problem: SelectionProblem, alive: NDArray[np.bool_], dropped: Sequence[Drop]) -> Simplification:
     """Keep only some choices, ``alive`` flat over all variables, at least one of each; variables and edges stay."""
     starts = problem.unary_starts
     sizes = np.add.reduceat(alive, starts[:-1], dtype=np.int64) if problem.num_variables else problem.sizes

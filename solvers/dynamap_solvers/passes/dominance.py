@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynamap_solvers._drops import Drop, Drops
 from dynamap_solvers._kernel.eliminate import Stop
 from dynamap_solvers._kernel.eliminate import dominated as kernel_dominated
 from dynamap_solvers.errors import ProblemError
-from dynamap_solvers.passes.base import Drop, Simplification, restrict, unchanged
+from dynamap_solvers.passes.base import Simplification, restrict, unchanged
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
 
 __all__ = ["drop_dominated"]
@@ -37,7 +39,7 @@ def drop_dominated(problem: SelectionProblem, *, stop: Stop | None = None) -> Si
     found = kernel_dominated(problem, usage, stop=stop or Stop())
     if found is not None:
         alive, drops = found
-        dropped: tuple[Drop, ...] = tuple(map(tuple, drops.tolist()))
+        dropped: Sequence[Drop] = Drops(drops)
     else:
         alive, dropped = _in_numpy(problem, usage)
     if not dropped:
