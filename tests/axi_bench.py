@@ -46,6 +46,12 @@ MASTERS = {
 }
 #: Files of Verilator's library that a simulation under cocotb needs; linking fails without one of them.
 LIBRARY = ("verilated", "verilated_dpi", "verilated_vpi", "verilated_threads")
+#: Inputs of reader and writer that with ``<prefix>_copy`` the other one drives: what is read is written. Else the test.
+COPIED = {
+    "data_ready": ("read", "write_write_ready"),
+    "write_valid": ("write", "read_data_valid"),
+    "write_data": ("write", "read_data"),
+}
 #: What ``request_`` and so on is called in the bench, of reader and writer.
 SIDES = {"read": axi_reader, "write": axi_writer}
 
@@ -73,7 +79,13 @@ def bench_files() -> dict[str, str]:
             files |= verilog_of(module)
             names = {name: master_name(prefix, side, name) for name in (*module.inputs, *module.outputs)}
             ports |= {names[name]: kind for name, kind in _kinds(module)}
-            lines += _instance(module.name, f"{prefix}_{side}", {"clock": "aclk", **names})
+            wires = {**names, **{name: f"{prefix}_copied_{name}" for name in COPIED if name in module.inputs}}
+            lines += _instance(module.name, f"{prefix}_{side}", {"clock": "aclk", **wires})
+        ports[f"{prefix}_copy"] = ("input", 1)
+        for name, (side, other) in COPIED.items():
+            width = 8 * port.port_bytes if name == "write_data" else 1
+            given = f"{prefix}_copy ? {prefix}_{other} : {prefix}_{side}_{name}"
+            lines.append(f"    wire {range_of(width)}{prefix}_copied_{name} = {given};")
         constants = {**FIXED, "arsize": (port.offset_width, 3), "awsize": (port.offset_width, 3)}
         for name, (value, width) in constants.items():
             ports[f"{prefix}_{name}"] = ("output", width)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge, Timer
-from cocotbext.axi import AxiRam, AxiRamRead
+from cocotbext.axi import AxiLiteMaster, AxiRam, AxiRamRead
 
 PERIOD = 4  # of the clock, in ns
 MEMORY = 1 << 18
@@ -24,15 +24,15 @@ def start_clock(dut) -> None:
     cocotb.start_soon(Clock(dut.aclk, PERIOD, "ns").start())
 
 
-def channels(ram: AxiRam | AxiRamRead) -> list[object]:
-    sides = [ram] if isinstance(ram, AxiRamRead) else [ram.read_if, ram.write_if]
+def channels(end: AxiRam | AxiRamRead | AxiLiteMaster) -> list[object]:
+    sides = [end] if isinstance(end, AxiRamRead) else [end.read_if, end.write_if]
     names = ("ar_channel", "r_channel", "aw_channel", "w_channel", "b_channel")
     return [getattr(side, name) for side in sides for name in names if hasattr(side, name)]
 
 
-def hold_back(ram: AxiRam | AxiRamRead, seed: int, share: float = 0.4) -> None:
+def hold_back(end: AxiRam | AxiRamRead | AxiLiteMaster, seed: int, share: float = 0.4) -> None:
     """Every channel holds back ``share`` of the time, drawn anew for each of them every few cycles."""
-    cocotb.start_soon(_hold_back(channels(ram), random.Random(seed), share))
+    cocotb.start_soon(_hold_back(channels(end), random.Random(seed), share))
 
 
 async def _hold_back(held: Sequence, dice: random.Random, share: float) -> None:

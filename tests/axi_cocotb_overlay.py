@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import cocotb
 import numpy as np
 import onnxruntime as ort
@@ -13,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from axi_bench import OVERLAY
 from axi_cocotb_bus import BASE, MEMORY, PERIOD, Watch, hold_back, start_clock
 from dynamap_rtl import Dataflow
-from dynamap_rtl.axi.registers import constants, register
+from dynamap_rtl.axi.registers import REGISTERS, Access, constants, register
 from dynamap_rtl.isa import FETCH_AHEAD_BYTES
 from dynamap_rtl.program.assembler import assemble, disassemble
 from dynamap_rtl.program.convolution import Convolution, convolution_program
@@ -65,8 +67,11 @@ class System:
         return entry.unpack(int.from_bytes(answer.data, "little"))
 
     async def put(self, name: str, **fields: int) -> None:
-        entry = register(name)
-        await self.host.write(entry.offset, entry.pack(**fields).to_bytes(4, "little"))
+        await self.put_bytes(name, 0, register(name).pack(**fields).to_bytes(4, "little"))
+
+    async def put_bytes(self, name: str, first: int, data: bytes) -> None:
+        answer = await self.host.write(register(name).offset + first, data)
+        assert answer.resp == AxiResp.OKAY
 
     @property
     def seen(self) -> list[list[tuple[int, ...]]]:
@@ -214,6 +219,22 @@ async def the_registers_say_what_the_overlay_is(dut) -> None:
 
 
 @cocotb.test()
+async def registers_take_single_bytes_however_slow_the_processor_is(dut) -> None:
+    system, dice = System(dut), random.Random(8)
+    await system.begin()
+    hold_back(system.host, 80, share=0.6)
+    writable = [entry for entry in REGISTERS if all(field.access is Access.WRITE for field in entry.fields)]
+    assert len(writable) == 4
+    held = {entry.name: bytearray(4) for entry in writable}
+    for _ in range(60):
+        entry, first = dice.choice(writable), dice.randrange(4)
+        data = dice.randbytes(dice.randint(1, 4 - first))
+        await system.put_bytes(entry.name, first, data)
+        held[entry.name][first : first + len(data)] = data
+        assert await system.get(entry.name) == entry.unpack(int.from_bytes(held[entry.name], "little"))
+
+
+@cocotb.test()
 async def a_layer_runs_and_its_cycles_are_counted(dut) -> None:
     system = System(dut)
     await system.begin()
@@ -234,6 +255,7 @@ async def two_layers_of_lenet_are_right_on_a_slow_memory_above_4_gib(dut) -> Non
     await system.begin()
     hold_back(system.program, 50)
     hold_back(system.data, 60)
+    hold_back(system.host, 70)
     image, programs = layers.programs()
     system.load(image)
     before = bytearray(system.memory)

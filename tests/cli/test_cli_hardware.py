@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
+
+from dynamap_rtl.synthesis import check_verilog
+
+SPIRIT = "{http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009}"
 
 
 def test_generate_writes_verilog_a_list_a_summary_and_a_test_bench(run, tmp_path) -> None:
@@ -37,6 +43,10 @@ def test_generate_writes_verilog_a_list_a_summary_and_a_test_bench(run, tmp_path
     assert 0 < document["axi_resources"]["lut"] < document["resources"]["lut"]
     assert summary["instances"][axi["top"]] == summary["instances"][summary["top"]] == 1
     assert "axi" not in (folder / "simulation" / "simulation.f").read_text()
+    component = ET.parse(folder / axi["component"]).getroot()  # noqa: S314 - our own file
+    for files in component.iter(f"{SPIRIT}fileSet"):
+        assert [entry.findtext(f"{SPIRIT}name") for entry in files.iter(f"{SPIRIT}file")] == listed
+    check_verilog({Path(name).name: (folder / name).read_text() for name in listed}, [axi["top"]])
 
 
 def test_generate_leaves_axi_out_where_it_is_not_wanted(run, tmp_path) -> None:

@@ -49,7 +49,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     for case in ET.parse(results).iter("testcase"):  # noqa: S314 - our own file
         name = case.get("name", "").partition("/")[0]
         problems = [part for part in case if part.tag in ("failure", "error", "skipped")]
-        failures = [f"{case.get('name')}: {problem.get('error_msg')}" for problem in problems]
+        failures = [f"{case.get('name')}: {problem.text}" for problem in problems]
         found.setdefault(name, []).extend(failures)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import fields, replace
 
 import pytest
 
@@ -92,6 +93,15 @@ def test_the_overlay_says_what_it_is(host: Host) -> None:
     assert host.fields("PORTS") == {"port_bytes": 21, "bus_bytes": 32, "address_bits": 64}
     assert host.fields("ARITHMETIC") == {"sum_bits": 48, "operand_bits": 18, "winograd_2": 1, "winograd_4": 1}
     assert host.fields("FINGERPRINT") == {"value": fingerprint(CIRCUIT)}
+
+
+def test_every_parameter_changes_the_fingerprint() -> None:
+    others = {"winograd": (2,), "sum_width": 47, "dram_bytes_per_cycle": 22, "rows": 6, "columns": 301}
+    changed = [
+        replace(CIRCUIT, **{field.name: others.get(field.name, 2 * getattr(CIRCUIT, field.name))})
+        for field in fields(CIRCUIT)
+    ]
+    assert len({fingerprint(circuit) for circuit in (CIRCUIT, *changed)}) == 1 + len(changed)
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])
