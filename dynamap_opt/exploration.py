@@ -171,10 +171,10 @@ def _explore_promising(
         key = (tables.model.signature(table.stage), table.in_layouts, table.out_layouts)
         kinds[key] = (table, kinds.get(key, (table, 0))[1] + 1)
     stages = list(kinds.values())
+    never = tables.impossible_cycles
 
-    def bounds(table: StageTable, chosen: NDArray[np.intp], precision: Precision) -> IntArray:
-        batch = ShapeBatch(shapes.p1[chosen], shapes.p2[chosen], precision)
-        return np.asarray(table.best_latency(batch).min(axis=(0, 1)), dtype=np.int64)
+    def bounds(table: StageTable, batch: ShapeBatch) -> IntArray:
+        return np.asarray(np.minimum(table.best_latency(batch).min(axis=(0, 1)), never), dtype=np.int64)
 
     floors = np.empty((len(stages), len(shapes)), dtype=np.int64)
     chunks = [np.arange(start, min(len(shapes), start + _CHUNK)) for start in range(0, len(shapes), _CHUNK)]
@@ -182,7 +182,7 @@ def _explore_promising(
     def all_floors(chunk: NDArray[np.intp]) -> int:
         batch = ShapeBatch(shapes.p1[chunk], shapes.p2[chunk], Precision.FLOOR)
         for row, (table, times) in enumerate(stages):
-            floors[row, chunk] = times * table.best_latency(batch).min(axis=(0, 1))
+            floors[row, chunk] = times * bounds(table, batch)
         return chunk.size
 
     done = 0
@@ -205,7 +205,8 @@ def _explore_promising(
             todo = chosen[~better[row, chosen]]
             if todo.size:
                 table, times = stages[row]
-                found = np.maximum(times * bounds(table, todo, Precision.BOUND), floors[row, todo])
+                batch = ShapeBatch(shapes.p1[todo], shapes.p2[todo], Precision.BOUND)
+                found = np.maximum(times * bounds(table, batch), floors[row, todo])
                 total[todo] += found - floors[row, todo]
                 better[row, todo] = True
 
@@ -216,6 +217,7 @@ def _explore_promising(
     exact = np.zeros(len(shapes), dtype=bool)
     latency = total
     while True:
+        threshold = min(threshold, never)
         open_ = np.flatnonzero((latency < threshold) & ~exact)
         with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
             parts = np.array_split(open_, max(1, threads))
@@ -231,9 +233,10 @@ def _explore_promising(
             exact[chosen] = True
         known = np.sort(latency[exact])
         wanted = min(RUNNERS_UP + 1, len(shapes))
-        if exact.all() or (known.size >= wanted and known[wanted - 1] < threshold):
+        if threshold == never or (known.size >= wanted and known[wanted - 1] < threshold):
             break
         threshold = float(known[wanted - 1]) + 1 if known.size >= wanted else 2 * threshold
+    latency[latency >= never] = FORBIDDEN
     candidates = np.flatnonzero(exact)
     part = ArrayShapes(shapes.p1[candidates], shapes.p2[candidates])
     best = int(candidates[_best(part, latency[candidates])])
@@ -241,7 +244,7 @@ def _explore_promising(
 
 
 def _best(shapes: ArrayShapes, latency: IntArray) -> int:
-    if int(latency.min()) >= FORBIDDEN:
+    if not latency.size or int(latency.min()) >= FORBIDDEN:
         raise NoMappingError("no choice of algorithms and layouts can run this network; allow more algorithms")
     return int(np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, latency))[0])
 

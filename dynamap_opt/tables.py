@@ -131,6 +131,11 @@ class MappingTables:
     stages: tuple[StageTable, ...]
     layouts: Mapping[str, tuple[Layout, ...]]
 
+    @property
+    def impossible_cycles(self) -> int:
+        """More than any possible latency, and so little that one for every stage can be added up."""
+        return FORBIDDEN // (4 * len(self.stages))
+
     @cached_property
     def shared(self) -> frozenset[str]:
         """Groups with a layout to choose that no single writer chooses for a single reader."""

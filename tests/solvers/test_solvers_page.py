@@ -55,7 +55,8 @@ def test_the_steps_of_auto_are_methods_and_its_numbers_are_the_code_s():
         for number in (auto._ELIMINATE_THIN, auto._ELIMINATE_WIDE, auto._ELIMINATE_AT_ONCE, auto._SMALL)
     )
     assert f"at most {MAX_BYTES >> 30} GiB and {thin} cells, {wide} on wide graphs" in page
-    assert f"{auto._LONGER_LOOK} on graphs of width above {auto._THIN}, {auto._FIRST_LOOK} on others" in page
+    assert f"until they have been gone over {auto._FIRST_LOOK} times" in page
+    assert f"on graphs of width above {auto._THIN} the search goes on to {auto._LONGER_LOOK} times" in page
     assert f"all tables together have at most {small} cells" in page
     assert f"on these, above {at_once} cells, `branch-and-bound` first gets about as long" in page
 

@@ -17,6 +17,7 @@ from dynamap_rtl.hardware import flatten
 from dynamap_rtl.units.fixed_point import FixedPoint, fixed_point, float32_scale, requantise
 from dynamap_rtl.units.requantise import Requantiser
 from hardware_streams import pack, unpack
+from onnx_weights import exact_weights
 
 # ---- the model against exact fractions ----
 
@@ -233,14 +234,15 @@ def convolution(rng, dtype, scales, *, step=1, channels=(16, 12), size=12):
     bias = (rng.integers(-20000 // step, 20000 // step, c_out) * step).astype(np.int32)
     x_zero, y_zero = (int(rng.integers(limits.min, limits.max + 1)) for _ in range(2))
     x_scale, w_scales, y_scale = scales(rng, c_out)
+    weights, w_zeros = exact_weights(w, x.dtype)
     expected = run_node(
         helper.make_node("QLinearConv", ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"], ["y"]),
         {
             "xs": np.float32(x_scale),
             "xz": np.array(x_zero, dtype),
-            "w": w,
+            "w": weights,
             "ws": w_scales.astype(np.float32),
-            "wz": np.zeros(c_out, np.int8),
+            "wz": w_zeros,
             "ys": np.float32(y_scale),
             "yz": np.array(y_zero, dtype),
             "b": bias,
@@ -298,14 +300,15 @@ def test_qlinearmatmul_agrees_as_convolutions_do(dtype, scales):
     x = rng.integers(limits.min, limits.max + 1, (200, 64)).astype(dtype)
     w = rng.integers(-128, 128, (64, 10)).astype(np.int8)
     x_scale, w_scales, y_scale = scales(rng, 10)
+    weights, w_zeros = exact_weights(w.T, x.dtype)
     expected = run_node(
         helper.make_node("QLinearMatMul", ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz"], ["y"]),
         {
             "xs": np.float32(x_scale),
             "xz": np.array(5, dtype),
-            "w": w,
+            "w": np.ascontiguousarray(weights.T),
             "ws": w_scales.astype(np.float32),
-            "wz": np.zeros(10, np.int8),
+            "wz": w_zeros,
             "ys": np.float32(y_scale),
             "yz": np.array(7, dtype),
         },

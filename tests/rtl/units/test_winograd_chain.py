@@ -15,11 +15,13 @@ from dynamap_rtl.units.winograd import WINOGRAD, transform_weights
 from dynamap_rtl.units.winograd_input import WinogradInput
 from dynamap_rtl.units.winograd_output import WinogradOutput
 from hardware_streams import exchange, gaps, pack, unpack
+from onnx_weights import exact_weights
 
 X_ZERO, Y_ZERO, X_SCALE, Y_SCALE = 117, 131, 0.25, 64.0
 
 
 def qlinearconv(x, w, bias, w_scales, pads):
+    weights, w_zeros = exact_weights(w, x.dtype)
     graph = helper.make_graph(
         [
             helper.make_node(
@@ -34,9 +36,9 @@ def qlinearconv(x, w, bias, w_scales, pads):
             for name, value in {
                 "xs": np.array(X_SCALE, np.float32),
                 "xz": np.array(X_ZERO, np.uint8),
-                "w": w,
+                "w": weights,
                 "ws": w_scales,
-                "wz": np.zeros(len(w), np.int8),
+                "wz": w_zeros,
                 "ys": np.array(Y_SCALE, np.float32),
                 "yz": np.array(Y_ZERO, np.uint8),
                 "b": bias,
