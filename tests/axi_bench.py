@@ -114,7 +114,10 @@ def build(folder: Path) -> object:
     for tool in ("perl", "make", "g++"):
         if shutil.which(tool) is None:
             pytest.skip(f"there is no {tool}, which Verilator needs")
-    from cocotb_tools.runner import Verilator  # noqa: PLC0415 - may be missing
+    from cocotb_tools.config import share_dir  # noqa: PLC0415 - may be missing
+    from cocotb_tools.runner import Verilator  # noqa: PLC0415 - likewise
+
+    main = share_dir / "lib" / "verilator" / "verilator.cpp"
 
     class Runner(Verilator):
         def _build_command(self):
@@ -122,6 +125,7 @@ def build(folder: Path) -> object:
             # those that are looked at.
             translate, make = super()._build_command()
             translate.remove("--public-flat-rw")
+            translate.remove(str(main))
             return [translate, make]
 
     files = bench_files()
@@ -137,8 +141,9 @@ def build(folder: Path) -> object:
     ]
     (folder / "bench.vlt").write_text("\n".join(control) + "\n")
     root = Path(package.__file__).parent
-    # What is generated in one piece, Verilator's library in another one: the same long headers take most of the time.
-    (folder / "library.cpp").write_text("".join(f'#include "{root}/include/{name}.cpp"\n' for name in LIBRARY))
+    # What is generated in one piece, what it needs in another one: the same long headers take most of the time.
+    needed = [*(root / "include" / f"{name}.cpp" for name in LIBRARY), main]
+    (folder / "library.cpp").write_text("".join(f'#include "{path}"\n' for path in needed))
     make = "VM_PARALLEL_BUILDS=0 VM_GLOBAL_FAST=library OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
     path = os.pathsep.join((str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]))
     runner = Runner()

@@ -251,17 +251,16 @@ def test_requests_follow_one_another_without_a_lost_cycle(width: int) -> None:
         assert given[-1] - given[0] == cycles
 
 
-@pytest.mark.parametrize("port_bytes", [8, 16, 128])
-@pytest.mark.parametrize("buffer_beats", [0, 16])
+@pytest.mark.parametrize(("port_bytes", "buffer_beats"), [(8, 0), (16, 0), (16, 16), (128, 0)])
 def test_a_lone_request_takes_the_cycles_promised(port_bytes: int, buffer_beats: int) -> None:
     port = AxiPort(port_bytes=port_bytes, outstanding=4)
     turn, latency = rotator_latency(port_bytes), 5
     memory = bytearray(4096)
     slave = AxiSlave(memory, data_bytes=port_bytes, latency=latency)
-    _, (asked,), (came,) = read(compiled("read", port, buffer_beats), slave, [(64, port_bytes)], port)
+    _, (asked,), (came,) = read(compiled("read", port, buffer_beats), slave, [(128, port_bytes)], port)
     assert came - asked == 2 + latency + 2 + turn + bool(buffer_beats)
     slave = AxiSlave(memory, data_bytes=port_bytes, latency=latency)
-    (asked,), (given,), (written,), _ = write(compiled("write", port), slave, [(64, bytes(port_bytes))], port)
+    (asked,), (given,), (written,), _ = write(compiled("write", port), slave, [(128, bytes(port_bytes))], port)
     assert given - asked == 2  # its request has to get through first
     assert written - given == 1 + turn + latency + 1
 
