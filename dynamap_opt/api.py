@@ -238,6 +238,7 @@ def generate(
     plan: PlanLike | None = None,
     bytes_per_cycle: int | None = None,
     winograd: Sequence[int] | None = None,
+    axi: bool = True,
 ) -> GeneratedDesign:
     """Write the overlay as a folder of hierarchical Verilog with a file list, a summary and a test bench.
 
@@ -247,14 +248,17 @@ def generate(
         plan: gives the array, the memory port's width and the Winograd tiles used, where these are not given.
         bytes_per_cycle: of the memory ports; 16 without a plan.
         winograd: tiles m of F(m, 3) the overlay is able to do; none without a plan.
+        axi: also a top level with AXI interfaces and its description for Vivado.
 
     Raises:
         DynamapError: when there is neither array nor plan, or the folder holds something else.
-        OverlayError: when there is no such overlay.
+        OverlayError: when there is no such overlay, or none on AXI, whose ports have at most 128 bytes.
         OSError: from the file system.
     """
     loaded = plan if plan is None or isinstance(plan, Plan) else load_plan(plan)
-    return generate_design(Path(folder), array=array, plan=loaded, bytes_per_cycle=bytes_per_cycle, winograd=winograd)
+    return generate_design(
+        Path(folder), array=array, plan=loaded, bytes_per_cycle=bytes_per_cycle, winograd=winograd, axi=axi
+    )
 
 
 def simulators(

@@ -25,12 +25,16 @@ class GeneratedDesign:
         files: paths relative to the folder.
         parameters: of the overlay.
         resources: estimate: ``dsp`` slices, ``lut``, ``ff``, ``bram`` (halves of 36 kbit blocks).
+        axi_top: the top level with AXI interfaces; None without one.
+        axi_resources: what that needs beyond ``resources``; None without one.
     """
 
     folder: str
     files: tuple[str, ...]
     parameters: dict[str, int | tuple[int, ...]]
     resources: dict[str, int]
+    axi_top: str | None
+    axi_resources: dict[str, int] | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ def generate_design(
     plan: Plan | None = None,
     bytes_per_cycle: int | None = None,
     winograd: Sequence[int] | None = None,
+    axi: bool = True,
 ) -> GeneratedDesign:
     """Write the overlay as hierarchical Verilog, with a test bench that replays a small layer.
 
@@ -68,13 +73,16 @@ def generate_design(
         plan: gives the array, the width of the memory port and the Winograd tiles it uses, where these are not given.
         bytes_per_cycle: of the memory ports; 16 without a plan. At most 64 of a plan's, what a port of a board has.
         winograd: tiles m of F(m, 3); none without a plan.
+        axi: also a top level with AXI interfaces, described for Vivado.
 
     Raises:
         DynamapError: when there is neither array nor plan, or the folder holds something else.
-        OverlayError: when there is no such overlay.
+        OverlayError: when there is no such overlay, or none on AXI, whose ports have at most 128 bytes.
         OSError: from the file system.
     """
     # PyRTL loads only where hardware is wanted.
+    from dynamap_rtl.axi.overlay import AxiOverlay  # noqa: PLC0415
+    from dynamap_rtl.axi.shell import axi_shell  # noqa: PLC0415
     from dynamap_rtl.circuit_parameters import CircuitParameters  # noqa: PLC0415
     from dynamap_rtl.design_folder import SUMMARY, write_design  # noqa: PLC0415
     from dynamap_rtl.hardware import HardwareError  # noqa: PLC0415
@@ -98,6 +106,7 @@ def generate_design(
         winograd=tiles,
         sum_width=_WINOGRAD_SUM_BITS if tiles else 32,
     )
+    shell = axi_shell(AxiOverlay(circuit=circuit)) if axi else None
     top = overlay_circuit(circuit)
     parameters = asdict(circuit)
     summary = {
@@ -106,12 +115,17 @@ def generate_design(
     sample = sample_convolution(circuit, outputs=min(2 * circuit.columns, 32))
     try:
         recording = record_run(circuit, sample.memory, sample.program_address)
-        write_design(top, folder, parameters=summary, stimulus=recording.inputs)
+        write_design(top, folder, parameters=summary, stimulus=recording.inputs, shell=shell)
     except HardwareError as error:
         raise DynamapError(str(error)) from error
     files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
     assert SUMMARY in files
-    return GeneratedDesign(str(folder), files, parameters, asdict(estimate(top)))
+    resources = asdict(estimate(top))
+    if shell is None:
+        return GeneratedDesign(str(folder), files, parameters, resources, None, None)
+    whole = asdict(estimate(shell.module))
+    beyond = {name: whole[name] - resources[name] for name in resources}
+    return GeneratedDesign(str(folder), files, parameters, resources, shell.top, beyond)
 
 
 def _tiles(plan: Plan) -> tuple[int, ...]:
