@@ -78,7 +78,7 @@ def compile_network(
     rows = {name: row for row in plan.layers for name in row.layers}
     buffers = share_buffers(quantised.network, lambda a, b: quantised.tensors[a] == quantised.tensors[b])
     drafts = tuple(_drafts(quantised, buffers))
-    expanded = _expanded(plan, quantised, drafts, rows)
+    expanded = _expanded(quantised, drafts, rows)
     tensors, tensor_bytes = _placed_tensors(quantised, buffers, drafts, expanded)
     operations = [_operation(quantised, buffers, draft, tensors, expanded) for draft in drafts]
     hows = [_how(draft, operation, rows, plan, found) for draft, operation in zip(drafts, operations, strict=True)]
@@ -163,7 +163,7 @@ def _drafts(quantised: QuantisedNetwork, buffers: Buffers) -> Iterator[_Draft]:
 
 
 def _expanded(
-    plan: Plan, quantised: QuantisedNetwork, drafts: Sequence[_Draft], rows: Mapping[str, LayerPlan]
+    quantised: QuantisedNetwork, drafts: Sequence[_Draft], rows: Mapping[str, LayerPlan]
 ) -> dict[str, StoredWindows]:
     """Network inputs that the plan stores as windows, which the host does.
 

@@ -158,16 +158,18 @@ def test_a_cluster_loses_a_worker_and_the_result_is_the_same(run, model, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("squeezenet-1.1",), ("a model needs a board",)),
         (("no-such-net", "--board", BOARD), ("no-such-net",)),
-        (("squeezenet-1.1", "--board", "mars"), ("mars",)),
-        (("squeezenet-1.1", "--board", BOARD, "--array", "4x4", "--layers", "fire99"), ("fire99", "fire9/")),
-        (("squeezenet-1.1", "--board", BOARD, "--array", "4x4", "--chain", "--layers", "0"), ("a chain runs all",)),
-        (("squeezenet-1.1", "--board", BOARD, "--array", "9999x9999"), ("9999x9999",)),
+        (("MODEL",), ("a model needs a board",)),
+        (("MODEL", "--board", "mars"), ("mars",)),
+        (("MODEL", *SMALL, "--layers", "heat"), ("there is no layer 'heat'; did you mean 'head'?",)),
+        (("MODEL", *SMALL, "--layers", "2-99"), ("layers 2-99 are none of this network's, which are numbered 0 to",)),
+        (("MODEL", *SMALL, "--chain", "--layers", "0"), ("a chain runs all",)),
+        (("MODEL", "--board", BOARD, "--array", "9999x9999"), ("9999x9999",)),
+        (("MODEL", *SMALL, "--executor", "dask://nowhere"), ("write it as dask://host:port",)),
     ],
 )
-def test_unusable_input_is_one_sentence(refused, arguments, words):
-    refused("simulate", *arguments, words=words)
+def test_unusable_input_is_one_sentence(refused, model, arguments, words):
+    refused("simulate", *(model if argument == "MODEL" else argument for argument in arguments), words=words)
 
 
 def test_a_plan_belongs_to_its_network_and_board(refused, plan, tmp_path):

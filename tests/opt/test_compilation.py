@@ -58,9 +58,9 @@ def test_layers_one_after_another_in_one_memory(network, array):
     result = run(plan, found, chain=True)
     assert_equal(result, found)
     assert result.chained
+    # "first" is a slice of "nested", which b cannot leave; of the two c in "second" one is where c itself lies.
     copies = [layer.name for layer in result.layers if layer.algorithm == "copy"]
-    assert copies == ([] if network == "every_operation" else ["first[b]", "second[c]", "nested[first]"][: len(copies)])
-    assert bool(copies) == (network == "shared_buffers")
+    assert copies == ([] if network == "every_operation" else ["second[b]", "second[c]"])
     predicted = {row.name: row.cycles for row in plan.layers}
     assert all(layer.predicted_cycles == predicted.get(layer.name, 0) for layer in result.layers)
 
@@ -145,7 +145,8 @@ def test_buffers_that_are_too_small_are_named():
 
 def test_a_channel_memory_that_is_too_small_is_named():
     found = quantised("every_operation")
-    message = refusal(plan_for(found), found, circuit=CircuitParameters(rows=4, columns=4, channel_words=2))
+    plan = forced(plan_for(found), found.network, "im2col", "NS")
+    message = refusal(plan, found, circuit=CircuitParameters(rows=4, columns=4, channel_words=2))
     assert message.startswith("layer ")
     assert "channel entries do not fit a channel memory of 2 words" in message
 
