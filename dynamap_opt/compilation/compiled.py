@@ -112,13 +112,17 @@ class CompiledNetwork:
         first = address - self.tensor_bytes
         return self.image[first : first + size]
 
+    def code(self, layer: CompiledLayer) -> bytes:
+        """The bytes of a layer's program."""
+        return self.bytes_at(layer.program_address, layer.program_bytes)
+
     def instructions(self, layer: CompiledLayer) -> Iterator[Instruction]:
         """A layer's program, read from its bytes.
 
         Raises:
             ProgramError: when they are no program.
         """
-        return disassemble(self.bytes_at(layer.program_address, layer.program_bytes))
+        return disassemble(self.code(layer))
 
     def check(self, layers: Sequence[CompiledLayer] | None = None) -> None:
         """Refuse programs that the overlay could not run to their end inside its memories.
@@ -131,8 +135,7 @@ class CompiledNetwork:
         """
         for layer in self.layers if layers is None else layers:
             if layer.program_bytes:
-                code = self.bytes_at(layer.program_address, layer.program_bytes)
-                check_layer(layer.name, code, self.circuit, memory_bytes=self.memory_bytes)
+                check_layer(layer.name, self.code(layer), self.circuit, memory_bytes=self.memory_bytes)
 
 
 def check_layer(name: str, program: bytes, circuit: CircuitParameters, *, memory_bytes: int) -> None:

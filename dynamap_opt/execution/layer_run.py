@@ -14,7 +14,7 @@ from dynamap_opt.compilation.compiled import check_layer
 from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.hardware import HardwareError
 from dynamap_rtl.program.assembler import ProgramError, disassemble
-from dynamap_rtl.program.cycles import program_cycles
+from dynamap_rtl.program.cycles import OverlayState, program_cycles
 from dynamap_rtl.program.layer import TensorPlace
 from dynamap_rtl.simulation import OverlaySimulation, SimulatorName
 
@@ -24,6 +24,7 @@ __all__ = [
     "cycle_limit",
     "elements",
     "fill",
+    "model_cycles",
     "overlay_simulation",
     "run_layer",
     "run_program",
@@ -155,7 +156,7 @@ def run_layer(job: LayerJob) -> LayerOutcome:
         tensor_bytes=job.tensor_bytes,
         constant=pieces,
     )
-    cycles = model_cycles(job.program, job.circuit)
+    cycles, _ = model_cycles(job.program, job.circuit, OverlayState())
     return replace(outcome, model_cycles=cycles, seconds=time.perf_counter() - start)
 
 
@@ -210,9 +211,20 @@ def run_program(
     )
 
 
-def model_cycles(program: bytes, circuit: CircuitParameters) -> int | None:
-    """What the cycle model says of a program on an overlay as after configuration, if it knows all of it."""
+def model_cycles(
+    program: bytes, circuit: CircuitParameters, state: OverlayState | None
+) -> tuple[int | None, OverlayState | None]:
+    """What the cycle model says of a program, if it knows all of it, and how the program leaves the overlay.
+
+    Args:
+        program: END included.
+        circuit: the overlay.
+        state: how the program finds it; None where that is not known, and then nothing is.
+    """
+    if state is None:
+        return None, None
     try:
-        return program_cycles(list(disassemble(program)), circuit).total
+        cycles = program_cycles(list(disassemble(program)), circuit, state=state)
     except ProgramError:
-        return None
+        return None, None
+    return cycles.total, cycles.state

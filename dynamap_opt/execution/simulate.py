@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,9 +22,20 @@ from numpy.typing import NDArray
 import dynamap_opt
 from dynamap_opt.compilation import CompiledLayer, CompiledNetwork
 from dynamap_opt.errors import DynamapError
+from dynamap_rtl.program.cycles import OverlayState
 from dynamap_rtl.simulation import SimulatorName
 
-from .layer_run import LayerJob, LayerOutcome, cycle_limit, elements, fill, overlay_simulation, run_layer, run_program
+from .layer_run import (
+    LayerJob,
+    LayerOutcome,
+    cycle_limit,
+    elements,
+    fill,
+    model_cycles,
+    overlay_simulation,
+    run_layer,
+    run_program,
+)
 from .selection import select_layers
 from .tasks import ExecutorLike, run_tasks
 from .work import WorkFolder
@@ -272,7 +283,7 @@ def _job(
         tensor_bytes=compiled.tensor_bytes,
         constants=compiled.bytes_at(layer.constants_address, layer.constants_bytes),
         constants_address=layer.constants_address,
-        program=compiled.bytes_at(layer.program_address, layer.program_bytes),
+        program=compiled.code(layer),
         program_address=layer.program_address,
         inputs=tuple(
             (compiled.tensors[name], compiled.stored(name, reference[name])) for name in dict.fromkeys(layer.inputs)
@@ -318,6 +329,8 @@ def _chain_steps(
     memory[compiled.tensor_bytes :][: len(compiled.image)] = np.frombuffer(compiled.image, np.uint8)
     for name in compiled.inputs:
         elements(memory, compiled.tensors[name])[:] = compiled.stored(name, reference[name])
+    last = max((index for index, found in enumerate(kept) if found is not None), default=-1)
+    state: OverlayState | None = OverlayState()
     for index, layer in enumerate(compiled.layers):
         if layer.target is None:
             if layer.output in compiled.tensors:
@@ -326,6 +339,10 @@ def _chain_steps(
         target = elements(memory, layer.target)
         found = kept[index] if index < len(kept) else None
         if found is not None:
+            if index == last and index + 1 < len(compiled.layers):
+                # The next layer's cycles depend on how the one before it has left the overlay.
+                simulation.run(layer.program_address, limit=cycle_limit(layer.predicted_cycles))
+                _, state = model_cycles(compiled.code(layer), compiled.circuit, OverlayState())
             target[:] = found[1]
             yield index, found[0]
             continue
@@ -338,6 +355,8 @@ def _chain_steps(
             tensor_bytes=compiled.tensor_bytes,
             constant=(),
         )
+        expected, state = model_cycles(compiled.code(layer), compiled.circuit, state)
+        outcome = replace(outcome, model_cycles=expected)
         if folder is not None:
             folder.store(index, outcome, np.ascontiguousarray(target))
         yield index, outcome

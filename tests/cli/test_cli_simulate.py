@@ -108,28 +108,53 @@ def simulation(*arguments, **options):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-@pytest.mark.parametrize("options", [("--jobs", "1"), ("--jobs", "2"), ("--chain",)], ids=" ".join)
+def wait_for(process, folder, pattern):
+    end = time.monotonic() + 60
+    while not list(folder.glob(pattern)):
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("options", [("--jobs", "1"), ("--chain",)], ids=" ".join)
 def test_a_killed_run_goes_on_where_it_was(run, model, tmp_path, options):
     arguments = (model, *SMALL, "--work", tmp_path / "work", *options)
     with simulation(*arguments) as process:
-        end = time.monotonic() + 60
-        while not list(tmp_path.glob("work/*/layer-*.json")):
-            assert time.monotonic() < end
-            assert process.poll() is None
-            time.sleep(0.01)
+        wait_for(process, tmp_path, "work/*/layer-*.json")
         process.send_signal(signal.SIGKILL)
     stored = len(list(tmp_path.glob("work/*/layer-*.json")))
     document = run("simulate", *arguments, "--json", "-").document()
-    assert stored <= document["resumed"] <= len(document["layers"])
+    assert document["resumed"] == stored > 0
     assert document["values_match"] is True
     assert [layer["index"] for layer in document["layers"]] == sorted({layer["index"] for layer in document["layers"]})
     again = run("simulate", *arguments, "--json", "-").document()
     assert again["resumed"] == len(document["layers"])
     assert again["layers"] == document["layers"]
+    # The last result is gone: it alone is made again, and is the same.
+    max(tmp_path.glob("work/*/layer-*.json")).unlink()
+    less = run("simulate", *arguments, "--json", "-").document()
+    assert less["resumed"] == len(document["layers"]) - 1
+    assert [layer | {"seconds": 0} for layer in less["layers"]] == [
+        layer | {"seconds": 0} for layer in document["layers"]
+    ]
+    assert less["values_match"] is True
     # A run of other inputs has its own folder.
     other = run("simulate", *arguments, "--seed", 1, "--json", "-").document()
     assert other["resumed"] == 0
     assert len(list(tmp_path.glob("work/*"))) == 2
+
+
+def test_an_interrupted_run_ends_its_processes_and_goes_on(run, model, tmp_path):
+    arguments = (model, *SMALL, "--work", tmp_path / "work", "--jobs", 2)
+    with simulation(*arguments) as process:
+        wait_for(process, tmp_path, "work/*/run.json")
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=60)  # to the end of the pipes, which its children hold as well
+    assert (process.returncode, out, said) == (130, "", "dynamap: interrupted\n")
+    stored = len(list(tmp_path.glob("work/*/layer-*.json")))
+    document = run("simulate", *arguments, "--json", "-").document()
+    assert document["resumed"] == stored
+    assert document["values_match"] is True
 
 
 @pytest.mark.filterwarnings("default")  # Dask's own, of connections that are lost
@@ -138,10 +163,7 @@ def test_a_cluster_loses_a_worker_and_the_result_is_the_same(run, model, tmp_pat
     with cluster(tmp_path, workers=2) as found:
         arguments = (model, *SMALL, "--executor", found.address, "--work", tmp_path / "work", "--json", "-")
         with simulation(*arguments) as process:
-            end = time.monotonic() + 60
-            while not list(tmp_path.glob("work/*/layer-*.json")):
-                assert time.monotonic() < end
-                time.sleep(0.01)
+            wait_for(process, tmp_path, "work/*/layer-*.json")
             os.kill(found.workers[0].pid, signal.SIGKILL)
             out, _ = process.communicate(timeout=60)
     assert process.returncode == 0

@@ -65,6 +65,8 @@ def test_layers_one_after_another_in_one_memory(network, array):
     result = run(plan, found, chain=True)
     assert_equal(result, found)
     assert result.chained
+    # To the cycle, whatever the program before has left the array in.
+    assert [layer.model_cycles for layer in result.layers] == [layer.measured_cycles for layer in result.layers]
     # "first" is a slice of "nested", which b cannot leave; of the two c in "second" one is where c itself lies.
     copies = [layer.name for layer in result.layers if layer.algorithm == "copy"]
     assert copies == ([] if network == "every_operation" else ["second[b]", "second[c]"])
