@@ -69,7 +69,7 @@ class CompiledNetwork:
         model: name of the network.
         fingerprint: of the network's structure (``plan.fingerprint``).
         circuit: the overlay the programs are for.
-        tensors: where tensors lie; those that no program reads or writes are not among them.
+        tensors: where tensors lie that programs read or write, or that the network returns (views as their source).
         inputs: of the network, as far as programs read them.
         expanded: those of them that are stored as windows; their place is that of the windows, each a pixel.
         layers: in the order they run.

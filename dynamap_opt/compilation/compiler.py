@@ -208,9 +208,10 @@ def _placed_tensors(
     drafts: Sequence[_Draft],
     expanded: Mapping[str, StoredWindows],
 ) -> tuple[dict[str, TensorPlace], int]:
-    """Where every tensor lies that a program reads or writes, and the bytes they take together."""
+    """Where every tensor lies that a program reads or writes or the network returns, and the bytes of all of them."""
     network = quantised.network
     used = {name for draft in drafts if draft.runs for name in (*draft.inputs, draft.layer.output)}
+    used |= {buffers.sources.get(name, name) for name in network.outputs}
     spans: dict[str, tuple[int, int]] = {}
 
     def touch(name: str, step: int) -> None:

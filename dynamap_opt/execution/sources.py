@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from dynamap_models.ir import Network
 from dynamap_opt import api
+from dynamap_opt.algorithms import ALGORITHMS
 from dynamap_opt.board import Board, load_board
+from dynamap_opt.circuits import winograd_tile
 from dynamap_opt.errors import DynamapError
 from dynamap_opt.explanation import mapper_of
 from dynamap_opt.mapping import make_plan, map_network
@@ -67,7 +69,7 @@ def prepare(
         board: for a model; a plan has its own.
         model: the network of a plan, where it is not (any more) at the place the plan names.
         array: (P1, P2); a plan for another array is made again for this one, with its own settings.
-        algorithms: for a model, as ``api.map`` takes it.
+        algorithms: for a model, as ``api.map`` takes it; if None those that its weights allow.
         dataflows: likewise.
         cost: likewise.
         input_shapes: likewise.
@@ -90,7 +92,7 @@ def prepare(
             quantised.network,
             board if isinstance(board, Board) else load_board(board),
             array=array,
-            algorithms=algorithms,
+            algorithms=_possible(quantised) if algorithms is None else algorithms,
             dataflows=dataflows,
             cost=cost,
             allow_host=allow_host,
@@ -117,6 +119,13 @@ def prepare(
             method=settings.method,
         )
     return Prepared(plan, quantised)
+
+
+def _possible(quantised: QuantisedNetwork) -> list[str] | None:
+    """Algorithms to choose from, all for None: Winograd's transforms have no room for a zero point of weights."""
+    if not any(weights.zero_point for weights in quantised.weights.values()):
+        return None
+    return [name for name in ALGORITHMS if winograd_tile(name) is None]
 
 
 def _networks(

@@ -12,10 +12,12 @@ from dynamap_models.quantisation import random_inputs
 from dynamap_opt.algorithms import ALGORITHMS
 from dynamap_opt.compilation import CompilationError, compile_network, load_compiled, save_compiled
 from dynamap_opt.execution.simulate import simulate_network
+from dynamap_opt.execution.sources import prepare
 from dynamap_opt.plan import PlanError
 from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.program.check import check_program
-from small_networks import forced, plan_for, quantised
+from onnxruntime_files import FORMATS, quantised_file, small_network
+from small_networks import BOARD, forced, plan_for, quantised
 
 WAYS = [("im2col", "NS"), ("im2col", "WS"), ("im2col", "IS"), ("kn2row", "NS"), ("kn2row", "WS"), ("kn2row", "IS")]
 WAYS += [("winograd-f2-2d", "NS"), ("winograd-f4-2d", "WS"), ("winograd-f2-1d", "IS"), ("winograd-f4-1d", "NS")]
@@ -103,6 +105,22 @@ def test_scales_of_any_kind_differ_by_one_at_most():
     assert not any(layer.stray_bytes for layer in result.layers)
 
 
+@pytest.mark.parametrize(("layout", "maps", "weights", "per_channel", "symmetric"), FORMATS)
+def test_files_that_onnxruntime_quantises_differ_by_one_at_most(
+    tmp_path, layout, maps, weights, per_channel, symmetric
+):
+    quantised_file(small_network(), tmp_path, layout, maps, weights, per_channel, symmetric)
+    prepared = prepare(tmp_path / "quantised.onnx", BOARD, array=(4, 4), allow_host=True)
+    found = prepared.quantised
+    result = run(prepared.plan, found, circuit=ALL_ROUND)
+    assert not result.exact
+    assert result.values_match
+    assert {"conv1", "classes"} <= {layer.name.split("/")[0].removesuffix("_quant") for layer in result.layers}
+    assert max(layer.greatest_difference for layer in result.layers) <= 1
+    assert sum(layer.different for layer in result.layers) < sum(layer.elements for layer in result.layers) / 50
+    assert not any(layer.stray_bytes or layer.problem for layer in result.layers)
+
+
 def test_the_same_bytes_every_time(tmp_path):
     found = quantised("every_operation")
     first, second = (compile_network(plan_for(found), found) for _ in range(2))
@@ -177,6 +195,16 @@ def test_weights_beyond_the_memory_are_named(monkeypatch):
     message = refusal(plan, found)
     assert message.startswith("with the weights of layer ")
     assert "split the network, or map it with --algorithms im2col" in message
+
+
+def test_weights_with_a_zero_point_are_no_winograd(tmp_path):
+    (layout, *options) = FORMATS[-1].values
+    quantised_file(small_network(), tmp_path, layout, *options)
+    path = tmp_path / "quantised.onnx"
+    prepared = prepare(path, BOARD, array=(4, 4), algorithms=["winograd", "im2col"], allow_host=True)
+    message = refusal(prepared.plan, prepared.quantised)
+    assert "Winograd wants weights without a zero point" in message
+    assert message.endswith("take im2col or kn2row")
 
 
 def test_a_plan_without_a_layer_or_with_another_way_is_refused():
