@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dynamap_models.errors import ModelError
 from dynamap_models.ir import Network
 from dynamap_models.zoo import build_model, model_names
 
@@ -89,7 +90,7 @@ def lasting_source(source: str) -> str:
 
 
 def load_model(source: str | os.PathLike[str], *, input_shapes: Mapping[str, Sequence[int]] | None = None) -> Network:
-    """A network by zoo name or by the path of an ONNX file.
+    """A network by zoo name or by the path of an ONNX file; of a quantised file its layers, with real weights.
 
     Args:
         source: a name that :func:`models` lists, or a path.
@@ -106,7 +107,16 @@ def load_model(source: str | os.PathLike[str], *, input_shapes: Mapping[str, Seq
         return network
     from dynamap_models.onnx_import import import_onnx  # noqa: PLC0415 - zoo networks do without onnx
 
-    return import_onnx(source, input_shapes=input_shapes)
+    try:
+        return import_onnx(source, input_shapes=input_shapes)
+    except ModelError:
+        from .execution.sources import is_quantised_file  # noqa: PLC0415 - loads what runs on the overlay
+
+        if not is_quantised_file(source):
+            raise
+    from dynamap_models.quantisation import import_quantised_onnx  # noqa: PLC0415 - loads onnx
+
+    return import_quantised_onnx(source, input_shapes=input_shapes).network
 
 
 def export_model(model: ModelLike, path: str | os.PathLike[str]) -> None:

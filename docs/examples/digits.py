@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -32,13 +33,13 @@ def onnx_runtime_scores(quantised: QuantisedNetwork, images: NDArray[np.float32]
     """Scores of ONNX Runtime as it is, optimisations and all, (n, 10)."""
     session = onnxruntime.InferenceSession(quantised.model.SerializeToString(), providers=["CPUExecutionProvider"])
     (name,) = (each.name for each in session.get_inputs())
-    return np.concatenate([session.run(None, {name: image.reshape(1, 1, 8, 8)})[0] for image in images])
+    return np.concatenate([np.asarray(session.run(None, {name: image.reshape(1, 1, 8, 8)})[0]) for image in images])
 
 
 def main() -> int:
     """Run the images and compare; 1 if anything differs."""
     count = int(sys.argv[1]) if sys.argv[1:] else TEST_IMAGES
-    data = load_digits()
+    data: Any = load_digits()  # typed as a tuple by those who guess, which it is for other arguments
     images = (data.images[..., None] / 16).astype(np.float32)  # (height, width, channels) each, from 0 to 1
     tested, digits = images[-TEST_IMAGES:][:count], data.target[-TEST_IMAGES:][:count]
     network = import_onnx(MODEL)

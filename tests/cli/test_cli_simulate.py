@@ -14,8 +14,8 @@ import pytest
 
 from dask_cluster import cluster
 from dynamap_models.onnx_export import write_onnx
-from dynamap_models.quantisation import write_quantised_onnx
-from small_networks import BOARD, quantised, shared_buffers
+from onnxruntime_files import FORMATS, quantised_file, small_network
+from small_networks import BOARD, shared_buffers
 
 SMALL = ("--board", BOARD, "--array", "4x4")
 
@@ -69,15 +69,24 @@ def test_a_plan_is_simulated_as_it_stands_and_on_another_array(run, plan):
     assert other["values_match"] is True
 
 
-def test_a_quantised_file_is_read_as_it_is(run, tmp_path):
-    path = tmp_path / "quantised.onnx"
-    write_quantised_onnx(quantised("every_operation", power_of_two=False), path)
-    outcome = run("simulate", path, *SMALL, "--allow-host", "--jobs", 1, "--chain", "--json", "-")
-    document = outcome.document()
+def test_a_quantised_file_is_mapped_and_run_and_differences_are_counted(run, tmp_path):
+    (layout, *options) = FORMATS[0].values
+    quantised_file(small_network(), tmp_path, layout, *options)
+    mapped = run("map", tmp_path / "quantised.onnx", *SMALL, "--allow-host", "--json", tmp_path / "plan.json")
+    assert mapped.code == 0
+    arguments = ("simulate", tmp_path / "plan.json", "--jobs", 1)
+    document = run(*arguments, "--json", "-").document()
     assert document["exact"] is False
-    assert {"sigmoid", "gated"} <= set(document["skipped"])
-    assert all(layer["stray_bytes"] == 0 for layer in document["layers"])
-    assert outcome.code == (0 if document["values_match"] else 1)
+    assert document["values_match"] is True
+    counts = [layer["different"] for layer in document["layers"]]
+    assert any(counts)
+    spoken = run(*arguments)
+    assert spoken.code == 0
+    for layer in document["layers"]:
+        assert layer["greatest_difference"] == (1 if layer["different"] else 0)
+        said = f"{layer['different']} of {layer['elements']} differ, by 1 at most"
+        assert (said in spoken.out) == bool(layer["different"])
+    assert f" elements, {sum(counts)} not the reference's" in spoken.out
 
 
 def test_compile_writes_what_disassemble_prints_and_simulate_runs(run, model, tmp_path):
