@@ -304,7 +304,7 @@ def simulators(
 
 
 def compile(  # noqa: A001 - the command's name; users write dynamap_opt.compile
-    source: PlanLike | ModelLike,
+    source: PlanLike | ModelLike | QuantisedNetwork,
     board: BoardLike | None = None,
     *,
     model: ModelLike | QuantisedNetwork | None = None,
@@ -320,7 +320,8 @@ def compile(  # noqa: A001 - the command's name; users write dynamap_opt.compile
     """A whole network as programs and memory image of the generated overlay.
 
     Args:
-        source: a plan or its file, or a model: zoo name, network, or ONNX file, float or quantised already.
+        source: a plan or its file, or a model: zoo name, network, or ONNX file, float or quantised already. Float ones
+            are quantised with random maps; for trained weights call ``dynamap_models.quantise`` with maps of yours.
         board: for a model; a plan has its own.
         model: the network of a plan, where it is not (any more) at the place the plan names.
         array: (P1, P2); a plan for another array is made again for this one, with its own settings.
@@ -355,7 +356,7 @@ def compile(  # noqa: A001 - the command's name; users write dynamap_opt.compile
 
 
 def simulate(
-    source: PlanLike | ModelLike,
+    source: PlanLike | ModelLike | QuantisedNetwork,
     board: BoardLike | None = None,
     *,
     model: ModelLike | QuantisedNetwork | None = None,

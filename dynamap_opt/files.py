@@ -42,9 +42,11 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)  # noqa: PTH101 - the temporary's mode is private; the file's is the usual one
         os.replace(temporary, target)  # noqa: PTH105 - replaces atomically, which is the point
-    except OSError as error:
+    except BaseException as error:  # an interrupt leaves nothing behind either
         Path(temporary).unlink(missing_ok=True)
-        raise DynamapError(f"cannot write {str(target)!r}: {reason_of(error)}; choose another place") from None
+        if isinstance(error, OSError):
+            raise DynamapError(f"cannot write {str(target)!r}: {reason_of(error)}; choose another place") from None
+        raise
 
 
 def reason_of(error: Exception) -> str:

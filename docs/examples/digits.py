@@ -17,11 +17,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
+import dynamap_opt
 from dynamap_models import QuantisedNetwork, import_onnx, quantise
-from dynamap_opt.board import load_board
-from dynamap_opt.compilation import compile_network
 from dynamap_opt.execution.inference import OverlayInference
-from dynamap_opt.mapping import map_network
 
 MODEL = Path(__file__).resolve().parents[2] / "models" / "digits" / "digits.onnx"
 #: At the end of the data, as in ``models/digits/train.py``; the images before trained the classifier.
@@ -44,8 +42,7 @@ def main() -> int:
     tested, digits = images[-TEST_IMAGES:][:count], data.target[-TEST_IMAGES:][:count]
     network = import_onnx(MODEL)
     quantised = quantise(network, [{"image": image} for image in images[:CALIBRATION_IMAGES]])
-    plan = map_network(quantised.network, load_board("ecp5-85k"), array=(8, 8))
-    compiled = compile_network(plan, quantised)
+    compiled = dynamap_opt.compile(quantised, "ecp5-85k", array=(8, 8))
     for layer in compiled.layers:
         how = layer.algorithm if layer.dataflow is None else f"{layer.algorithm} {layer.dataflow}"
         print(f"{layer.name:8}{layer.operation:24}{how:20}{layer.program_bytes:7,} bytes of program")

@@ -49,7 +49,7 @@ class Prepared:
 
 
 def prepare(
-    source: api.PlanLike | api.ModelLike,
+    source: api.PlanLike | api.ModelLike | QuantisedNetwork,
     board: api.BoardLike | None = None,
     *,
     model: api.ModelLike | QuantisedNetwork | None = None,
