@@ -23,7 +23,7 @@ BOARD = "ecp5-85k"
 def every_operation() -> Network:
     """Convolutions of every kind, pooling, addition, concatenation, dense layers, and two layers of the host."""
     net = NetworkBuilder("every-operation", seed=3)
-    x = net.input("image", 3, 13, 11)
+    x = net.input("image", 3, 9, 7)
     stem = net.conv("stem", x, 8, 3, stride=2, pads=1, activation=RELU)
     one = net.conv("one", stem, 6, 1, activation=RELU)
     three = net.conv("three", stem, 5, 3, pads=1, activation=RELU6)
