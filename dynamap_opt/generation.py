@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .circuits import circuit_for
 from .errors import DynamapError
 from .plan import Plan
 
 __all__ = ["GeneratedDesign", "SimulatorRate", "generate_design", "measure_simulators"]
-
-# Short arrays and narrow ports need few bits; Winograd's sums need this many.
-_WINOGRAD_SUM_BITS = 48
-_WIDEST_PORT = 64
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,6 @@ def generate_design(
     # PyRTL loads only where hardware is wanted.
     from dynamap_rtl.axi.overlay import AxiOverlay  # noqa: PLC0415
     from dynamap_rtl.axi.shell import axi_shell  # noqa: PLC0415
-    from dynamap_rtl.circuit_parameters import CircuitParameters  # noqa: PLC0415
     from dynamap_rtl.design_folder import SUMMARY, write_design  # noqa: PLC0415
     from dynamap_rtl.hardware import HardwareError  # noqa: PLC0415
     from dynamap_rtl.overlay_circuit import overlay_circuit  # noqa: PLC0415
@@ -91,21 +87,11 @@ def generate_design(
     from dynamap_rtl.recording import record_run  # noqa: PLC0415
     from dynamap_rtl.resources import estimate  # noqa: PLC0415
 
-    if plan is not None:
-        array = array or plan.array
-        port = int(str(plan.overlay["dram_bytes_per_cycle"]))
-        bytes_per_cycle = bytes_per_cycle or min(_WIDEST_PORT, port)
-        winograd = _tiles(plan) if winograd is None else winograd
     if array is None:
-        raise DynamapError("generate needs an array, as --array 16x16, or a plan that has one, as --plan FILE")
-    tiles = tuple(sorted(set(winograd or ())))
-    circuit = CircuitParameters(
-        rows=array[0],
-        columns=array[1],
-        dram_bytes_per_cycle=bytes_per_cycle or 16,
-        winograd=tiles,
-        sum_width=_WINOGRAD_SUM_BITS if tiles else 32,
-    )
+        if plan is None:
+            raise DynamapError("generate needs an array, as --array 16x16, or a plan that has one, as --plan FILE")
+        array = plan.array
+    circuit = circuit_for(array, plan=plan, bytes_per_cycle=bytes_per_cycle, winograd=winograd)
     shell = axi_shell(AxiOverlay(circuit=circuit)) if axi else None
     top = overlay_circuit(circuit)
     parameters = asdict(circuit)
@@ -126,12 +112,6 @@ def generate_design(
     whole = asdict(estimate(shell.module))
     beyond = {name: whole[name] - resources[name] for name in resources}
     return GeneratedDesign(str(folder), files, parameters, resources, shell.top, beyond)
-
-
-def _tiles(plan: Plan) -> tuple[int, ...]:
-    """The Winograd tiles a plan uses: m of ``winograd-fm-...``."""
-    names = {layer.algorithm for layer in plan.layers if layer.algorithm.startswith("winograd-f")}
-    return tuple(sorted({int(name.removeprefix("winograd-f").partition("-")[0]) for name in names}))
 
 
 def measure_simulators(

@@ -55,6 +55,10 @@ def test_survey_maps_each_network_onto_each_board(run, small_board, good_model):
         assert row["bound_by"] == Counter(f"{layer['algorithm']}: {layer['bound_by']}" for layer in on_array)
         assert row["layers"] == Counter(layer["algorithm"] for layer in on_array)
         assert row["expanded_layouts"] == sum(layer["output_layout"] != "nhwc" for layer in plan["layers"])
+    spread = run(*arguments, "--jobs", "2", "--json", "-")
+    assert [{**row, "seconds": 0} for row in spread.document()["rows"]] == [
+        {**row, "seconds": 0} for row in document["rows"]
+    ]
     spoken = run(*arguments)
     assert spoken.code == 0
     assert "over all plans" in spoken.out

@@ -40,6 +40,7 @@ def test_the_page_shows_the_whole_output_of_every_program():
         "make_profile.py",
         "overlay_program.py",
         "layer_cycles.py",
+        "digits.py",
     }
 
 

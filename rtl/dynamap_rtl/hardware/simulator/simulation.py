@@ -91,8 +91,13 @@ class CompiledSimulation:
         self._reset()
         for name, contents in (memories or {}).items():
             self.write_mem(name, contents)
+        self._configured = self._state.copy()
 
     # Running.
+
+    def reset(self) -> None:
+        """Registers, memories and inputs as they were when the object was made; traces and ``cycles`` go on."""
+        self._state[:] = self._configured
 
     def step(self, inputs: Mapping[str, int] | None = None) -> None:
         """Run a cycle.
