@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from dynamap_rtl import Overlay
+from dynamap_rtl.circuit_parameters import transformed_bytes
 
 from .algorithms import Algorithm
 from .algorithms.winograd import Winograd
@@ -31,7 +32,8 @@ def overlay_for(board: Board, winograd: tuple[int, ...] = (), *, macs_per_dsp: i
 
     Args:
         board: gives memories, DRAM bandwidth and clock.
-        winograd: m of every F(m, 3) it shall be able to do; with two products a slice, none can be.
+        winograd: m of every F(m, 3) it shall be able to do. With two products a slice none can be, and none whose
+            transformed weights are wider than the port.
         macs_per_dsp: 1, or 2 where the board's slices can pack two 8-bit products (which leaves out Winograd, whose
             operands are wider).
 
@@ -44,11 +46,13 @@ def overlay_for(board: Board, winograd: tuple[int, ...] = (), *, macs_per_dsp: i
             f"{macs_per_dsp}; choose a number between 1 and that"
         )
     bytes_per_cycle = max(1, min(_WIDEST_PORT, board.dram_bytes_per_cycle))
+    port = 1 << (bytes_per_cycle.bit_length() - 1)
+    possible = () if macs_per_dsp > 1 else tuple(tile for tile in winograd if transformed_bytes(tile) <= port)
     return Overlay(
-        dram_bytes_per_cycle=1 << (bytes_per_cycle.bit_length() - 1),
+        dram_bytes_per_cycle=port,
         dram_latency_cycles=max(1, math.ceil(board.dram_latency_s * board.clock_hz)),
         on_chip_bits=board.bram_bits,
-        winograd=() if macs_per_dsp > 1 else winograd,
+        winograd=possible,
         macs_per_dsp=macs_per_dsp,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dynamap_opt.algorithms import Algorithm
+from dynamap_opt.algorithms.winograd import Winograd
 from dynamap_opt.layouts import NHWC, Layout, LayoutKind
 from dynamap_opt.program import ConvShape, Program, Stage, StageKind
 from dynamap_rtl import Dataflow, Overlay
@@ -19,9 +20,6 @@ from dynamap_solvers import FORBIDDEN
 from .base import Precision, ShapeBatch, StageCycles, prefer_family
 
 __all__ = ["OverlayCost", "toeplitz_shape"]
-
-# Operands of processing elements that share a DSP slice must be this narrow.
-_SHARED_OPERAND_BYTES = 1
 
 
 def toeplitz_shape(conv: ConvShape) -> ConvShape:
@@ -53,17 +51,12 @@ class OverlayCost:
     bounded: bool = True
 
     def algorithms(self, stage: Stage) -> tuple[Algorithm, ...]:
-        """The legal ones whose operands fit the multipliers."""
+        """The legal ones that the overlay can do: its transforms may be fewer than what there is to choose from."""
         if stage.conv is None:
             return ()
-        shared = self.overlay.macs_per_dsp > 1
-        legal = (
-            algorithm
-            for algorithm in self.choices
-            if algorithm.is_legal(stage.conv)
-            and not (shared and max(algorithm.activation_bytes, algorithm.weight_bytes) > _SHARED_OPERAND_BYTES)
-        )
-        return prefer_family(legal, self.prefer)
+        tiles = self.overlay.winograd
+        possible = (a for a in self.choices if not isinstance(a, Winograd) or a.tile in tiles)
+        return prefer_family((a for a in possible if a.is_legal(stage.conv)), self.prefer)
 
     def accepted_layouts(self, stage: Stage, position: int) -> tuple[Layout, ...]:
         """``nhwc``, and for a network input that im2col reads its Toeplitz matrix."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .circuit_parameters import transformed_bytes
 from .geometry import ConvShape
 from .sizes import IntArray, Sizes, down, up
 from .timing import Dataflow, Gemm, groups_per_tile
@@ -321,7 +322,7 @@ class WinogradShape:
     @property
     def weight_bytes(self) -> int:
         """Bytes of a transformed weight."""
-        return 2 if self.tile == 2 or not all(self.axes) else 3
+        return transformed_bytes(self.tile) if all(self.axes) else 2
 
 
 def winograd_blocks(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow) -> LayerBlocks:

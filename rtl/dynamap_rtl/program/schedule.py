@@ -8,7 +8,7 @@ compute, finish and store run at the same time, each in its own block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -35,10 +35,8 @@ class Token(IntEnum):
     RESULTS_FULL = 6
     RESULTS_FREE = 7
     CHANNELS_FULL = 8
-    LEFT_BEGUN = 9
-    TOP_BEGUN = 10
-    LEFT_FIRST = 11
-    TOP_FIRST = 12
+    LEFT_FIRST = 9
+    TOP_FIRST = 10
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,6 @@ class _Side:
     unit: Unit
     full: Token
     free: Token
-    begun: Token
     first: Token
     keys: list[Hashable] = field(default_factory=lambda: [None, None])
     loads: int = 0
@@ -128,8 +125,8 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
         channels: fields of the instructions that load channel parameters first.
     """
     sides = {
-        "left": _Side(Unit.LOAD_LEFT, Token.LEFT_FULL, Token.LEFT_FREE, Token.LEFT_BEGUN, Token.LEFT_FIRST),
-        "top": _Side(Unit.LOAD_TOP, Token.TOP_FULL, Token.TOP_FREE, Token.TOP_BEGUN, Token.TOP_FIRST),
+        "left": _Side(Unit.LOAD_LEFT, Token.LEFT_FULL, Token.LEFT_FREE, Token.LEFT_FIRST),
+        "top": _Side(Unit.LOAD_TOP, Token.TOP_FULL, Token.TOP_FREE, Token.TOP_FIRST),
     }
     drafts: list[_Draft] = []
     parameters = [_Draft(Unit.LOAD_CHANNELS, fields) for fields in channels]
@@ -180,7 +177,7 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
     for side in sides.values():
         for product_number in side.releases():
             computes[product_number].release.add(side.free)
-    _first_things_first(sides["left"], sides["top"], parameters)
+    _first_things_first(sides.values(), parameters)
     _order(drafts)
     return [draft.instruction() for draft in drafts]
 
@@ -210,16 +207,9 @@ def _order(drafts: Sequence[_Draft]) -> None:
         draft.fields = {**draft.fields, "order": number % (1 << ORDER_BITS)}
 
 
-def _first_things_first(left: _Side, top: _Side, parameters: Sequence[_Draft]) -> None:
-    """What the first product waits for is loaded before the second block of a side and the channel parameters.
-
-    The read port serves all in turn; unordered, what is not in a hurry would take its share of it.
-    """
-    for side, other in ((left, top), (top, left)):
-        if len(side.drafts) > 1 and other.drafts:
-            other.drafts[0][-1].signal.add(other.begun)
-            side.drafts[1][0].wait.add(other.begun)
-    for side in (left, top):
+def _first_things_first(sides: Iterable[_Side], parameters: Sequence[_Draft]) -> None:
+    """What the first product waits for is loaded before the channel parameters, which would go before all else."""
+    for side in sides:
         if side.drafts and parameters:
             side.drafts[0][-1].signal.add(side.first)
             parameters[0].wait.add(side.first)
