@@ -24,6 +24,7 @@ from dynamap_solvers import (
 
 from .algorithms import ALGORITHMS, Algorithm
 from .costs import ShapeBatch
+from .errors import DynamapError
 from .layouts import NHWC, Layout
 from .mapper import Mapper
 from .mapping import describe, next_best
@@ -61,6 +62,10 @@ def verify_plan(plan: Plan, mapper: Mapper, *, explore: bool = False) -> Verific
     stages = mapper.program.stages
     if [(row.name, row.layers) for row in plan.layers] != [(stage.name, stage.layers) for stage in stages]:
         return Verification(0, ("the plan's layers are not the network's stages",), proof_checked=False)
+    try:
+        mapper.shapes(plan.array)
+    except DynamapError as error:
+        return Verification(0, (str(error),), proof_checked=False)
     problems = _check_frame(plan, mapper)
     inputs = _input_layouts(plan, mapper)
     for row, stage in zip(plan.layers, stages, strict=True):
@@ -80,8 +85,6 @@ def _check_frame(plan: Plan, mapper: Mapper) -> list[str]:
     """What a plan says besides its layers, its proof and the other shapes."""
     found: list[str] = []
     array = f"array {plan.array[0]}x{plan.array[1]}"
-    if plan.array[0] * plan.array[1] > mapper.elements:
-        found.append(f"{array} does not fit the board's {mapper.elements} elements")
     if plan.settings.array not in {None, plan.array}:
         found.append(f"{array} is not the one that was asked for, {plan.settings.array}")
     claims = (
