@@ -1,15 +1,19 @@
-"""The overlay of an array or a plan as a folder of Verilog, and how fast its simulators are."""
+"""The overlay of an array or a plan as a folder of Verilog."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import DynamapError
 from .plan import Plan
 
-__all__ = ["GeneratedDesign", "SimulatorRate", "generate_design", "measure_simulators"]
+if TYPE_CHECKING:
+    from dynamap_rtl.circuit_parameters import CircuitParameters
+
+__all__ = ["GeneratedDesign", "generate_design", "overlay_parameters"]
 
 # Short arrays and narrow ports need few bits; Winograd's sums need this many.
 _WINOGRAD_SUM_BITS = 48
@@ -31,25 +35,6 @@ class GeneratedDesign:
     files: tuple[str, ...]
     parameters: dict[str, int | tuple[int, ...]]
     resources: dict[str, int]
-
-
-@dataclass(frozen=True)
-class SimulatorRate:
-    """One simulator on one array.
-
-    Attributes:
-        simulator: its name.
-        array: as ``16x16``.
-        build_seconds: until it is ready; None when that was not reached.
-        cycles_per_second: None when nothing was measured.
-        reason: why nothing was measured.
-    """
-
-    simulator: str
-    array: str
-    build_seconds: float | None
-    cycles_per_second: float | None
-    reason: str
 
 
 def generate_design(
@@ -75,7 +60,6 @@ def generate_design(
         OSError: from the file system.
     """
     # PyRTL loads only where hardware is wanted.
-    from dynamap_rtl.circuit_parameters import CircuitParameters  # noqa: PLC0415
     from dynamap_rtl.design_folder import SUMMARY, write_design  # noqa: PLC0415
     from dynamap_rtl.hardware import HardwareError  # noqa: PLC0415
     from dynamap_rtl.overlay_circuit import overlay_circuit  # noqa: PLC0415
@@ -90,14 +74,7 @@ def generate_design(
         winograd = _tiles(plan) if winograd is None else winograd
     if array is None:
         raise DynamapError("generate needs an array, as --array 16x16, or a plan that has one, as --plan FILE")
-    tiles = tuple(sorted(set(winograd or ())))
-    circuit = CircuitParameters(
-        rows=array[0],
-        columns=array[1],
-        dram_bytes_per_cycle=bytes_per_cycle or 16,
-        winograd=tiles,
-        sum_width=_WINOGRAD_SUM_BITS if tiles else 32,
-    )
+    circuit = overlay_parameters(array, bytes_per_cycle or 16, winograd or ())
     top = overlay_circuit(circuit)
     parameters = asdict(circuit)
     summary = {
@@ -120,39 +97,15 @@ def _tiles(plan: Plan) -> tuple[int, ...]:
     return tuple(sorted({int(name.removeprefix("winograd-f").partition("-")[0]) for name in names}))
 
 
-def measure_simulators(
-    arrays: Sequence[tuple[int, int]],
-    *,
-    names: Sequence[str] = (),
-    whole: bool = False,
-    seconds: float = 1.0,
-    patience: float = 60.0,
-) -> tuple[SimulatorRate, ...]:
-    """Measure every simulator on growing arrays; see ``api.simulators``."""
-    # PyRTL loads only where hardware is wanted.
+def overlay_parameters(array: tuple[int, int], bytes_per_cycle: int, winograd: Sequence[int]) -> CircuitParameters:
+    """An overlay with sums as wide as its Winograd tiles need."""
     from dynamap_rtl.circuit_parameters import CircuitParameters  # noqa: PLC0415
-    from dynamap_rtl.hardware import HardwareError  # noqa: PLC0415
-    from dynamap_rtl.hardware.simulator import compare_simulators  # noqa: PLC0415
-    from dynamap_rtl.hardware.verilog import verilog_text  # noqa: PLC0415
-    from dynamap_rtl.overlay_circuit import overlay_circuit  # noqa: PLC0415
-    from dynamap_rtl.units.array import ArrayParameters, systolic_array  # noqa: PLC0415
 
-    tops = {}
-    for rows, columns in arrays:
-        circuit = CircuitParameters(rows=rows, columns=columns)  # says what is wrong with a shape
-        top = overlay_circuit(circuit) if whole else systolic_array(ArrayParameters(rows=rows, columns=columns))
-        tops[top.name] = (f"{rows}x{columns}", top)
-    try:
-        rates = compare_simulators(
-            [top for _, top in tops.values()],
-            simulators=names,
-            verilog=verilog_text,
-            seconds=seconds,
-            patience=patience,
-        )
-    except HardwareError as error:
-        raise DynamapError(str(error)) from error
-    return tuple(
-        SimulatorRate(rate.simulator, tops[rate.top][0], rate.build_seconds, rate.cycles_per_second, rate.reason)
-        for rate in rates
+    tiles = tuple(sorted(set(winograd)))
+    return CircuitParameters(
+        rows=array[0],
+        columns=array[1],
+        dram_bytes_per_cycle=bytes_per_cycle,
+        winograd=tiles,
+        sum_width=_WINOGRAD_SUM_BITS if tiles else 32,
     )

@@ -223,7 +223,8 @@ class FlatCode(Code):
             self.limbs[self.netlist.by_name[name]] = limbs
         for register in self.netlist.registers:
             names = self._register_names(register, "R")
-            limbs = [Limb(text, min(64, len(register) - 64 * k)) for k, text in enumerate(names)]
+            # C would compute with what is narrow in 32 bits.
+            limbs = [Limb(f"(uint64_t){text}", min(64, len(register) - 64 * k)) for k, text in enumerate(names)]
             self._sources.update({limb.text: ("register", register) for limb in limbs})
             self.limbs[register] = limbs
         for wire, (number, name) in places.boundary.items():

@@ -231,13 +231,13 @@ class CellLoop(Code):
     def put(self, wire: Wire, field: Field, name: str) -> None:
         """Store a wire, and note whether it changed."""
         pointer = self._pointer(field, name, written=True)
-        self._put(wire, field, pointer, len(wire), loose=False)
+        self._put(wire, field, pointer, len(wire))
 
-    def _put(self, wire: Wire, field: Field, pointer: str, width: int, *, loose: bool) -> None:
+    def _put(self, wire: Wire, field: Field, pointer: str, width: int) -> None:
         for limb, place in enumerate(self._limb_places(field)):
             count = min(self.bits, width - limb * self.bits)
             # An element cuts off what is above it by itself.
-            value = self.slice(wire, limb * self.bits, count, clean=not loose and count != 8 * field.size)
+            value = self.slice(wire, limb * self.bits, count, clean=count != 8 * field.size)
             self._store(f"{pointer}[{place}j]", field, value)
 
     def _store(self, target: str, field: Field, value: Limb) -> None:
@@ -259,12 +259,12 @@ class CellLoop(Code):
         if width == 1:
             word: Key = object()
             self.alias(word, [segment for wire in sources for segment in self.segments(wire, 0, 1)])
-            self._put(word, part.field, pointer, len(sources), loose=False)
+            self._put(word, part.field, pointer, len(sources))
         elif part.signed and width != 8 * part.field.size:
             value = self.extended(self.slice(sources[0], 0, width, clean=False), width)
             self._store(f"{pointer}[j]", part.field, value)
         else:
-            self._put(sources[0], part.field, pointer, width, loose=False)
+            self._put(sources[0], part.field, pointer, width)
 
     def write(self, memory: Memory, address: Wire, data: Wire, enable: Wire) -> None:
         """Write a memory, if ``enable`` is 1."""

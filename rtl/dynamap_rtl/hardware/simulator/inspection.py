@@ -35,7 +35,7 @@ class Place:
 
     def read(self, state: Bytes, *, before: bool) -> int:
         """The value."""
-        return self.spot.read(state, self.index, before=before) & (2**self.width - 1)
+        return self.spot.read(state, self.index, before=before) & ((1 << self.width) - 1)
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,7 @@ def schedule(
             return f"input {item.names[0]!r} of grid {placed[item.placed].cut.path!r}"
         if isinstance(item, Call):
             return f"output {group_of(item).outputs[0]!r} of grid {placed[item.placed].cut.path!r}"
+        assert not isinstance(item, (Next, Output, Write))  # nothing needs these
         return f"wire {item.dests[0].name!r}"
 
     roots: list[Item] = [Next(register) for register in netlist.registers]
