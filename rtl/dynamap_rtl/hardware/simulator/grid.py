@@ -33,8 +33,8 @@ from .netlist import Memory, Netlist, Wire
 __all__ = ["GridProgram", "Link", "OutputGroup"]
 
 _WORD = 16  # one-bit registers that share a word
-_LANES = 4  # lines are rounded up to so many cells: a vector of the widest elements
-_STRIDE = 8
+_LANES = 16  # lines are rounded up to so many cells: whole vectors, whatever the elements
+_STRIDE = 16
 _NARROW = 16  # less columns than this, and lines are better made of columns
 
 

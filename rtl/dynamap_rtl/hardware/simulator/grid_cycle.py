@@ -197,13 +197,13 @@ class GridCycle:
             for number, (wire, output) in enumerate(wires.items()):
                 loop.put(wire, program.outputs[output].field, f"o{number}")
             yield loop.text(f"{group.function}_loop")
-            run = self._over_lines(f"{group.function}_loop")
+            run = self._over_lines(f"{group.function}_loop", loop)
             yield f"uint64_t {group.function}(uint8_t *base)\n{{\n    return {run};\n}}\n"
 
-    def _over_lines(self, function: str) -> str:
+    def _over_lines(self, function: str, loop: CellLoop) -> str:
         if self._program.lines == 1:
             return f"{function}(base, 0)"
-        return f"dm_lines({function}, base, {self._program.lines})"
+        return f"dm_lines({function}, base, {self._program.lines}, {loop.change_bytes})"
 
     def _next(self) -> str:
         program = self._program
@@ -213,19 +213,24 @@ class GridCycle:
         in_place = [(number, step) for number, step in enumerate(self._steps) if step.in_place]
         for number, step in enumerate(self._steps):
             if not step.in_place:
-                run = f"now & {self._mark(number):#x}ull && {self._over_lines(step.function)}"
+                run = f"now & {self._mark(number):#x}ull && {self._over_lines(step.function, step.loop)}"
                 lines.append(f"if ({run}) {{ {self._effects(step)} }}")
         if program.lines == 1:
             for number, step in in_place:
                 run = f"now & {self._mark(number):#x}ull && {step.function}(base, 0)"
                 lines.append(f"if ({run}) {{ {self._effects(step)} }}")
         elif in_place:
-            lines += [f"uint64_t {', '.join(f'c{number} = 0' for number, _ in in_place)};"]
+            lines += [
+                f"uint8_t c{number}[{step.loop.change_bytes}] __attribute__((aligned(64))) = {{0}};"
+                for number, step in in_place
+            ]
             lines.append(f"for (size_t line = {program.lines}; line-- > 0;) {{")
             for number, step in in_place:
-                lines.append(f"    if (now & {self._mark(number):#x}ull) c{number} |= {step.function}(base, line);")
+                lines.append(f"    if (now & {self._mark(number):#x}ull) {step.function}(base, line, c{number});")
             lines.append("}")
-            lines += [f"if (c{number}) {{ {self._effects(step)} }}" for number, step in in_place]
+            lines += [
+                f"if (dm_any(c{number}, sizeof c{number})) {{ {self._effects(step)} }}" for number, step in in_place
+            ]
         lines += ["*marks = next;", "return out;"]
         body = "\n".join(f"    {line}" for line in lines)
         return f"uint64_t {program.prefix}_next(uint8_t *base, uint64_t *marks)\n{{\n{body}\n}}\n"

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CellLoop"]
 
+#: Of a line; gcc would write out short ones instead of making vectors of them.
+_LANES_LOOP = '_Pragma("GCC unroll 1") for (size_t j = 0; j < {}; j++)'
+
 
 class CellLoop(Code):
     """The body of a loop, and what stands before it.
@@ -157,7 +160,8 @@ class CellLoop(Code):
         ctype = part.field.ctype.removeprefix("u") if part.signed else part.field.ctype
         start = f"{self._part_pointer(index)} + {limb * part.field.count} - 1"
         self._pointers.setdefault(
-            name, f"{ctype} {name}[{self.program.lanes}]; memcpy({name}, {start}, sizeof {name});"
+            name,
+            f"{ctype} {name}[{self.program.lanes}]; {_LANES_LOOP.format(self.program.lanes)} {name}[j] = ({start})[j];",
         )
         return f"{name}[j]"
 
@@ -175,7 +179,7 @@ class CellLoop(Code):
         name = f"x{number}_{limb}"
         at_edge = f"j ? {held} : {own.format('line')}" if link.back == 1 else f"line ? {held} : {own.format('j')}"
         text = f"{edge.ctype} {name}[{program.lanes}]; "
-        text += f"for (size_t j = 0; j < {program.lanes}; j++) {name}[j] = {at_edge};"
+        text += f"{_LANES_LOOP.format(program.lanes)} {name}[j] = {at_edge};"
         self._pointers.setdefault(name, text)
         return f"{name}[j]"
 
@@ -247,8 +251,14 @@ class CellLoop(Code):
         self.lines.append(f"{target} = {new};")
 
     def _change(self, field: Field) -> str:
-        """The variable that tells whether elements of this size changed."""
-        return self._changes.setdefault(field.size, f"x{field.size}")
+        """What tells whether elements of this size changed."""
+        name = self._changes.setdefault(field.size, f"x{field.size}")
+        return f"{name}[j]" if self.program.lines > 1 else name
+
+    @property
+    def change_bytes(self) -> int:
+        """Of what tells which lanes changed, all lines together: a sum over lanes after every line costs too much."""
+        return sum(self._changes) * self.program.lanes
 
     def put_part(self, number: int) -> None:
         """Store the next values of registers."""
@@ -280,18 +290,27 @@ class CellLoop(Code):
         self.lines.append(f"if ({self.slice(enable, 0, 1, clean=True).text}) {{ {' '.join(words)} }}")
 
     def text(self, function: str) -> str:
-        """The function of one line: whether it changed anything."""
+        """The function of a line: returns whether it changed anything, or, of several, notes it in ``seen``."""
         program = self.program
+        several = program.lines > 1
         body = "\n".join(f"        {line}" for line in self.lines)
-        changes = [f"uint{8 * size}_t {name} = 0;" for size, name in self._changes.items()]
+        changes = []
+        at = 0
+        for size, name in self._changes.items():
+            ctype = f"uint{8 * size}_t"
+            changes.append(
+                f"{ctype} *restrict {name} = ({ctype} *)(seen + {at});" if several else f"{ctype} {name} = 0;"
+            )
+            at += size * program.lanes
         before = [*self._pointers.values(), *self._before, *changes]
         head = "\n".join(f"    {line}" for line in before)
         count = program.width if self._real else program.lanes
         cell = f"        const size_t cell = line * {program.width} + j;\n" if self._real else ""
-        changed = " || ".join(self._changes.values()) or "0"
+        kind, noted = ("void", ", uint8_t *restrict seen") if several else ("uint64_t", "")
+        end = "" if several else f"    return {' || '.join(self._changes.values())};\n"
         return (
-            f"static inline __attribute__((always_inline)) uint64_t {function}(uint8_t *base, const size_t line)\n{{\n"
+            f"static inline __attribute__((always_inline)) {kind} "
+            f"{function}(uint8_t *base, const size_t line{noted})\n{{\n"
             f"    const size_t at = {program.origin} + line * {program.stride};\n    (void)at;\n{head}\n"
-            f"#pragma GCC ivdep\n    for (size_t j = 0; j < {count}; j++) {{\n{cell}{body}\n    }}\n"
-            f"    return {changed};\n}}\n"
+            f'_Pragma("GCC ivdep") {_LANES_LOOP.format(count)} {{\n{cell}{body}\n    }}\n{end}}}\n'
         )

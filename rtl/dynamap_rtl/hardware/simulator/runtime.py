@@ -13,9 +13,18 @@ TRACE_WORDS = 4
 HEAD = """#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+/* Whether anything is noted in these bytes, a multiple of 8. */
+static inline uint64_t dm_any(const uint8_t *seen, const size_t bytes)
+{
+    uint64_t c = 0;
+    for (size_t k = 0; k < bytes; k += 8) c |= *(const uint64_t *)(seen + k);
+    return c;
+}
 /* Whether a function changed anything in any of the lines of a grid. */
-#define dm_lines(function, base, lines) \\
-    ({ uint64_t c = 0; for (size_t line = 0; line < (lines); line++) c |= function(base, line); c; })
+#define dm_lines(function, base, lines, bytes) \\
+    ({ uint8_t seen[bytes] __attribute__((aligned(64))) = {0}; \\
+       for (size_t line = 0; line < (lines); line++) function(base, line, seen); \\
+       dm_any(seen, bytes); })
 """
 
 #: Of a partition: all state, registers, their next values, inputs, outputs, what partitions hand each other, marks of
