@@ -17,9 +17,10 @@ from .board import Board, board_names, load_board
 from .comparison import StrategyResult, compare_strategies
 from .errors import DynamapError
 from .explanation import LayerExplanation, explain_plan, mapper_of
-from .generation import GeneratedDesign, SimulatorRate, generate_design, measure_simulators
+from .generation import GeneratedDesign, generate_design
 from .mapping import map_network
 from .plan import Plan, load_plan
+from .simulator_rates import SimulatorRate, measure_simulators
 from .verification import Verification, verify_plan
 
 if TYPE_CHECKING:  # what runs on the overlay loads only when it is wanted
@@ -288,6 +289,7 @@ def simulators(
     *,
     names: Sequence[str] = (),
     whole: bool = False,
+    winograd: Sequence[int] = (),
     seconds: float = 1.0,
     patience: float = 60.0,
 ) -> tuple[SimulatorRate, ...]:
@@ -296,15 +298,17 @@ def simulators(
     Args:
         arrays: (P1, P2), small to large: a simulator that ran out of patience is not tried on what follows.
         names: simulators; all that are installed if empty.
-        whole: the whole overlay with its buffers and units, not the systolic array alone.
-        seconds: how long a rate is measured at least.
+        whole: the whole overlay with its buffers and units, running layers, not the systolic array alone on random
+            inputs.
+        winograd: tiles m of F(m, 3) of the whole overlay.
+        seconds: of processor time; how long a rate is measured at least.
         patience: seconds for building and measuring together.
 
     Raises:
-        DynamapError: for a simulator that is not there.
+        DynamapError: for a simulator that is not there, or tiles of an array alone.
         OverlayError: when there is no such overlay.
     """
-    return measure_simulators(arrays, names=names, whole=whole, seconds=seconds, patience=patience)
+    return measure_simulators(arrays, names=names, whole=whole, winograd=winograd, seconds=seconds, patience=patience)
 
 
 def compile(  # noqa: A001 - the command's name; users write dynamap_opt.compile

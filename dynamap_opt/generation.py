@@ -1,4 +1,4 @@
-"""The overlay of an array or a plan as a folder of Verilog, and how fast its simulators are."""
+"""The overlay of an array or a plan as a folder of Verilog."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .circuits import circuit_for
 from .errors import DynamapError
 from .plan import Plan
 
-__all__ = ["GeneratedDesign", "SimulatorRate", "generate_design", "measure_simulators"]
+__all__ = ["GeneratedDesign", "generate_design"]
 
 
 @dataclass(frozen=True)
@@ -32,25 +32,6 @@ class GeneratedDesign:
     resources: dict[str, int]
     axi_top: str | None
     axi_resources: dict[str, int] | None
-
-
-@dataclass(frozen=True)
-class SimulatorRate:
-    """One simulator on one array.
-
-    Attributes:
-        simulator: its name.
-        array: as ``16x16``.
-        build_seconds: until it is ready; None when that was not reached.
-        cycles_per_second: None when nothing was measured.
-        reason: why nothing was measured.
-    """
-
-    simulator: str
-    array: str
-    build_seconds: float | None
-    cycles_per_second: float | None
-    reason: str
 
 
 def generate_design(
@@ -112,41 +93,3 @@ def generate_design(
     whole = asdict(estimate(shell.module))
     beyond = {name: whole[name] - resources[name] for name in resources}
     return GeneratedDesign(str(folder), files, parameters, resources, shell.top, beyond)
-
-
-def measure_simulators(
-    arrays: Sequence[tuple[int, int]],
-    *,
-    names: Sequence[str] = (),
-    whole: bool = False,
-    seconds: float = 1.0,
-    patience: float = 60.0,
-) -> tuple[SimulatorRate, ...]:
-    """Measure every simulator on growing arrays; see ``api.simulators``."""
-    # PyRTL loads only where hardware is wanted.
-    from dynamap_rtl.circuit_parameters import CircuitParameters  # noqa: PLC0415
-    from dynamap_rtl.hardware import HardwareError  # noqa: PLC0415
-    from dynamap_rtl.hardware.simulator import compare_simulators  # noqa: PLC0415
-    from dynamap_rtl.hardware.verilog import verilog_text  # noqa: PLC0415
-    from dynamap_rtl.overlay_circuit import overlay_circuit  # noqa: PLC0415
-    from dynamap_rtl.units.array import ArrayParameters, systolic_array  # noqa: PLC0415
-
-    tops = {}
-    for rows, columns in arrays:
-        circuit = CircuitParameters(rows=rows, columns=columns)  # says what is wrong with a shape
-        top = overlay_circuit(circuit) if whole else systolic_array(ArrayParameters(rows=rows, columns=columns))
-        tops[top.name] = (f"{rows}x{columns}", top)
-    try:
-        rates = compare_simulators(
-            [top for _, top in tops.values()],
-            simulators=names,
-            verilog=verilog_text,
-            seconds=seconds,
-            patience=patience,
-        )
-    except HardwareError as error:
-        raise DynamapError(str(error)) from error
-    return tuple(
-        SimulatorRate(rate.simulator, tops[rate.top][0], rate.build_seconds, rate.cycles_per_second, rate.reason)
-        for rate in rates
-    )

@@ -43,7 +43,10 @@ def add_commands(commands: Any) -> None:
         "--arrays", type=_arrays, default=[(4, 4), (16, 16)], metavar="LIST", help="shapes, small to large (4x4,16x16)"
     )
     rates.add_argument("--simulators", type=names, default=[], metavar="LIST", help="names (default all)")
-    rates.add_argument("--whole", action="store_true", help="the whole overlay, not the systolic array alone")
+    rates.add_argument("--whole", action="store_true", help="the whole overlay at work, not the systolic array alone")
+    rates.add_argument(
+        "--winograd", type=_tiles, default=(), metavar="LIST", help="tiles m of F(m, 3) of the whole overlay, as 2,4"
+    )
     rates.add_argument(
         "--seconds", type=positive_seconds, default=1.0, metavar="S", help="how long a rate is measured (default 1)"
     )
@@ -107,11 +110,14 @@ def _simulators(options: argparse.Namespace) -> int:
         options.arrays,
         names=options.simulators,
         whole=options.whole,
+        winograd=options.winograd,
         seconds=options.seconds,
         patience=options.patience,
     )
     if output.speaks:
         what = "the whole overlay" if options.whole else "the systolic array"
+        if options.winograd:
+            what += " with " + " and ".join(f"F({tile}, 3)" for tile in options.winograd)
         output.print(
             table(
                 [("simulator", "left"), ("array", "left"), ("build s", "right"), ("cycles/s", "right"), ("", "left")],

@@ -122,3 +122,18 @@ def test_a_simulator_that_is_not_there_is_named(run) -> None:
     outcome = run("simulators", "--simulators", "spice")
     assert outcome.code == 2
     assert "there is no simulator 'spice'" in outcome.sentence()
+
+
+def test_the_whole_overlay_is_measured_with_its_winograd_units(run) -> None:
+    arguments = ["--whole", "--winograd", "2,4", "--arrays", "2x1", "--simulators", "dynamap", "--seconds", "0.05"]
+    outcome = run("simulators", *arguments)
+    assert "the whole overlay with F(2, 3) and F(4, 3)" in outcome.out
+    (rate,) = run("simulators", *arguments, "--json", "-").document()["rates"]
+    assert (rate["array"], rate["reason"]) == ("2x1", "")
+    assert rate["cycles_per_second"] > 0
+
+
+def test_winograd_tiles_of_an_array_alone_are_refused(run) -> None:
+    outcome = run("simulators", "--arrays", "2x2", "--winograd", "2")
+    assert outcome.code == 2
+    assert "add --whole" in outcome.sentence()

@@ -19,9 +19,12 @@ from dynamap_rtl.hardware.module import HardwareError
 __all__ = ["alone", "cache_folder", "compiled"]
 
 _COMMON = ("-std=gnu11", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-march=native", "-w")
-#: The loops over cells are few and worth everything. The logic around them is long straight lines, over which the
-#: optimisations of -O3 take their time for nothing.
-_LEVELS = {"grids": ("-O3", "-mprefer-vector-width=512"), "flat": ("-O1", "-fno-tree-dse")}
+#: The loops over cells are few and worth everything, but not a call of memcpy for the copy of a line. The logic around
+#: them is long straight lines, over which the optimisations of -O3 take their time for nothing.
+_LEVELS = {
+    "grids": ("-O3", "-mprefer-vector-width=512", "-fno-tree-loop-distribute-patterns"),
+    "flat": ("-O1", "-fno-tree-dse"),
+}
 _PLAIN = {"grids": ("-O3",), "flat": ("-O1",)}
 _KEPT = 200  # libraries in the cache; the ones not used for longest go first
 
