@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .sizes import IntArray, Sizes
 
-__all__ = ["Group", "Loop", "Product", "Work", "block_times"]
+__all__ = ["Group", "Loop", "Product", "Work", "block_times", "latency_of_loads"]
 
 BoolArray = NDArray[np.bool_]
 
@@ -176,6 +176,12 @@ class _Times:
             self.now[name] = value if where is None else self._where(where, value, self.now[name])
 
 
+def latency_of_loads(sizes: Sizes) -> IntArray:
+    """Cycles of a load besides its pieces, a Winograd transform's not included."""
+    rotation = np.maximum(sizes.left_rotation, sizes.top_rotation)
+    return np.asarray(_LOAD + sizes.latency + sizes.shift_latency + rotation, dtype=np.int64)
+
+
 def block_times(
     sizes: Sizes,
     counts: tuple[IntArray, IntArray, IntArray, IntArray],
@@ -206,7 +212,7 @@ def block_times(
             through one unit, which is always busy, and the others before its first and behind its last block.
     """
     shapes = sizes.rows.size
-    load_latency = _LOAD + sizes.latency + sizes.shift_latency + np.maximum(sizes.left_rotation, sizes.top_rotation)
+    load_latency = latency_of_loads(sizes)
     input_extra, finish_extra = transforms or (0, 0)
     latency_of = {"activations": load_latency + input_extra, "weights": load_latency}
     if work is not None:

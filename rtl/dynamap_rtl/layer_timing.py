@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .block_times import Group, Loop, Product, Work, block_times
+from .block_times import Group, Loop, Product, Work, block_times, latency_of_loads
 from .geometry import ConvShape
 from .layer_blocks import Cut, LayerBlocks, WinogradShape, convolution_blocks, winograd_blocks
 from .load_work import row_pieces, run_pieces_of, window_pieces
@@ -175,6 +175,7 @@ def _cycles(
     positions: int = 1,
     stores: int = 1,
     transforms: tuple[int, int] | None = None,
+    waits: IntArray | int = 0,
     bound: bool = False,
 ) -> LayerCycles:
     """Cycles of the blocks.
@@ -191,6 +192,7 @@ def _cycles(
         positions: products side by side in every one.
         stores: instructions a group is stored by.
         transforms: of :func:`~dynamap_rtl.block_times.block_times`.
+        waits: cycles in which a load of activations moves nothing.
         bound: for a lower bound of the total, much sooner.
     """
     p1, p2 = sizes.rows, sizes.columns
@@ -231,7 +233,7 @@ def _cycles(
             np.where(outer, first_inner, first_outer),
         )
         return Product(
-            activations=up(activations * block * part_length, extents.all * reduced),
+            activations=up(activations * block * part_length, extents.all * reduced) + waits,
             weights=depth * lanes_rows * weight_row_pieces,
             loads_activations=first_activations | ~activations_stay,
             loads_weights=(first_weights | ~weights_stay) & (first_part | ~blocks.joined),
@@ -328,6 +330,11 @@ def winograd_cycles(
     pieces = blocks.parts // shape.kernel_parts
     last_channels = conv.in_channels - (pieces - 1) * blocks.length
     vectors = (pieces - 1) * (blocks.length // transfer) + up(last_channels, transfer)
+    latencies = transform_latency(tiles, shape.tile, planar=all(shape.axes))
+    # Across lanes, channels beyond whole rounds of lanes are a load of their own, not taken before the other is done.
+    # (Channels that are cut are cut at whole rounds but for the last piece, one of many, which is left out here.)
+    ragged = (pieces == 1) & (last_channels > sizes.rows) & (last_channels % sizes.rows > 0)
+    alone = np.where(ragged & (dataflow is Dataflow.WS), latency_of_loads(sizes) + latencies[0], 0)
     last_rows = tile_rows - (blocks.pixel_blocks - 1) * blocks.pixels
     stored = blocks.pixels * shape.step[0] * conv.out_width
     return _cycles(
@@ -347,7 +354,8 @@ def winograd_cycles(
         weight_row_pieces=_row_pieces(sizes, dataflow, shape.weight_bytes),
         positions=shape.positions,
         stores=shape.step[0] * shape.step[1] if dataflow is Dataflow.IS else 1,
-        transforms=transform_latency(tiles, shape.tile, planar=all(shape.axes)),
+        transforms=latencies,
+        waits=alone,
         bound=bound,
     )
 

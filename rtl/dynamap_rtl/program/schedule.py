@@ -14,6 +14,7 @@ from enum import IntEnum
 
 from dynamap_rtl.isa import Unit
 from dynamap_rtl.load_pattern import ORDER_BITS
+from dynamap_rtl.pipeline import INSTRUCTION_QUEUE
 from dynamap_rtl.record import Value
 
 from .assembler import Instruction
@@ -134,10 +135,11 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
         parameters[-1].signal.add(Token.CHANNELS_FULL)
     computes: list[_Draft] = []
     results: list[_Draft] = []  # what becomes of the group before
+    before_results = 0  # where what becomes of the group before that one begins
     for number, group in enumerate(groups):
         half, again = number % 2, number + 2 < len(groups)
         for index, product in enumerate(group.products):
-            halves = []
+            halves, loads = [], []
             compute = _Draft(Unit.COMPUTE, {})
             for name, side in sides.items():
                 block = product.left if name == "left" else product.top
@@ -147,8 +149,13 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
                 place, missing = side.place(block, len(computes))
                 halves.append(place)
                 if missing:
-                    drafts.extend(_load(side, block, place))
+                    loads.append(_load(side, block, place))
                     compute.wait.add(side.full)
+            # A group's first operands stand before the results of the last group but one, whose many stores could keep
+            # the fetch from them, if they fit the loaders' queues.
+            early = index == 0 and number >= 2 and all(len(load) < INSTRUCTION_QUEUE for load in loads)
+            place = before_results if early else len(drafts)
+            drafts[place:place] = [draft for load in loads for draft in load]
             compute.fields = product.command(halves[0], halves[1], half)
             if index == 0 and number >= 2:
                 compute.wait.add(Token.SUMS_FREE)
@@ -171,6 +178,7 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
             finishes[-1].signal.add(Token.SUMS_FREE)
             stores[-1].signal.add(Token.RESULTS_FREE)
         # Behind the next group's loads and products: stores that wait must not keep the fetch from them.
+        before_results = len(drafts)
         drafts += results
         results = [*finishes, *stores]
     drafts += results
