@@ -40,7 +40,6 @@ def tiny_board(elements):
     [
         ("squeezenet-1.1", "ecp5-85k", "overlay"),
         ("googlenet", "zcu104", "paper"),
-        ("vgg-16", "pynq-z2", "overlay"),
         ("nasnet-a-mobile", "ecp5-85k", "paper"),
     ],
 )

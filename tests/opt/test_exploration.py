@@ -63,8 +63,7 @@ def test_no_elements_are_too_few():
             all_shapes(elements)
 
 
-@pytest.mark.parametrize("cost", ["overlay", "paper"])
-@pytest.mark.parametrize("name", ["squeezenet-1.1", "mobilenet-v2"])
+@pytest.mark.parametrize(("name", "cost"), [("squeezenet-1.1", "overlay"), ("mobilenet-v2", "paper")])
 def test_the_best_of_all_shapes_is_the_best_found_one_by_one(name, cost):
     mapper = Mapper(build_model(name), tiny_board(8), cost=cost, allow_host=True)
     exploration = mapper.explore()
