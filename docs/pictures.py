@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from numpy.typing import NDArray
 
-from dynamap_rtl import Dataflow, Gemm, Overlay, array_cycles
+from dynamap_rtl import Dataflow, Gemm, array_cycles
 from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.hardware import Design, Module, Signal
 from dynamap_rtl.hardware.simulator import CompiledSimulation
@@ -281,15 +281,8 @@ def tile_switch_ws() -> Figure:
 
 # ---- occupancy ----
 
-#: The engine as ``watch`` makes it: operands come a cycle after their read.
-ENGINE_ALONE = Overlay(
-    dram_bytes_per_cycle=1,
-    dram_latency_cycles=0,
-    activation_buffer_bytes=1,
-    weight_buffer_bytes=1,
-    accumulator_bytes=1 << 30,
-    pipeline_cycles=8,
-)
+#: Registers of the engine as ``watch`` makes it: operands come a cycle after their read.
+PIPELINE_CYCLES = 8
 
 
 def occupancy() -> Figure:
@@ -306,7 +299,7 @@ def occupancy() -> Figure:
         # Operands are not 0: a product is 0 where an element has nothing to do.
         busy = np.mean([seen.traces[name] != 0 for name in wires], axis=0)[seen.first : seen.ready]
         assert round(busy.sum() * side * side) == a * b * c
-        assert len(busy) == array_cycles(dataflow, [Gemm(a, b, c)], side, side, ENGINE_ALONE)
+        assert len(busy) == array_cycles(dataflow, [Gemm(a, b, c)], side, side, pipeline_cycles=PIPELINE_CYCLES)
         panel: Axes = figure.add_axes((0.06, 0.685 - 0.295 * number, 0.925, 0.2))
         edges = np.flatnonzero(np.diff(busy, prepend=-1.0))  # only where it changes
         panel.fill_between([*edges, len(busy)], [*busy[edges], busy[-1]], step="post", color="#7fb0dc", linewidth=0)

@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from .api import bench as bench
     from .api import boards as boards
     from .api import compare as compare
+    from .api import compile as compile  # noqa: A004 - the command's name
     from .api import explain as explain
     from .api import export_model as export_model
     from .api import generate as generate
     from .api import load_model as load_model
     from .api import map as map  # noqa: A004 - the command's name
     from .api import models as models
+    from .api import simulate as simulate
     from .api import simulators as simulators
     from .api import verify as verify
     from .board import Board as Board
@@ -69,6 +71,8 @@ _HOME = {
     # hardware
     "generate": "dynamap_opt.api",
     "simulators": "dynamap_opt.api",
+    "compile": "dynamap_opt.api",
+    "simulate": "dynamap_opt.api",
     # solvers
     "SelectionProblem": "dynamap_solvers",
     "Solution": "dynamap_solvers",

@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from dynamap_models.errors import ModelError
 from dynamap_models.ir import Network
 from dynamap_models.zoo import build_model, model_names
 
@@ -15,22 +17,34 @@ from .board import Board, board_names, load_board
 from .comparison import StrategyResult, compare_strategies
 from .errors import DynamapError
 from .explanation import LayerExplanation, explain_plan, mapper_of
-from .generation import GeneratedDesign, SimulatorRate, generate_design, measure_simulators
+from .generation import GeneratedDesign, generate_design
 from .mapping import map_network
 from .plan import Plan, load_plan
+from .simulator_rates import SimulatorRate, measure_simulators
 from .verification import Verification, verify_plan
+
+if TYPE_CHECKING:  # what runs on the overlay loads only when it is wanted
+    from dynamap_models.quantised import QuantisedNetwork
+    from dynamap_rtl.simulation import SimulatorName
+
+    from .compilation import CompiledNetwork
+    from .execution.simulate import Simulation
+    from .execution.sources import Inputs
+    from .execution.tasks import ExecutorLike
 
 __all__ = [
     "ModelSummary",
     "bench",
     "boards",
     "compare",
+    "compile",
     "explain",
     "export_model",
     "generate",
     "load_model",
     "map",
     "models",
+    "simulate",
     "simulators",
     "verify",
 ]
@@ -71,13 +85,13 @@ def _is_path(source: str) -> bool:
     return source not in model_names() and os.path.exists(source)  # noqa: PTH110 - Path.exists raises on odd names in 3.11
 
 
-def _lasting(source: str) -> str:
+def lasting_source(source: str) -> str:
     """A source as a plan remembers it: valid from any folder."""
     return str(Path(source).resolve()) if _is_path(source) else source
 
 
 def load_model(source: str | os.PathLike[str], *, input_shapes: Mapping[str, Sequence[int]] | None = None) -> Network:
-    """A network by zoo name or by the path of an ONNX file.
+    """A network by zoo name or by the path of an ONNX file; of a quantised file its layers, with real weights.
 
     Args:
         source: a name that :func:`models` lists, or a path.
@@ -94,7 +108,16 @@ def load_model(source: str | os.PathLike[str], *, input_shapes: Mapping[str, Seq
         return network
     from dynamap_models.onnx_import import import_onnx  # noqa: PLC0415 - zoo networks do without onnx
 
-    return import_onnx(source, input_shapes=input_shapes)
+    try:
+        return import_onnx(source, input_shapes=input_shapes)
+    except ModelError:
+        from .execution.sources import is_quantised_file  # noqa: PLC0415 - loads what runs on the overlay
+
+        if not is_quantised_file(source):
+            raise
+    from dynamap_models.quantisation import import_quantised_onnx  # noqa: PLC0415 - loads onnx
+
+    return import_quantised_onnx(source, input_shapes=input_shapes).network
 
 
 def export_model(model: ModelLike, path: str | os.PathLike[str]) -> None:
@@ -161,7 +184,7 @@ def map(  # noqa: A001 - the command's name; users write dynamap_opt.map
         allow_host=allow_host,
         macs_per_dsp=macs_per_dsp,
         time_limit=time_limit,
-        source="" if isinstance(model, Network) else _lasting(str(model)),
+        source="" if isinstance(model, Network) else lasting_source(str(model)),
         input_shapes=shapes,
         threads=threads,
         progress=progress,
@@ -238,6 +261,7 @@ def generate(
     plan: PlanLike | None = None,
     bytes_per_cycle: int | None = None,
     winograd: Sequence[int] | None = None,
+    axi: bool = True,
 ) -> GeneratedDesign:
     """Write the overlay as a folder of hierarchical Verilog with a file list, a summary and a test bench.
 
@@ -247,14 +271,17 @@ def generate(
         plan: gives the array, the memory port's width and the Winograd tiles used, where these are not given.
         bytes_per_cycle: of the memory ports; 16 without a plan.
         winograd: tiles m of F(m, 3) the overlay is able to do; none without a plan.
+        axi: also a top level with AXI interfaces and its description for Vivado.
 
     Raises:
         DynamapError: when there is neither array nor plan, or the folder holds something else.
-        OverlayError: when there is no such overlay.
+        OverlayError: when there is no such overlay, or none on AXI, whose ports have at most 128 bytes.
         OSError: from the file system.
     """
     loaded = plan if plan is None or isinstance(plan, Plan) else load_plan(plan)
-    return generate_design(Path(folder), array=array, plan=loaded, bytes_per_cycle=bytes_per_cycle, winograd=winograd)
+    return generate_design(
+        Path(folder), array=array, plan=loaded, bytes_per_cycle=bytes_per_cycle, winograd=winograd, axi=axi
+    )
 
 
 def simulators(
@@ -262,6 +289,7 @@ def simulators(
     *,
     names: Sequence[str] = (),
     whole: bool = False,
+    winograd: Sequence[int] = (),
     seconds: float = 1.0,
     patience: float = 60.0,
 ) -> tuple[SimulatorRate, ...]:
@@ -270,12 +298,156 @@ def simulators(
     Args:
         arrays: (P1, P2), small to large: a simulator that ran out of patience is not tried on what follows.
         names: simulators; all that are installed if empty.
-        whole: the whole overlay with its buffers and units, not the systolic array alone.
-        seconds: how long a rate is measured at least.
+        whole: the whole overlay with its buffers and units, running layers, not the systolic array alone on random
+            inputs.
+        winograd: tiles m of F(m, 3) of the whole overlay.
+        seconds: of processor time; how long a rate is measured at least.
         patience: seconds for building and measuring together.
 
     Raises:
-        DynamapError: for a simulator that is not there.
+        DynamapError: for a simulator that is not there, or tiles of an array alone.
         OverlayError: when there is no such overlay.
     """
-    return measure_simulators(arrays, names=names, whole=whole, seconds=seconds, patience=patience)
+    return measure_simulators(arrays, names=names, whole=whole, winograd=winograd, seconds=seconds, patience=patience)
+
+
+def compile(  # noqa: A001 - the command's name; users write dynamap_opt.compile
+    source: PlanLike | ModelLike | QuantisedNetwork,
+    board: BoardLike | None = None,
+    *,
+    model: ModelLike | QuantisedNetwork | None = None,
+    array: tuple[int, int] | None = None,
+    algorithms: Iterable[str] | None = None,
+    dataflows: Iterable[str] | None = None,
+    cost: str = "overlay",
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    allow_host: bool = False,
+    threads: int = 2,
+    seed: int = 0,
+) -> CompiledNetwork:
+    """A whole network as programs and memory image of the generated overlay.
+
+    Args:
+        source: a plan or its file, or a model: zoo name, network, or ONNX file, float or quantised already. Float ones
+            are quantised with random maps; for trained weights call ``dynamap_models.quantise`` with maps of yours.
+        board: for a model; a plan has its own.
+        model: the network of a plan, where it is not (any more) at the place the plan names.
+        array: (P1, P2); a plan for another array is made again for this one, with its own settings.
+        algorithms: for a model, as :func:`map` takes it.
+        dataflows: likewise.
+        cost: likewise.
+        input_shapes: likewise.
+        allow_host: likewise.
+        threads: likewise.
+        seed: of the random maps that calibrate a float network.
+
+    Raises:
+        DynamapError, ModelError, OverlayError: when something cannot be read, or does not fit overlay or memory.
+    """
+    from .compilation import compile_network  # noqa: PLC0415 - loads PyRTL
+    from .execution.sources import prepare  # noqa: PLC0415
+
+    prepared = prepare(
+        source,
+        board,
+        model=model,
+        array=array,
+        algorithms=algorithms,
+        dataflows=dataflows,
+        cost=cost,
+        input_shapes=input_shapes,
+        allow_host=allow_host,
+        threads=threads,
+        seed=seed,
+    )
+    return compile_network(prepared.plan, prepared.quantised)
+
+
+def simulate(
+    source: PlanLike | ModelLike | QuantisedNetwork,
+    board: BoardLike | None = None,
+    *,
+    model: ModelLike | QuantisedNetwork | None = None,
+    array: tuple[int, int] | None = None,
+    algorithms: Iterable[str] | None = None,
+    dataflows: Iterable[str] | None = None,
+    cost: str = "overlay",
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    allow_host: bool = False,
+    threads: int = 2,
+    seed: int = 0,
+    inputs: Inputs | None = None,
+    program: CompiledNetwork | str | os.PathLike[str] | None = None,
+    layers: str | Sequence[str | int] | None = None,
+    chain: bool = False,
+    simulator: SimulatorName = "dynamap",
+    jobs: int = 1,
+    executor: ExecutorLike = None,
+    work: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Simulation:
+    """Run the layers of a network on the simulated RTL as its plan says, and compare every tensor with ONNX Runtime.
+
+    Args:
+        source: as :func:`compile` takes it, and so are ``board`` to ``seed``.
+        board: for a model.
+        model: the network of a plan.
+        array: (P1, P2).
+        algorithms: for a model.
+        dataflows: likewise.
+        cost: likewise.
+        input_shapes: likewise.
+        allow_host: likewise.
+        threads: likewise.
+        seed: of the random maps for calibration, and of the input where none is given.
+        inputs: of the network, float or quantised maps (height, width, channels).
+        program: what :func:`compile` made of the same source, or its file; made anew if None.
+        layers: names and numbers, as ``0-5,12``; all for None.
+        chain: run all layers one after another in one memory, each on what the ones before have written.
+        simulator: ``dynamap``, or ``verilator`` for the exported Verilog (small arrays).
+        jobs: processes; with more than one, a script needs the usual ``if __name__ == "__main__"``.
+        executor: ``dask://host:port``, or a ``concurrent.futures`` executor, instead of processes.
+        work: folder that keeps results, so that an interrupted run goes on where it was.
+        progress: called with (predicted cycles of finished layers, of all chosen).
+
+    Raises:
+        DynamapError, ModelError, OverlayError: when something cannot be read, or does not fit overlay or memory.
+    """
+    from .compilation import CompiledNetwork, compile_network, load_compiled  # noqa: PLC0415 - loads PyRTL
+    from .execution.simulate import simulate_network  # noqa: PLC0415
+    from .execution.sources import network_inputs, prepare  # noqa: PLC0415
+
+    prepared = prepare(
+        source,
+        board,
+        model=model,
+        array=array,
+        algorithms=algorithms,
+        dataflows=dataflows,
+        cost=cost,
+        input_shapes=input_shapes,
+        allow_host=allow_host,
+        threads=threads,
+        seed=seed,
+    )
+    quantised = prepared.quantised
+    compiled = compile_network(prepared.plan, quantised)
+    if program is not None:
+        given = program if isinstance(program, CompiledNetwork) else load_compiled(program)
+        if given != compiled:
+            raise DynamapError(
+                f"the program is not what this version makes of {compiled.model!r} with this plan and seed; compile it "
+                "again, or leave it out"
+            )
+    return simulate_network(
+        compiled,
+        quantised,
+        network_inputs(quantised, seed=seed) if inputs is None else inputs,
+        layers=layers,
+        chain=chain,
+        simulator=simulator,
+        jobs=jobs,
+        executor=executor,
+        work=work,
+        progress=progress,
+    )

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dynamap_models.ir import Network
 
 from .board import Board
+from .costs import Precision, ShapeBatch
 from .errors import DisagreementError, DynamapError
 from .exploration import ArrayShapes, Exploration, explore_shapes, square_shapes
+from .layouts import NHWC
 from .mapper import Mapper
-from .tables import ComputeCache
 
 __all__ = ["StrategyResult", "compare_strategies", "two_step"]
 
@@ -37,12 +39,22 @@ def two_step(mapper: Mapper) -> Exploration:
     (DYNAMAP, FPGA 2021, as the released code does it: the algorithms are not chosen yet when the shape is.)
     """
     shapes = mapper.shapes()
-    cache = ComputeCache()
+    batch = ShapeBatch(shapes.p1, shapes.p2, Precision.BOUND)
+    computed: dict[object, NDArray[np.int64]] = {}
     total = np.zeros(len(shapes), dtype=np.int64)
     for table in mapper.tables.stages:
         for algorithm in table.algorithms:
-            if algorithm is not None:
-                total += cache.best(table, algorithm, shapes.p1, shapes.p2)
+            if algorithm is None:
+                continue
+            key = (table.stage.conv, algorithm.name)
+            if key not in computed:
+                options = [
+                    table.cycles(algorithm, flow, NHWC, layout, batch)
+                    for flow in table.dataflows
+                    for layout in table.out_layouts
+                ]
+                computed[key] = np.min([option.compute for option in options if option is not None], axis=0)
+            total += computed[key]
     index = int(np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, total))[0])
     only = ArrayShapes(shapes.p1[index : index + 1], shapes.p2[index : index + 1])
     return explore_shapes(mapper.tables, only, threads=1)
@@ -109,6 +121,9 @@ def compare_strategies(
 
 def _square(mapper: Mapper, threads: int) -> Exploration:
     shapes = square_shapes(mapper.elements)
+    if mapper.settings.cost != "paper":
+        kept = mapper.overlay.buildable(shapes.p1, shapes.p2)
+        shapes = ArrayShapes(shapes.p1[kept], shapes.p2[kept])
     if len(shapes) == 0:
         raise DynamapError("the board is too small for a 1x1 array; array_dsp must be at least 1")
     return explore_shapes(mapper.tables, shapes, threads=threads)

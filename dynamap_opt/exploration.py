@@ -16,16 +16,23 @@ from numpy.typing import NDArray
 
 from dynamap_solvers import FORBIDDEN, NotSeriesParallelError, Status, solve
 
+from .costs import Precision, ShapeBatch
 from .errors import DynamapError, NoMappingError
 from .selection import BatchedSelection, mapping_problem
-from .tables import MappingTables
+from .tables import MappingTables, StageTable
 
-__all__ = ["ArrayShapes", "Exploration", "all_shapes", "explore_shapes", "square_shapes"]
+__all__ = ["RUNNERS_UP", "ArrayShapes", "Exploration", "all_shapes", "explore_shapes", "square_shapes"]
 
 IntArray = NDArray[np.int64]
 
 # Vectors of this many shapes keep a stage's tables in a core's level-2 cache.
 _CHUNK = 8192
+# Shapes that are priced exactly at a time, and those that a first guess is made from.
+_BATCH, _SCOUTS = 128, 256
+# How much above the least bound of a few the latency of the best is expected.
+_GUESS = 1.1
+#: Shapes behind the best one whose latency is made exact as well.
+RUNNERS_UP = 5
 
 
 @dataclass(frozen=True)
@@ -45,16 +52,21 @@ class Exploration:
 
     Attributes:
         shapes: the shapes, rows ascending, then columns.
-        latency_cycles: exact optimum of each, shape (shapes,).
+        latency_cycles: optimum of each, shape (shapes,); see ``exact``.
         best: index of the least; among equals the one with the fewest elements, then the most rows.
-        exact_everywhere: False where a graph that is not series-parallel left some entries as lower bounds; the best
-            one is exact all the same.
+        exact: which entries are exact, shape (shapes,); the others are lower bounds no better than the best one. All
+            are, if None.
     """
 
     shapes: ArrayShapes
     latency_cycles: IntArray
     best: int
-    exact_everywhere: bool = True
+    exact: NDArray[np.bool_] | None = None
+
+    @property
+    def exact_everywhere(self) -> bool:
+        """Whether no entry is a lower bound."""
+        return self.exact is None or bool(self.exact.all())
 
     @property
     def best_shape(self) -> tuple[int, int]:
@@ -123,8 +135,9 @@ def explore_shapes(
         selection = BatchedSelection(tables)
     except NotSeriesParallelError:
         return _explore_by_bound(tables, shapes, progress)
+    if tables.model.bounded:
+        return _explore_promising(tables, selection, shapes, threads, progress)
     latency = np.empty(len(shapes), dtype=np.int64)
-    starts = range(0, len(shapes), _CHUNK)
 
     def run(start: int) -> int:
         part = slice(start, start + _CHUNK)
@@ -133,15 +146,105 @@ def explore_shapes(
 
     done = 0
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        for size in pool.map(run, starts):
+        for size in pool.map(run, range(0, len(shapes), _CHUNK)):
             done += size
             if progress is not None:
                 progress(done, len(shapes))
     return Exploration(shapes, latency, _best(shapes, latency))
 
 
+def _explore_promising(
+    tables: MappingTables,
+    selection: BatchedSelection,
+    shapes: ArrayShapes,
+    threads: int,
+    progress: Callable[[int, int], None] | None,
+) -> Exploration:
+    """Price exactly only shapes whose lower bound leaves a chance, from the most promising on.
+
+    Bounds are sums over the stages, each with its favourite layouts. A floor of every stage comes first; where their
+    sum is below a threshold, floors are replaced by better bounds, stage by stage, until the sum is not. The threshold
+    is a guess; when the best found turns out to be above it, shapes between are looked at again.
+    """
+    kinds: dict[object, tuple[StageTable, int]] = {}
+    for table in tables.stages:
+        key = (tables.model.signature(table.stage), table.in_layouts, table.out_layouts)
+        kinds[key] = (table, kinds.get(key, (table, 0))[1] + 1)
+    stages = list(kinds.values())
+    never = tables.impossible_cycles
+
+    def bounds(table: StageTable, batch: ShapeBatch) -> IntArray:
+        return np.asarray(np.minimum(table.best_latency(batch).min(axis=(0, 1)), never), dtype=np.int64)
+
+    floors = np.empty((len(stages), len(shapes)), dtype=np.int64)
+    chunks = [np.arange(start, min(len(shapes), start + _CHUNK)) for start in range(0, len(shapes), _CHUNK)]
+
+    def all_floors(chunk: NDArray[np.intp]) -> int:
+        batch = ShapeBatch(shapes.p1[chunk], shapes.p2[chunk], Precision.FLOOR)
+        for row, (table, times) in enumerate(stages):
+            floors[row, chunk] = times * bounds(table, batch)
+        return chunk.size
+
+    done = 0
+    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+        for size in pool.map(all_floors, chunks):
+            done += size
+            if progress is not None:
+                progress(done, len(shapes))
+    total = floors.sum(axis=0)
+    typical = np.sort(floors, axis=1)[:, : max(1, len(shapes) // 100)].mean(axis=1)
+    heaviest_first = np.argsort(-typical)
+    better = np.zeros(floors.shape, dtype=bool)
+
+    def tighten(chosen: NDArray[np.intp], threshold: float) -> None:
+        """Better bounds for some shapes, as long as they stay below the threshold."""
+        for row in heaviest_first:
+            chosen = chosen[total[chosen] < threshold]
+            if not chosen.size:
+                return
+            todo = chosen[~better[row, chosen]]
+            if todo.size:
+                table, times = stages[row]
+                batch = ShapeBatch(shapes.p1[todo], shapes.p2[todo], Precision.BOUND)
+                found = np.maximum(times * bounds(table, batch), floors[row, todo])
+                total[todo] += found - floors[row, todo]
+                better[row, todo] = True
+
+    # The most promising floors say where the optimum may be.
+    first = np.argsort(total, kind="stable")[:_SCOUTS]
+    tighten(first, np.inf)
+    threshold = _GUESS * float(total[first].min())
+    exact = np.zeros(len(shapes), dtype=bool)
+    latency = total
+    while True:
+        threshold = min(threshold, never)
+        open_ = np.flatnonzero((latency < threshold) & ~exact)
+        with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+            parts = np.array_split(open_, max(1, threads))
+            list(pool.map(tighten, parts, [threshold] * len(parts)))
+        order = np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, latency))
+        order = order[(latency[order] < threshold) & ~exact[order]]
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            known = np.sort(latency[exact])
+            if known.size > RUNNERS_UP and latency[chosen[0]] > known[RUNNERS_UP]:
+                break
+            latency[chosen] = selection.evaluate(shapes.p1[chosen], shapes.p2[chosen])
+            exact[chosen] = True
+        known = np.sort(latency[exact])
+        wanted = min(RUNNERS_UP + 1, len(shapes))
+        if threshold == never or (known.size >= wanted and known[wanted - 1] < threshold):
+            break
+        threshold = float(known[wanted - 1]) + 1 if known.size >= wanted else 2 * threshold
+    latency[latency >= never] = FORBIDDEN
+    candidates = np.flatnonzero(exact)
+    part = ArrayShapes(shapes.p1[candidates], shapes.p2[candidates])
+    best = int(candidates[_best(part, latency[candidates])])
+    return Exploration(shapes, latency, best, exact=exact)
+
+
 def _best(shapes: ArrayShapes, latency: IntArray) -> int:
-    if int(latency.min()) >= FORBIDDEN:
+    if not latency.size or int(latency.min()) >= FORBIDDEN:
         raise NoMappingError("no choice of algorithms and layouts can run this network; allow more algorithms")
     return int(np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, latency))[0])
 
@@ -171,4 +274,4 @@ def _explore_by_bound(
             progress(count + 1, len(shapes))
     candidates = np.flatnonzero(solved)
     part = ArrayShapes(shapes.p1[candidates], shapes.p2[candidates])
-    return Exploration(shapes, latency, int(candidates[_best(part, latency[candidates])]), exact_everywhere=False)
+    return Exploration(shapes, latency, int(candidates[_best(part, latency[candidates])]), exact=solved)

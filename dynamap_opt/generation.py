@@ -1,4 +1,4 @@
-"""The overlay of an array or a plan as a folder of Verilog, and how fast its simulators are."""
+"""The overlay of an array or a plan as a folder of Verilog."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .circuits import circuit_for
 from .errors import DynamapError
 from .plan import Plan
 
-__all__ = ["GeneratedDesign", "SimulatorRate", "generate_design", "measure_simulators"]
-
-# Short arrays and narrow ports need few bits; Winograd's sums need this many.
-_WINOGRAD_SUM_BITS = 48
-_WIDEST_PORT = 64
+__all__ = ["GeneratedDesign", "generate_design"]
 
 
 @dataclass(frozen=True)
@@ -25,31 +22,16 @@ class GeneratedDesign:
         files: paths relative to the folder.
         parameters: of the overlay.
         resources: estimate: ``dsp`` slices, ``lut``, ``ff``, ``bram`` (halves of 36 kbit blocks).
+        axi_top: the top level with AXI interfaces; None without one.
+        axi_resources: what that needs beyond ``resources``; None without one.
     """
 
     folder: str
     files: tuple[str, ...]
     parameters: dict[str, int | tuple[int, ...]]
     resources: dict[str, int]
-
-
-@dataclass(frozen=True)
-class SimulatorRate:
-    """One simulator on one array.
-
-    Attributes:
-        simulator: its name.
-        array: as ``16x16``.
-        build_seconds: until it is ready; None when that was not reached.
-        cycles_per_second: None when nothing was measured.
-        reason: why nothing was measured.
-    """
-
-    simulator: str
-    array: str
-    build_seconds: float | None
-    cycles_per_second: float | None
-    reason: str
+    axi_top: str | None
+    axi_resources: dict[str, int] | None
 
 
 def generate_design(
@@ -59,6 +41,7 @@ def generate_design(
     plan: Plan | None = None,
     bytes_per_cycle: int | None = None,
     winograd: Sequence[int] | None = None,
+    axi: bool = True,
 ) -> GeneratedDesign:
     """Write the overlay as hierarchical Verilog, with a test bench that replays a small layer.
 
@@ -68,14 +51,16 @@ def generate_design(
         plan: gives the array, the width of the memory port and the Winograd tiles it uses, where these are not given.
         bytes_per_cycle: of the memory ports; 16 without a plan. At most 64 of a plan's, what a port of a board has.
         winograd: tiles m of F(m, 3); none without a plan.
+        axi: also a top level with AXI interfaces, described for Vivado.
 
     Raises:
         DynamapError: when there is neither array nor plan, or the folder holds something else.
-        OverlayError: when there is no such overlay.
+        OverlayError: when there is no such overlay, or none on AXI, whose ports have at most 128 bytes.
         OSError: from the file system.
     """
     # PyRTL loads only where hardware is wanted.
-    from dynamap_rtl.circuit_parameters import CircuitParameters  # noqa: PLC0415
+    from dynamap_rtl.axi.overlay import AxiOverlay  # noqa: PLC0415
+    from dynamap_rtl.axi.shell import axi_shell  # noqa: PLC0415
     from dynamap_rtl.design_folder import SUMMARY, write_design  # noqa: PLC0415
     from dynamap_rtl.hardware import HardwareError  # noqa: PLC0415
     from dynamap_rtl.overlay_circuit import overlay_circuit  # noqa: PLC0415
@@ -83,21 +68,12 @@ def generate_design(
     from dynamap_rtl.recording import record_run  # noqa: PLC0415
     from dynamap_rtl.resources import estimate  # noqa: PLC0415
 
-    if plan is not None:
-        array = array or plan.array
-        port = int(plan.overlay["dram_bytes_per_cycle"])
-        bytes_per_cycle = bytes_per_cycle or min(_WIDEST_PORT, port)
-        winograd = _tiles(plan) if winograd is None else winograd
     if array is None:
-        raise DynamapError("generate needs an array, as --array 16x16, or a plan that has one, as --plan FILE")
-    tiles = tuple(sorted(set(winograd or ())))
-    circuit = CircuitParameters(
-        rows=array[0],
-        columns=array[1],
-        dram_bytes_per_cycle=bytes_per_cycle or 16,
-        winograd=tiles,
-        sum_width=_WINOGRAD_SUM_BITS if tiles else 32,
-    )
+        if plan is None:
+            raise DynamapError("generate needs an array, as --array 16x16, or a plan that has one, as --plan FILE")
+        array = plan.array
+    circuit = circuit_for(array, plan=plan, bytes_per_cycle=bytes_per_cycle, winograd=winograd)
+    shell = axi_shell(AxiOverlay(circuit=circuit)) if axi else None
     top = overlay_circuit(circuit)
     parameters = asdict(circuit)
     summary = {
@@ -106,53 +82,14 @@ def generate_design(
     sample = sample_convolution(circuit, outputs=min(2 * circuit.columns, 32))
     try:
         recording = record_run(circuit, sample.memory, sample.program_address)
-        write_design(top, folder, parameters=summary, stimulus=recording.inputs)
+        write_design(top, folder, parameters=summary, stimulus=recording.inputs, shell=shell)
     except HardwareError as error:
         raise DynamapError(str(error)) from error
     files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
     assert SUMMARY in files
-    return GeneratedDesign(str(folder), files, parameters, asdict(estimate(top)))
-
-
-def _tiles(plan: Plan) -> tuple[int, ...]:
-    """The Winograd tiles a plan uses: m of ``winograd-fm-...``."""
-    names = {layer.algorithm for layer in plan.layers if layer.algorithm.startswith("winograd-f")}
-    return tuple(sorted({int(name.removeprefix("winograd-f").partition("-")[0]) for name in names}))
-
-
-def measure_simulators(
-    arrays: Sequence[tuple[int, int]],
-    *,
-    names: Sequence[str] = (),
-    whole: bool = False,
-    seconds: float = 1.0,
-    patience: float = 60.0,
-) -> tuple[SimulatorRate, ...]:
-    """Measure every simulator on growing arrays; see ``api.simulators``."""
-    # PyRTL loads only where hardware is wanted.
-    from dynamap_rtl.circuit_parameters import CircuitParameters  # noqa: PLC0415
-    from dynamap_rtl.hardware import HardwareError  # noqa: PLC0415
-    from dynamap_rtl.hardware.simulator import compare_simulators  # noqa: PLC0415
-    from dynamap_rtl.hardware.verilog import verilog_text  # noqa: PLC0415
-    from dynamap_rtl.overlay_circuit import overlay_circuit  # noqa: PLC0415
-    from dynamap_rtl.units.array import ArrayParameters, systolic_array  # noqa: PLC0415
-
-    tops = {}
-    for rows, columns in arrays:
-        circuit = CircuitParameters(rows=rows, columns=columns)  # says what is wrong with a shape
-        top = overlay_circuit(circuit) if whole else systolic_array(ArrayParameters(rows=rows, columns=columns))
-        tops[top.name] = (f"{rows}x{columns}", top)
-    try:
-        rates = compare_simulators(
-            [top for _, top in tops.values()],
-            simulators=names,
-            verilog=verilog_text,
-            seconds=seconds,
-            patience=patience,
-        )
-    except HardwareError as error:
-        raise DynamapError(str(error)) from error
-    return tuple(
-        SimulatorRate(rate.simulator, tops[rate.top][0], rate.build_seconds, rate.cycles_per_second, rate.reason)
-        for rate in rates
-    )
+    resources = asdict(estimate(top))
+    if shell is None:
+        return GeneratedDesign(str(folder), files, parameters, resources, None, None)
+    whole = asdict(estimate(shell.module))
+    beyond = {name: whole[name] - resources[name] for name in resources}
+    return GeneratedDesign(str(folder), files, parameters, resources, shell.top, beyond)

@@ -1,13 +1,11 @@
 """From a network's layers to the overlay's stages: what runs as one pass of the hardware, and where tensors live.
 
-Three things happen. A residual addition joins the convolution before it (the overlay adds on the way to memory).
-Concatenations vanish: their inputs are stored side by side in one buffer. Reshapes become views of the same bytes. What
+Two things happen. Concatenations vanish: their inputs are stored side by side in one buffer. Reshapes become views of
+the same bytes. What
 remains is a :class:`~dynamap_opt.program.Program`: stages, run one after another, over stored tensors.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from dynamap_models.ir import (
     Activation,
@@ -17,7 +15,6 @@ from dynamap_models.ir import (
     Conv,
     ConvTranspose,
     Elementwise,
-    ElementwiseKind,
     FullyConnected,
     GlobalPool,
     HostOperator,
@@ -25,12 +22,13 @@ from dynamap_models.ir import (
     Network,
     Pair,
     Pool,
+    PoolKind,
     Tensor,
 )
 
 from .errors import DynamapError
 from .placement import is_view, place_tensors
-from .program import ConvShape, Program, Stage, StageKind
+from .program import ConvShape, Program, Stage, StageKind, WindowShape
 
 __all__ = ["LoweringError", "lower"]
 
@@ -59,12 +57,10 @@ def lower(network: Network, *, allow_host: bool = False) -> Program:
             f"network {network.name!r} has no convolution; the overlay maps convolutional networks, "
             "so there is nothing to choose"
         )
-    fused = _fused_additions(network)
-    skipped = {addend.name for addend in fused.values()}
     stages = [
-        _stage(network, layer, fused.get(layer.name))
+        _stage(network, layer)
         for layer in network.layers
-        if layer.name not in skipped and not isinstance(layer.operation, Concat) and not is_view(network, layer)
+        if not isinstance(layer.operation, Concat) and not is_view(network, layer)
     ]
     hosted = [stage.name for stage in stages if stage.kind is StageKind.HOST]
     if hosted and not allow_host:
@@ -108,39 +104,7 @@ def _operator(network: Network, name: str) -> str:
     return operation.op_type if isinstance(operation, HostOperator) else type(operation).__name__
 
 
-def _fused_additions(network: Network) -> dict[str, Layer]:
-    """For each addition that joins a convolution, that convolution's layer, by the addition's name."""
-    position = {layer.name: index for index, layer in enumerate(network.layers)}
-    fused: dict[str, Layer] = {}
-    for layer in network.layers:
-        operation = layer.operation
-        if not (
-            isinstance(operation, Elementwise) and operation.kind is ElementwiseKind.ADD and len(layer.inputs) == 2
-        ):
-            continue
-        shapes = {(t.height, t.width, t.channels) for t in network.input_tensors(layer)}
-        if len(shapes) > 1 or layer.inputs[0] == layer.inputs[1]:
-            continue
-        candidates = [
-            writer
-            for name in layer.inputs
-            if (writer := network.writers.get(name)) is not None
-            and isinstance(writer.operation, Conv)
-            and writer.operation.activation is None
-            and len(network.readers[name]) == 1
-            and name not in network.outputs
-        ]
-        if candidates:
-            fused[layer.name] = max(candidates, key=lambda writer: position[writer.name])
-    return fused
-
-
-def _stage(network: Network, layer: Layer, convolution: Layer | None) -> Stage:
-    """The stage of one layer; an addition with ``convolution`` becomes that convolution with one more input."""
-    if convolution is not None:
-        stage = _stage(network, convolution, None)
-        residual = tuple(name for name in layer.inputs if name != convolution.output)
-        return replace(stage, layers=(*stage.layers, layer.name), inputs=stage.inputs + residual, output=layer.output)
+def _stage(network: Network, layer: Layer) -> Stage:
     sources, out = network.input_tensors(layer), network.output_tensor(layer)
     common = {"name": layer.name, "layers": (layer.name,), "inputs": layer.inputs, "output": layer.output}
     operation = layer.operation
@@ -148,9 +112,32 @@ def _stage(network: Network, layer: Layer, convolution: Layer | None) -> Stage:
     if conv is not None:
         return Stage(kind=StageKind.ARRAY, conv=conv, scatter=scatter, **common)  # type: ignore[arg-type]  # mixed dict
     if isinstance(operation, Pool | GlobalPool | Elementwise | Affine | Activation | ChannelShuffle):
-        pixels = max(tensor.height * tensor.width for tensor in (*sources, out))
-        return Stage(kind=StageKind.VECTOR, vector_pixels=pixels, **common)  # type: ignore[arg-type]  # mixed dict
+        return Stage(kind=StageKind.VECTOR, window=_window(operation, sources, out), **common)  # type: ignore[arg-type]
     return Stage(kind=StageKind.HOST, **common)  # type: ignore[arg-type]  # mixed dict
+
+
+def _window(operation: object, sources: tuple[Tensor, ...], out: Tensor) -> WindowShape:
+    """What the vector path walks; operators it does not have yet count as one pass over their inputs."""
+    source = max(sources, key=lambda tensor: tensor.height * tensor.width)
+    kernel, stride, pads = (1, 1), (1, 1), (0, 0)
+    divisors = False
+    if isinstance(operation, Pool):
+        kernel, stride, pads = operation.kernel, operation.stride, (operation.pads[0], operation.pads[1])
+        divisors = operation.kind is PoolKind.AVERAGE and not operation.count_pads
+    elif isinstance(operation, GlobalPool):
+        kernel = (source.height, source.width)
+    return WindowShape(
+        in_height=source.height,
+        in_width=source.width,
+        channels=source.channels,
+        out_height=out.height,
+        out_width=out.width,
+        kernel=kernel,
+        stride=stride,
+        pads=pads,
+        terms=len(sources),
+        divisors=divisors,
+    )
 
 
 def _geometry(operation: object, source: Tensor, out: Tensor) -> tuple[ConvShape | None, Pair]:

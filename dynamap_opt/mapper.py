@@ -8,7 +8,7 @@ import numpy as np
 
 from dynamap_models.ir import Network
 from dynamap_rtl import Dataflow, Overlay
-from dynamap_solvers import FORBIDDEN
+from dynamap_rtl.sizes import MOST_LANES
 
 from .algorithms import Algorithm, select_algorithms
 from .board import Board
@@ -16,7 +16,7 @@ from .costs import PRESETS, CostModel, OverlayCost, PaperCost
 from .errors import DynamapError
 from .exploration import ArrayShapes, Exploration, all_shapes, explore_shapes
 from .lowering import lower
-from .overlays import dram_bytes_per_cycle, max_elements, overlay_for
+from .overlays import dram_bytes_per_cycle, max_elements, overlay_for, winograd_tiles
 from .plan import Settings
 from .program import Program, StageKind
 from .selection import Decision, mapping_problem
@@ -59,7 +59,7 @@ def cost_model(
     if name == "overlay":
         return OverlayCost(program, overlay, algorithms, prefer)
     if name == "paper":
-        return PaperCost(program, overlay, algorithms, dram_bytes_per_cycle(board), prefer)
+        return PaperCost(program, algorithms, dram_bytes_per_cycle(board), prefer)
     raise DynamapError(f"unknown cost preset {name!r}; give one of {', '.join(PRESETS)}")
 
 
@@ -94,9 +94,9 @@ class Mapper:
     ) -> None:
         self.network = network
         self.board = board
-        self.overlay = overlay_for(board, macs_per_dsp=macs_per_dsp)
-        self.elements = max_elements(board, self.overlay)
         chosen, flows = select_algorithms(algorithms), select_dataflows(dataflows)
+        self.overlay = overlay_for(board, winograd_tiles(chosen), macs_per_dsp=macs_per_dsp)
+        self.elements = max_elements(board, self.overlay)
         self.settings = Settings(
             cost=cost,
             algorithms=tuple(algorithm.name for algorithm in chosen),
@@ -110,7 +110,6 @@ class Mapper:
         self.model = cost_model(cost, self.program, self.overlay, board, chosen, prefer=prefer)
         self._check_legal()
         self.tables: MappingTables = build_tables(self.program, self.model, flows)
-        self._check_size()
 
     def _check_legal(self) -> None:
         for stage in self.program.stages:
@@ -122,44 +121,36 @@ class Mapper:
                     f"{stage.conv.groups}); allow one that can, im2col always does"
                 )
 
-    def _check_size(self) -> None:
-        """Refuse a network whose cycles might not fit the 64-bit sums of an exploration.
-
-        Compute on any shape is at most four times that of 1x1 (ragged tiles) plus four times that of one row or one
-        column (tiles shorter than their drain or preload).
-        """
-        total = 0
-        extremes = ((1, 1), (self.elements, 1), (1, self.elements))
-        for table in self.tables.stages:
-            compute = sum(
-                int(self.model.compute_cycles(table.stage, algorithm, dataflow, p1, p2))
-                for algorithm in table.algorithms
-                for dataflow in table.dataflows
-                for p1, p2 in extremes
-            )
-            moved = sum(int(cycles) for cycles in (*table.load.flat, *table.store.flat) if cycles < FORBIDDEN)
-            total += 4 * compute + moved + 2 * self.overlay.dram_latency_cycles
-        if total >= FORBIDDEN // 2:
-            raise DynamapError(
-                f"network {self.network.name!r} is too large: its cycles on board {self.board.name!r} may exceed "
-                "2**60; map it in parts"
-            )
-
     def shapes(self, array: tuple[int, int] | None = None) -> ArrayShapes:
-        """All shapes the board can hold, or the given one.
+        """All shapes the board can hold and the overlay can have, or the given one.
 
         Raises:
-            DynamapError: when the given one does not fit.
+            DynamapError: when the given one does not fit, or none does.
         """
+        paper = self.settings.cost == "paper"
         if array is None:
-            return all_shapes(self.elements)
+            every = all_shapes(self.elements)
+            if paper:
+                return every
+            chosen = self.overlay.buildable(every.p1, every.p2)
+            if not chosen.any():
+                raise DynamapError(
+                    f"board {self.board.name!r} has too little block RAM for any array; choose a larger board"
+                )
+            return ArrayShapes(every.p1[chosen], every.p2[chosen])
         p1, p2 = array
         if p1 < 1 or p2 < 1 or p1 * p2 > self.elements:
             raise DynamapError(
                 f"array {p1}x{p2} does not fit board {self.board.name!r}: P1 and P2 must be at least 1 and P1·P2 at "
                 f"most {self.elements}; choose a smaller array or a larger board"
             )
-        return ArrayShapes(np.array([p1], dtype=np.int64), np.array([p2], dtype=np.int64))
+        shape = ArrayShapes(np.array([p1], dtype=np.int64), np.array([p2], dtype=np.int64))
+        if not paper and not self.overlay.buildable(shape.p1, shape.p2)[0]:
+            raise DynamapError(
+                f"array {p1}x{p2} cannot be built on board {self.board.name!r}: an overlay has at most {MOST_LANES} "
+                "rows and columns, and block RAM that holds its tiles; choose a squarer array or a larger board"
+            )
+        return shape
 
     def explore(
         self,

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
+import numpy as np
+
 from dynamap_models.ir import Conv, ConvTranspose, FullyConnected, Layer, Network, Pool
 from dynamap_solvers import ReductionCertificate, Solution, Status, solve
 
 from .board import Board
+from .costs import ShapeBatch
 from .errors import DisagreementError, NoMappingError
-from .exploration import Exploration
+from .exploration import RUNNERS_UP, Exploration
 from .mapper import Mapper
 from .plan import PLAN_SCHEMA, LayerPlan, ModelReference, Plan, Proof, ReductionStep, Settings, ShapeResult, fingerprint
 from .program import StageKind
@@ -18,8 +21,6 @@ from .selection import Choice, Decision
 from .tables import StageTable
 
 __all__ = ["describe", "make_plan", "map_network", "next_best"]
-
-_NEXT_BEST = 5
 
 
 def make_plan(
@@ -115,11 +116,11 @@ def _row(
 ) -> LayerPlan:
     stage = table.stage
     p1, p2 = array
-    algorithm = table.algorithms.index(choice.algorithm)
-    load = int(table.load[in_index, algorithm])
-    store = int(table.store[algorithm, table.out_layouts.index(choice.output_layout)])
-    compute = int(mapper.model.compute_cycles(stage, choice.algorithm, choice.dataflow, p1, p2))
-    cycles = 0 if stage.kind is StageKind.HOST else int(mapper.model.latency(load, compute, store))
+    found = table.cycles(
+        choice.algorithm, choice.dataflow, table.in_layouts[in_index], choice.output_layout, ShapeBatch.of(p1, p2)
+    )
+    assert found is not None
+    cycles, load, compute, store = (int(part[0]) for part in (found.total, found.load, found.compute, found.store))
     worked = 0
     if stage.conv is not None and choice.algorithm is not None:
         worked = min(stage.conv.macs, sum(gemm.macs for gemm in choice.algorithm.gemms(stage.conv)))
@@ -195,9 +196,10 @@ def _proof(decision: Decision, solution: Solution, exploration: Exploration) -> 
 
 def next_best(exploration: Exploration) -> tuple[ShapeResult, ...]:
     """The best shapes after the chosen one, at most five."""
-    if not exploration.exact_everywhere:  # lower bounds have no place in a ranking of latencies
-        return ()
-    order = exploration.latency_cycles.argsort(kind="stable")[: _NEXT_BEST + 1]
+    order = exploration.latency_cycles.argsort(kind="stable")
+    if exploration.exact is not None:  # lower bounds have no place in a ranking of latencies
+        order = order[: int(np.argmin(np.append(exploration.exact[order], False)))]
+    order = order[: RUNNERS_UP + 1]
     shapes = exploration.shapes
     return tuple(
         ShapeResult(
@@ -206,7 +208,7 @@ def next_best(exploration: Exploration) -> tuple[ShapeResult, ...]:
         )
         for k in order
         if k != exploration.best
-    )[:_NEXT_BEST]
+    )[:RUNNERS_UP]
 
 
 def map_network(

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from fractions import Fraction
 
 from dynamap_rtl import Overlay
+from dynamap_rtl.circuit_parameters import transformed_bytes
 
+from .algorithms import Algorithm
+from .algorithms.winograd import Winograd
 from .board import Board
 from .errors import DynamapError
 
-__all__ = ["dram_bytes_per_cycle", "max_elements", "overlay_for"]
+__all__ = ["dram_bytes_per_cycle", "max_elements", "overlay_for", "winograd_tiles"]
 
-# Shares of the on-chip memory; each is a double buffer, so that half of it holds the block in work.
-_ACTIVATION_SHARE = Fraction(3, 8)
-_WEIGHT_SHARE = Fraction(3, 8)
-_ACCUMULATOR_SHARE = Fraction(1, 4)
+# The widest data bus AXI4 has, in bytes.
+_WIDEST_PORT = 128
 
 
-def overlay_for(board: Board, *, macs_per_dsp: int = 1) -> Overlay:
+def winograd_tiles(algorithms: Iterable[Algorithm]) -> tuple[int, ...]:
+    """M of every F(m, 3) among algorithms: what the overlay's transform units must be able to do."""
+    return tuple(sorted({algorithm.tile for algorithm in algorithms if isinstance(algorithm, Winograd)}))
+
+
+def overlay_for(board: Board, winograd: tuple[int, ...] = (), *, macs_per_dsp: int = 1) -> Overlay:
     """The overlay parameters for a board.
 
-    Three eighths of the on-chip memory hold activations, three eighths weights, a quarter accumulators; all double
-    buffered.
+    The memory port is as wide as the DRAM is fast, a power of two and at most AXI's 128 bytes.
 
     Args:
         board: gives memories, DRAM bandwidth and clock.
+        winograd: m of every F(m, 3) it shall be able to do. With two products a slice none can be, and none whose
+            transformed weights are wider than the port.
         macs_per_dsp: 1, or 2 where the board's slices can pack two 8-bit products (which leaves out Winograd, whose
             operands are wider).
 
@@ -37,12 +45,14 @@ def overlay_for(board: Board, *, macs_per_dsp: int = 1) -> Overlay:
             f"board {board.name!r} does {board.int8_macs_per_dsp} 8-bit MACs per DSP slice and cycle, not "
             f"{macs_per_dsp}; choose a number between 1 and that"
         )
+    bytes_per_cycle = max(1, min(_WIDEST_PORT, board.dram_bytes_per_cycle))
+    port = 1 << (bytes_per_cycle.bit_length() - 1)
+    possible = () if macs_per_dsp > 1 else tuple(tile for tile in winograd if transformed_bytes(tile) <= port)
     return Overlay(
-        dram_bytes_per_cycle=board.dram_bytes_per_cycle,
-        dram_latency_cycles=math.ceil(board.dram_latency_s * board.clock_hz),
-        activation_buffer_bytes=max(1, int(board.on_chip_bytes * _ACTIVATION_SHARE / 2)),
-        weight_buffer_bytes=max(1, int(board.on_chip_bytes * _WEIGHT_SHARE / 2)),
-        accumulator_bytes=max(1, int(board.on_chip_bytes * _ACCUMULATOR_SHARE / 2)),
+        dram_bytes_per_cycle=port,
+        dram_latency_cycles=max(1, math.ceil(board.dram_latency_s * board.clock_hz)),
+        on_chip_bits=board.bram_bits,
+        winograd=possible,
         macs_per_dsp=macs_per_dsp,
     )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import msgspec
 from dynamap_models.ir import Network
 
 from .errors import DynamapError
+from .files import reason_of, write_text
 
 __all__ = [
     "PLAN_SCHEMA",
@@ -181,7 +181,7 @@ class Plan(_Record, frozen=True, kw_only=True):
     schema: str
     model: ModelReference
     board: dict[str, str | int | float]
-    overlay: dict[str, int]
+    overlay: dict[str, int | tuple[int, ...]]
     settings: Settings
     status: str
     array: tuple[int, int]
@@ -210,33 +210,6 @@ class Plan(_Record, frozen=True, kw_only=True):
         write_text(path, self.to_json())
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a file by way of a temporary one beside it, so that no half-written file can be seen.
-
-    Raises:
-        DynamapError: when the folder does not exist or cannot be written.
-    """
-    target = Path(path)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:64]}.")
-    except (OSError, ValueError) as error:
-        raise DynamapError(f"cannot write {str(target)!r}: {_reason(error)}; choose another folder") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # noqa: PTH101 - the temporary's mode is private; the file's is the usual one
-        os.replace(temporary, target)  # noqa: PTH105 - replaces atomically, which is the point
-    except (OSError, UnicodeError) as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise DynamapError(f"cannot write {str(target)!r}: {_reason(error)}; choose another place") from None
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)).lower()
-
-
 def load_plan(path: str | os.PathLike[str]) -> Plan:
     """Read a plan file.
 
@@ -250,7 +223,7 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
         with Path(path).open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise PlanError(f"cannot read plan {origin!r}: {_reason(error)}; give the path of a plan file") from None
+        raise PlanError(f"cannot read plan {origin!r}: {reason_of(error)}; give the path of a plan file") from None
     if len(content) > _MAX_BYTES:
         raise PlanError(f"{origin!r} is larger than any plan ({_MAX_BYTES} bytes); give the path of a plan file")
     return parse_plan(content, origin=origin)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from dynamap_models.ir import Network, Pads, Pair
+from dynamap_models.ir import Network, Pair
+from dynamap_rtl.geometry import ConvShape, WindowShape
 
-__all__ = ["ConvShape", "Program", "Stage", "StageKind", "StoredTensor"]
+__all__ = ["ConvShape", "Program", "Stage", "StageKind", "StoredTensor", "WindowShape"]
 
 
 class StageKind(StrEnum):
@@ -18,42 +19,6 @@ class StageKind(StrEnum):
     ARRAY = "array"
     VECTOR = "vector"
     HOST = "host"
-
-
-@dataclass(frozen=True)
-class ConvShape:
-    """The geometry of a stage on the array; pairs are (vertical, horizontal), pads (top, left, bottom, right)."""
-
-    in_height: int
-    in_width: int
-    in_channels: int
-    out_height: int
-    out_width: int
-    out_channels: int
-    kernel: Pair = (1, 1)
-    stride: Pair = (1, 1)
-    pads: Pads = (0, 0, 0, 0)
-    dilation: Pair = (1, 1)
-    groups: int = 1
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of the direct convolution."""
-        kernel_h, kernel_w = self.kernel
-        return (
-            self.out_height
-            * self.out_width
-            * self.out_channels
-            * kernel_h
-            * kernel_w
-            * (self.in_channels // self.groups)
-        )
-
-    @property
-    def weight_count(self) -> int:
-        """Number of weights."""
-        kernel_h, kernel_w = self.kernel
-        return kernel_h * kernel_w * (self.in_channels // self.groups) * self.out_channels
 
 
 @dataclass(frozen=True)
@@ -101,7 +66,7 @@ class Stage:
         inputs: tensors read; the first is the one whose layout the array's loader may choose.
         output: tensor written.
         conv: geometry, on the array.
-        vector_pixels: feature-map positions the vector unit walks.
+        window: geometry, on the vector path.
         scatter: a transposed convolution writes this block of output pixels per input pixel.
     """
 
@@ -111,7 +76,7 @@ class Stage:
     inputs: tuple[str, ...]
     output: str
     conv: ConvShape | None = None
-    vector_pixels: int = 0
+    window: WindowShape | None = None
     scatter: Pair = (1, 1)
 
 

@@ -17,8 +17,9 @@ from dynamap_rtl import Dataflow
 from dynamap_solvers import FORBIDDEN, ReductionPlan, SelectionProblem, reduce_graph
 
 from .algorithms import Algorithm
+from .costs import Precision, ShapeBatch
 from .layouts import Layout
-from .tables import ComputeCache, MappingTables, StageTable
+from .tables import MappingTables, StageTable
 
 __all__ = ["BatchedSelection", "Choice", "Decision", "mapping_problem"]
 
@@ -61,8 +62,12 @@ def mapping_problem(tables: MappingTables, p1: int, p2: int) -> Decision:
     unary: list[IntArray] = []
     edges: list[tuple[int, int]] = []
     pair: list[IntArray] = []
+    known: dict[object, IntArray] = {}
     for index, table in enumerate(tables.stages):
-        latency = table.latency(p1, p2).reshape(len(table.in_layouts), -1)
+        alike = (tables.model.signature(table.stage), table.in_layouts, table.out_layouts)
+        if alike not in known:
+            known[alike] = table.latency(p1, p2).reshape(len(table.in_layouts), -1)
+        latency = known[alike]
         source = tables.group_of_input(table) if table.stage.inputs else ""
         if len(table.in_layouts) == 1:
             unary.append(latency[0])
@@ -130,10 +135,11 @@ class BatchedSelection:
     @staticmethod
     def lower_bound(tables: MappingTables, p1: IntArray, p2: IntArray) -> IntArray:
         """Latency in cycles on every shape if each stage could have its own favourite layouts; never too high."""
-        cache = ComputeCache()
-        total = np.zeros(p1.size, dtype=np.int64)
+        shapes = ShapeBatch(p1, p2, Precision.BOUND)
+        total, never = np.zeros(p1.size, dtype=np.int64), tables.impossible_cycles
         for table in tables.stages:
-            total += table.best_latency(p1, p2, cache).min(axis=(0, 1))
+            total += np.minimum(table.best_latency(shapes).min(axis=(0, 1)), never)
+        total[total >= never] = FORBIDDEN
         return total
 
     def _edge(self, table: StageTable) -> tuple[int, int]:
@@ -143,16 +149,16 @@ class BatchedSelection:
         )
 
     def evaluate(self, p1: IntArray, p2: IntArray) -> IntArray:
-        """The least latency in cycles on every shape, shape (shapes,); exact.
+        """The least latency in cycles on every shape, shape (shapes,); exact, ``FORBIDDEN`` where there is none.
 
         Time O(stages x layouts² x algorithms) vector operations; memory a few dozen vectors of the shapes' length.
         """
-        tables, cache = self._tables, ComputeCache()
+        tables, shapes, never = self._tables, ShapeBatch(p1, p2), self._tables.impossible_cycles
         constant = np.zeros(p1.size, dtype=np.int64)
         unary: list[IntArray] = [np.zeros(len(tables.layouts[group]), dtype=np.int64) for group in self._variables]
         pair: list[IntArray] = []
         for table in tables.stages:
-            best = table.best_latency(p1, p2, cache)
+            best = np.minimum(table.best_latency(shapes), never)
             source = tables.group_of_input(table) if table.stage.inputs else ""
             target = tables.group_of_output(table)
             n_in, n_out, _ = best.shape
@@ -166,6 +172,7 @@ class BatchedSelection:
                 unary[self._variables[target]] = unary[self._variables[target]] + best[0].T
             else:
                 constant += best[0, 0]
-        if not self._variables:
-            return constant
-        return constant + np.asarray(self._plan.evaluate(unary, pair), dtype=np.int64)
+        if self._variables:
+            constant += np.asarray(self._plan.evaluate(unary, pair), dtype=np.int64)
+        constant[constant >= never] = FORBIDDEN
+        return constant

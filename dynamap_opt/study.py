@@ -10,14 +10,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from dynamap_models.ir import Layer, Network
-from dynamap_solvers import FORBIDDEN
 
+from .api import lasting_source, load_model
 from .board import Board
 from .errors import DynamapError
+from .execution.tasks import ExecutorLike, run_tasks
 from .exploration import ArrayShapes, explore_shapes
 from .layouts import NHWC
 from .lowering import lower
@@ -57,57 +59,98 @@ class SurveyRow:
 
 
 def bandwidth_bound(mapper: Mapper) -> int:
-    """Cycles no mapping can go below, whatever the array: the port's work if each stage had its cheapest layouts."""
+    """Cycles no mapping can go below, whatever the array: inputs and weights read once, outputs written once.
+
+    Reading and writing take turns on ports of their own, so that the longer of both counts.
+    """
+    width = mapper.overlay.dram_bytes_per_cycle
+    tensors = mapper.program.tensors
     total = 0
-    for table in mapper.tables.stages:
-        load = int(table.load.min())
-        store = int(table.store.min())
-        if load < FORBIDDEN and store < FORBIDDEN:
-            total += max(load, store)
+    for stage in mapper.program.stages:
+        if stage.kind is not StageKind.HOST:
+            weights = 0 if stage.conv is None else stage.conv.weight_count
+            read = weights + sum(tensors[name].size for name in stage.inputs)
+            total += -(-max(read, tensors[stage.output].size) // width)
     return total
 
 
+@dataclass(frozen=True)
+class _SurveyTask:
+    """One network on one board; networks by name or path can be sent to other processes."""
+
+    model: str | Network
+    board: Board
+    cost: str
+
+
 def survey(
-    networks: Sequence[Network],
+    models: Sequence[str | os.PathLike[str] | Network],
     boards: Sequence[Board],
     *,
     cost: str = "overlay",
+    jobs: int = 1,
+    executor: ExecutorLike = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[SurveyRow, ...]:
-    """Every network on every board; operators the overlay lacks are left to the host."""
-    rows = []
-    for network in networks:
-        for board in boards:
-            start = time.perf_counter()
-            plan = map_network(network, board, cost=cost, allow_host=True)
-            elapsed = time.perf_counter() - start
-            macs: dict[str, int] = defaultdict(int)
-            layers: dict[str, int] = defaultdict(int)
-            bound_by: dict[str, int] = defaultdict(int)
-            for layer in plan.layers:
-                if layer.dataflow is not None:
-                    macs[layer.algorithm] += layer.macs
-                    layers[layer.algorithm] += 1
-                    bound_by[f"{layer.algorithm}: {layer.bound_by}"] += 1
-            rows.append(
-                SurveyRow(
-                    model=network.name,
-                    board=board.name,
-                    array=plan.array,
-                    latency_cycles=plan.latency_cycles,
-                    latency_s=plan.latency_s,
-                    compute_bound=sum(macs.values()) / (plan.array[0] * plan.array[1]),
-                    bandwidth_bound=bandwidth_bound(Mapper(network, board, cost=cost, allow_host=True)),
-                    shares={name: count / max(1, sum(macs.values())) for name, count in sorted(macs.items())},
-                    layers=dict(sorted(layers.items())),
-                    bound_by=dict(sorted(bound_by.items())),
-                    expanded_layouts=sum(layer.output_layout != NHWC.label for layer in plan.layers),
-                    seconds=elapsed,
-                )
-            )
-            if progress is not None:
-                progress(len(rows), len(networks) * len(boards))
-    return tuple(rows)
+    """Every network on every board; operators the overlay lacks are left to the host.
+
+    Args:
+        models: zoo names, ONNX files, or, where everything runs in this process, networks.
+        boards: presets or others.
+        cost: preset.
+        jobs: processes, where ``executor`` is None.
+        executor: ``dask://host:port`` or an executor; its workers must find the files.
+        progress: called with (explorations done, explorations in all).
+
+    Raises:
+        DynamapError, ModelError: when a model cannot be read or mapped, or there is no such executor.
+    """
+    tasks = [
+        _SurveyTask(model if isinstance(model, Network) else lasting_source(os.fspath(model)), board, cost)
+        for model in models
+        for board in boards
+    ]
+    rows: dict[int, SurveyRow] = {}
+    for number, row in run_tasks(_survey_row, tasks, jobs=min(jobs, max(1, len(tasks))), executor=executor):
+        rows[number] = row
+        if progress is not None:
+            progress(len(rows), len(tasks))
+    return tuple(rows[number] for number in range(len(tasks)))
+
+
+@lru_cache(maxsize=4)
+def _loaded(model: str) -> Network:
+    return load_model(model)
+
+
+def _survey_row(task: _SurveyTask) -> SurveyRow:
+    network = task.model if isinstance(task.model, Network) else _loaded(task.model)
+    board, cost = task.board, task.cost
+    start = time.perf_counter()
+    plan = map_network(network, board, cost=cost, allow_host=True)
+    elapsed = time.perf_counter() - start
+    macs: dict[str, int] = defaultdict(int)
+    layers: dict[str, int] = defaultdict(int)
+    bound_by: dict[str, int] = defaultdict(int)
+    for layer in plan.layers:
+        if layer.dataflow is not None:
+            macs[layer.algorithm] += layer.macs
+            layers[layer.algorithm] += 1
+            bound_by[f"{layer.algorithm}: {layer.bound_by}"] += 1
+    return SurveyRow(
+        model=network.name,
+        board=board.name,
+        array=plan.array,
+        latency_cycles=plan.latency_cycles,
+        latency_s=plan.latency_s,
+        compute_bound=sum(macs.values()) / (plan.array[0] * plan.array[1]),
+        bandwidth_bound=bandwidth_bound(Mapper(network, board, cost=cost, allow_host=True)),
+        shares={name: count / max(1, sum(macs.values())) for name, count in sorted(macs.items())},
+        layers=dict(sorted(layers.items())),
+        bound_by=dict(sorted(bound_by.items())),
+        expanded_layouts=sum(layer.output_layout != NHWC.label for layer in plan.layers),
+        seconds=elapsed,
+    )
 
 
 @dataclass(frozen=True)

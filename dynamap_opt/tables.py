@@ -1,9 +1,9 @@
-"""Cost tables of a program: everything the mapping problem needs, most of it independent of the array's shape."""
+"""What can be chosen for every stage of a program, and what it costs: everything the mapping problem needs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,29 +13,26 @@ from dynamap_rtl import Dataflow
 from dynamap_solvers import FORBIDDEN
 
 from .algorithms import Algorithm
-from .costs import CostModel
-from .errors import DynamapError
+from .costs import CostModel, Precision, ShapeBatch, StageCycles
 from .layouts import NHWC, Layout
 from .program import Program, Stage, StageKind
 
-__all__ = ["ComputeCache", "MappingTables", "StageTable", "build_tables"]
+__all__ = ["MappingTables", "StageTable", "build_tables"]
 
 IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class StageTable:
-    """Choices and costs of one stage.
+    """Choices of one stage, and what they cost.
 
     Attributes:
         stage: whose.
-        model: gives compute cycles and latency.
+        model: prices them.
         in_layouts: layouts its first input may have.
         out_layouts: layouts its output may have.
         algorithms: legal ones; ``(None,)`` for a stage that is not on the array.
         dataflows: to choose from; one of them where the array is not used, so that it is no choice.
-        load: cycles, shape (in_layouts, algorithms), ``FORBIDDEN`` where impossible.
-        store: cycles, shape (algorithms, out_layouts), likewise.
     """
 
     stage: Stage
@@ -44,66 +41,85 @@ class StageTable:
     out_layouts: tuple[Layout, ...]
     algorithms: tuple[Algorithm | None, ...]
     dataflows: tuple[Dataflow, ...]
-    load: IntArray
-    store: IntArray
 
     @property
     def choices(self) -> tuple[tuple[Algorithm | None, Dataflow, Layout], ...]:
         """Every (algorithm, dataflow, output layout), the last varying fastest."""
         return tuple((a, d, o) for a in self.algorithms for d in self.dataflows for o in self.out_layouts)
 
+    def cycles(
+        self, algorithm: Algorithm | None, dataflow: Dataflow, in_layout: Layout, out_layout: Layout, shapes: ShapeBatch
+    ) -> StageCycles | None:
+        """Cycles under one choice; the host's operators take none, and read and write ``nhwc``."""
+        if self.stage.kind is StageKind.HOST:
+            if in_layout != NHWC or out_layout != NHWC:
+                return None
+            none = np.zeros(shapes.p1.size, dtype=np.int64)
+            return StageCycles(none, none, none, none)
+        return self.model.cycles(self.stage, algorithm, dataflow, in_layout, out_layout, shapes)
+
     def latency(self, p1: int, p2: int) -> IntArray:
         """Cycles on one shape: (in_layouts, algorithms, dataflows, out_layouts), ``FORBIDDEN`` where impossible."""
-        compute = np.array(
-            [[self.model.compute_cycles(self.stage, a, d, p1, p2) for d in self.dataflows] for a in self.algorithms],
-            dtype=np.int64,
-        )
-        load = self.load[:, :, None, None]
-        store = self.store[None, :, None, :]
-        if self.stage.kind is StageKind.HOST:
-            total = np.zeros(1, dtype=np.int64) + 0 * load + 0 * store + 0 * compute[None, :, :, None]
-        else:
-            total = np.asarray(self.model.latency(load, compute[None, :, :, None], store))
-        return np.where((load >= FORBIDDEN) | (store >= FORBIDDEN), FORBIDDEN, total).astype(np.int64)
+        shapes = ShapeBatch.of(p1, p2)
+        sides = (self.in_layouts, self.algorithms, self.dataflows, self.out_layouts)
+        latency = np.full(tuple(map(len, sides)), FORBIDDEN, dtype=np.int64)
+        for place in np.ndindex(latency.shape):
+            i, a, d, o = place
+            cycles = self.cycles(self.algorithms[a], self.dataflows[d], self.in_layouts[i], self.out_layouts[o], shapes)
+            if cycles is not None:
+                latency[place] = cycles.total[0]
+        return latency
 
-    def best_latency(self, p1: IntArray, p2: IntArray, cache: ComputeCache) -> IntArray:
+    def best_latency(self, shapes: ShapeBatch) -> IntArray:
         """Cycles with the best algorithm and dataflow: (in_layouts, out_layouts, shapes).
 
-        Neither touches a neighbour, so that minimising over them first loses nothing.
+        Neither touches a neighbour, so that minimising over them first loses nothing. Where the model has lower
+        bounds, a choice is priced only for shapes on which its bound is below the best so far.
         """
-        n_in, n_out = len(self.in_layouts), len(self.out_layouts)
-        best = np.full((n_in, n_out, p1.size), FORBIDDEN, dtype=np.int64)
-        if self.stage.kind is StageKind.HOST:
-            best[self.load[:, 0] < FORBIDDEN] = 0
-            return best
-        for index, algorithm in enumerate(self.algorithms):
-            compute = cache.best(self, algorithm, p1, p2)
-            for i in range(n_in):
-                for o in range(n_out):
-                    load, store = int(self.load[i, index]), int(self.store[index, o])
-                    if load < FORBIDDEN and store < FORBIDDEN:
-                        np.minimum(best[i, o], self.model.latency(load, compute, store), out=best[i, o])
+        key = (self.model.signature(self.stage), self.in_layouts, self.out_layouts)
+        found = shapes.memo.get(key)
+        if found is None:
+            found = shapes.memo[key] = self._best(shapes)
+        assert isinstance(found, np.ndarray)
+        return found
+
+    def _best(self, shapes: ShapeBatch) -> IntArray:
+        best = np.full((len(self.in_layouts), len(self.out_layouts), shapes.p1.size), FORBIDDEN, dtype=np.int64)
+        options = [(algorithm, dataflow) for algorithm in self.algorithms for dataflow in self.dataflows]
+        for i, in_layout in enumerate(self.in_layouts):
+            for o, out_layout in enumerate(self.out_layouts):
+                if self.model.bounded and shapes.precision is Precision.EXACT and len(options) > 1:
+                    self._cheapest(options, in_layout, out_layout, shapes, best[i, o])
+                    continue
+                for algorithm, dataflow in options:
+                    cycles = self.cycles(algorithm, dataflow, in_layout, out_layout, shapes)
+                    if cycles is not None:
+                        np.minimum(best[i, o], cycles.total, out=best[i, o])
         return best
 
-
-@dataclass
-class ComputeCache:
-    """Compute cycles of equal convolutions, shared within one set of array shapes."""
-
-    _found: dict[object, IntArray] = field(default_factory=dict)
-
-    def best(self, table: StageTable, algorithm: Algorithm | None, p1: IntArray, p2: IntArray) -> IntArray:
-        """Least cycles over the dataflows, one for each shape."""
-        stage = table.stage
-        channels = 0 if stage.conv is not None else id(table)
-        key = (stage.conv, channels, None if algorithm is None else algorithm.name)
-        if key not in self._found:
-            every = [table.model.compute_cycles(stage, algorithm, d, p1, p2) for d in table.dataflows]
-            least = every[0]
-            for cycles in every[1:]:
-                least = np.minimum(least, cycles)
-            self._found[key] = np.asarray(least, dtype=np.int64)
-        return self._found[key]
+    def _cheapest(
+        self,
+        options: Sequence[tuple[Algorithm | None, Dataflow]],
+        in_layout: Layout,
+        out_layout: Layout,
+        shapes: ShapeBatch,
+        best: IntArray,
+    ) -> None:
+        """Lower ``best`` to the least cycles of the options, the most promising first."""
+        loose = ShapeBatch(shapes.p1, shapes.p2, Precision.BOUND)
+        bounds = []
+        for option in options:
+            cycles = self.cycles(*option, in_layout, out_layout, loose)
+            if cycles is not None:
+                bounds.append((cycles.total, option))
+        for bound, option in sorted(bounds, key=lambda pair: float(np.minimum(pair[0], FORBIDDEN >> 20).sum())):
+            open_ = np.flatnonzero(bound < best)
+            if not open_.size:
+                continue
+            some = ShapeBatch(shapes.p1[open_], shapes.p2[open_])
+            cycles = self.cycles(*option, in_layout, out_layout, some)
+            assert cycles is not None
+            best[open_] = np.minimum(best[open_], cycles.total)
 
 
 @dataclass(frozen=True)
@@ -114,6 +130,11 @@ class MappingTables:
     model: CostModel
     stages: tuple[StageTable, ...]
     layouts: Mapping[str, tuple[Layout, ...]]
+
+    @property
+    def impossible_cycles(self) -> int:
+        """More than any possible latency, and so little that one for every stage can be added up."""
+        return FORBIDDEN // (4 * len(self.stages))
 
     @cached_property
     def shared(self) -> frozenset[str]:
@@ -135,11 +156,7 @@ class MappingTables:
 
 
 def build_tables(program: Program, model: CostModel, dataflows: Sequence[Dataflow] = tuple(Dataflow)) -> MappingTables:
-    """Tables of every stage; O(stages x layouts x algorithms) besides the walk over each tensor's windows.
-
-    Raises:
-        DynamapError: when a stage would move so much data that 64-bit sums of cycles might overflow.
-    """
+    """Tables of every stage."""
     layouts = {group: _group_layouts(program, model, group) for group in program.readers}
     tables = []
     for stage in program.stages:
@@ -149,8 +166,6 @@ def build_tables(program: Program, model: CostModel, dataflows: Sequence[Dataflo
             algorithms = (None,)
         in_layouts = layouts[program.tensors[stage.inputs[0]].group] if stage.inputs else (NHWC,)
         out_layouts = layouts[program.tensors[stage.output].group]
-        load = [[_cycles(stage, model.load_cycles(stage, a, layout)) for a in algorithms] for layout in in_layouts]
-        store = [[_cycles(stage, model.store_cycles(stage, a, layout)) for layout in out_layouts] for a in algorithms]
         tables.append(
             StageTable(
                 stage=stage,
@@ -159,8 +174,6 @@ def build_tables(program: Program, model: CostModel, dataflows: Sequence[Dataflo
                 out_layouts=out_layouts,
                 algorithms=algorithms,
                 dataflows=tuple(dataflows) if on_array else (dataflows[0],),
-                load=np.array(load, dtype=np.int64).reshape(len(in_layouts), len(algorithms)),
-                store=np.array(store, dtype=np.int64).reshape(len(algorithms), len(out_layouts)),
             )
         )
     return MappingTables(program, model, tuple(tables), layouts)
@@ -174,10 +187,3 @@ def _group_layouts(program: Program, model: CostModel, group: str) -> tuple[Layo
     if not accepted or any(tensor.fixed for tensor in members) or (from_host and model.plain_inputs):
         return (NHWC,)
     return tuple(layout for layout in accepted[0] if all(layout in others for others in accepted[1:]))
-
-
-def _cycles(stage: Stage, cycles: int | None) -> int:
-    """``FORBIDDEN`` for what is impossible; refuses what would overflow."""
-    if cycles is not None and cycles >= FORBIDDEN // 2:
-        raise DynamapError(f"layer {stage.name!r} moves so much data that its cycles exceed 2**60; split it")
-    return FORBIDDEN if cycles is None else cycles

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 from dynamap_rtl import Dataflow
 from dynamap_solvers import (
+    FORBIDDEN,
     Reduction,
     ReductionCertificate,
     ReductionPlan,
@@ -22,6 +23,8 @@ from dynamap_solvers import (
 )
 
 from .algorithms import ALGORITHMS, Algorithm
+from .costs import ShapeBatch
+from .errors import DynamapError
 from .layouts import NHWC, Layout
 from .mapper import Mapper
 from .mapping import describe, next_best
@@ -59,6 +62,10 @@ def verify_plan(plan: Plan, mapper: Mapper, *, explore: bool = False) -> Verific
     stages = mapper.program.stages
     if [(row.name, row.layers) for row in plan.layers] != [(stage.name, stage.layers) for stage in stages]:
         return Verification(0, ("the plan's layers are not the network's stages",), proof_checked=False)
+    try:
+        mapper.shapes(plan.array)
+    except DynamapError as error:
+        return Verification(0, (str(error),), proof_checked=False)
     problems = _check_frame(plan, mapper)
     inputs = _input_layouts(plan, mapper)
     for row, stage in zip(plan.layers, stages, strict=True):
@@ -78,8 +85,6 @@ def _check_frame(plan: Plan, mapper: Mapper) -> list[str]:
     """What a plan says besides its layers, its proof and the other shapes."""
     found: list[str] = []
     array = f"array {plan.array[0]}x{plan.array[1]}"
-    if plan.array[0] * plan.array[1] > mapper.elements:
-        found.append(f"{array} does not fit the board's {mapper.elements} elements")
     if plan.settings.array not in {None, plan.array}:
         found.append(f"{array} is not the one that was asked for, {plan.settings.array}")
     claims = (
@@ -177,16 +182,14 @@ def _price(
     out_layout = _layout(mapper, target.group, row.output_layout)
     if out_layout is None or layouts.setdefault(target.group, out_layout) != out_layout:
         return 0, [*problems, f"{where}: {stage.output!r} cannot be stored as {row.output_layout}"]
-    load = model.load_cycles(stage, algorithm, in_layout)
-    store = model.store_cycles(stage, algorithm, out_layout)
-    if load is None or store is None:
-        return 0, [*problems, f"{where}: {row.algorithm} cannot read {in_layout} or write {out_layout}"]
     if stage.kind is StageKind.HOST:
         if any((row.cycles, row.load_cycles, row.compute_cycles, row.store_cycles)):
             problems.append(f"{where}: what the host runs takes no cycles, the plan says {row.cycles}")
         return 0, problems
-    compute = int(model.compute_cycles(stage, algorithm, dataflow, *plan.array))
-    cycles = int(model.latency(load, compute, store))
+    found = model.cycles(stage, algorithm, dataflow, in_layout, out_layout, ShapeBatch.of(*plan.array))
+    if found is None or found.total[0] >= FORBIDDEN:
+        return 0, [*problems, f"{where}: {row.algorithm} cannot read {in_layout} or write {out_layout}"]
+    cycles, load, compute, store = (int(part[0]) for part in (found.total, found.load, found.compute, found.store))
     if (cycles, load, compute, store) != (row.cycles, row.load_cycles, row.compute_cycles, row.store_cycles):
         problems.append(
             f"{where}: takes {cycles} cycles (load {load}, compute {compute}, store {store}), the plan says "

@@ -213,7 +213,7 @@ int main() {
 #: Verilator's own criticism is wanted, save: initial values at declarations are how FPGA registers get theirs;
 #: generated logic leaves bits and outputs unused; the operands of a product are narrower than it.
 #: Random circuits compare with what turns out to be constant.
-_VERILATOR_ALLOWS = (
+VERILATOR_ALLOWS = (
     "PROCASSINIT",
     "UNUSEDSIGNAL",
     "PINCONNECTEMPTY",
@@ -260,7 +260,7 @@ def verilator_outputs(runs: Sequence[Run]) -> list[dict[str, list[int]]]:
         folder = Path(name)
         for file, text in bench.files.items():
             (folder / file).write_text(text)
-        allowed = [f"-Wno-{warning}" for warning in _VERILATOR_ALLOWS]
+        allowed = [f"-Wno-{warning}" for warning in VERILATOR_ALLOWS]
         lint = ["-Wall", *allowed, "-Wno-DECLFILENAME"]
         translated = subprocess.run(
             [root / "bin" / "verilator_bin", "--cc", "-Mdir", ".", "--top-module", "bench", *lint, *bench.files],

@@ -6,7 +6,9 @@ from typing import Protocol
 
 from dynamap_opt.layouts import AxisWindows, Layout
 from dynamap_opt.program import ConvShape
-from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay
+from dynamap_rtl import Dataflow, Gemm, Overlay
+from dynamap_rtl.layer_timing import LayerCycles
+from dynamap_rtl.sizes import IntArray, Sizes
 
 __all__ = ["Algorithm", "axis_windows"]
 
@@ -47,20 +49,21 @@ class Algorithm(Protocol):
     def published_gemms(self, conv: ConvShape) -> tuple[Gemm, ...] | None:
         """The products as DYNAMAP's cost model counts them; None where it has no formula."""
 
-    def compute_cycles(self, conv: ConvShape, dataflow: Dataflow, p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
-        """Cycles of the array for the whole convolution."""
+    def cycles(
+        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool, bound: bool
+    ) -> LayerCycles:
+        """Cycles of the whole layer on overlays of these sizes; ``contiguous`` and ``bound`` as in ``layer_timing``."""
+
+    def floor(
+        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool
+    ) -> IntArray:
+        """A lower bound of the cycles, looser and far sooner than with ``bound``."""
 
     def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:
         """Vertical and horizontal input windows its loader walks; None when it reads every element once."""
 
     def layout(self, conv: ConvShape) -> Layout | None:
         """The expanded layout it can read instead of ``nhwc``, if any."""
-
-    def weight_elements(self, conv: ConvShape) -> int:
-        """Elements of the right operand, transformed if it is."""
-
-    def activation_elements(self, conv: ConvShape) -> int:
-        """Elements of the left operand on chip, expanded or transformed."""
 
 
 def axis_windows(conv: ConvShape, axis: int) -> AxisWindows:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from dynamap_opt.layouts import AxisWindows, Layout
 from dynamap_opt.program import ConvShape
-from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay, grouped_cycles
+from dynamap_rtl import Dataflow, Gemm, Overlay
+from dynamap_rtl.layer_timing import LayerCycles, convolution_cycles, convolution_floor
+from dynamap_rtl.sizes import IntArray, Sizes
 
 from .im2col import Im2col
 
@@ -36,10 +38,27 @@ class Depthwise:
         """DYNAMAP has no depthwise convolution."""
         return None
 
-    def compute_cycles(self, conv: ConvShape, dataflow: Dataflow, p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
-        """As many groups at a time as the array can take."""
-        (group,) = self.gemms(conv)
-        return grouped_cycles(dataflow, group, p1, p2, overlay)
+    def cycles(
+        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool, bound: bool
+    ) -> LayerCycles:
+        """As ``program.convolution`` runs it."""
+        return convolution_cycles(
+            conv,
+            sizes,
+            dataflow,
+            kn2row=False,
+            contiguous=contiguous,
+            divides=bool(overlay.winograd),
+            bound=bound,
+        )
+
+    def floor(
+        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool
+    ) -> IntArray:
+        """As ``convolution_floor``."""
+        return convolution_floor(
+            conv, sizes, dataflow, kn2row=False, contiguous=contiguous, divides=bool(overlay.winograd)
+        )
 
     def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:
         """The convolution's own."""
@@ -48,11 +67,3 @@ class Depthwise:
     def layout(self, conv: ConvShape) -> Layout | None:
         """The Toeplitz matrix."""
         return self._im2col.layout(conv)
-
-    def weight_elements(self, conv: ConvShape) -> int:
-        """The kernel; zeros off the diagonal are made on chip."""
-        return conv.weight_count
-
-    def activation_elements(self, conv: ConvShape) -> int:
-        """The Toeplitz matrix."""
-        return self._im2col.activation_elements(conv)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from dynamap_opt.layouts import AxisWindows, Layout, LayoutKind
 from dynamap_opt.program import ConvShape
-from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay, array_cycles
+from dynamap_rtl import Dataflow, Gemm, Overlay
+from dynamap_rtl.layer_timing import LayerCycles, convolution_cycles, convolution_floor
+from dynamap_rtl.sizes import IntArray, Sizes
 
 from .base import axis_windows
 
@@ -37,9 +39,27 @@ class Im2col:
         """The same."""
         return self.gemms(conv)
 
-    def compute_cycles(self, conv: ConvShape, dataflow: Dataflow, p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
-        """As for any product."""
-        return array_cycles(dataflow, self.gemms(conv), p1, p2, overlay)
+    def cycles(
+        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool, bound: bool
+    ) -> LayerCycles:
+        """As ``program.convolution`` runs it."""
+        return convolution_cycles(
+            conv,
+            sizes,
+            dataflow,
+            kn2row=False,
+            contiguous=contiguous,
+            divides=bool(overlay.winograd),
+            bound=bound,
+        )
+
+    def floor(
+        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool
+    ) -> IntArray:
+        """As ``convolution_floor``."""
+        return convolution_floor(
+            conv, sizes, dataflow, kn2row=False, contiguous=contiguous, divides=bool(overlay.winograd)
+        )
 
     def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:
         """The convolution's own."""
@@ -56,11 +76,3 @@ class Im2col:
         if conv.dilation != (1, 1):
             label += f"d{conv.dilation[0]}x{conv.dilation[1]}"
         return Layout(LayoutKind.TOEPLITZ, label, rows, columns)
-
-    def weight_elements(self, conv: ConvShape) -> int:
-        """The kernel."""
-        return conv.weight_count
-
-    def activation_elements(self, conv: ConvShape) -> int:
-        """The Toeplitz matrix."""
-        return conv.out_height * conv.out_width * conv.kernel[0] * conv.kernel[1] * conv.in_channels

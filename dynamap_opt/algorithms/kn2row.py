@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from dynamap_opt.layouts import AxisWindows, Layout
 from dynamap_opt.program import ConvShape
-from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay, array_cycles
+from dynamap_rtl import Dataflow, Gemm, Overlay
+from dynamap_rtl.layer_timing import LayerCycles, convolution_cycles, convolution_floor
+from dynamap_rtl.sizes import IntArray, Sizes
 
 __all__ = ["Kn2row"]
 
@@ -49,9 +51,27 @@ class Kn2row:
         b, c = conv.in_channels // conv.groups, conv.out_channels // conv.groups
         return (Gemm(conv.in_height * conv.in_width, b, c, elements * conv.groups),)
 
-    def compute_cycles(self, conv: ConvShape, dataflow: Dataflow, p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
-        """As for any products."""
-        return array_cycles(dataflow, self.gemms(conv), p1, p2, overlay)
+    def cycles(
+        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool, bound: bool
+    ) -> LayerCycles:
+        """As ``program.convolution`` runs it."""
+        return convolution_cycles(
+            conv,
+            sizes,
+            dataflow,
+            kn2row=True,
+            contiguous=contiguous,
+            divides=bool(overlay.winograd),
+            bound=bound,
+        )
+
+    def floor(
+        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool
+    ) -> IntArray:
+        """As ``convolution_floor``."""
+        return convolution_floor(
+            conv, sizes, dataflow, kn2row=True, contiguous=contiguous, divides=bool(overlay.winograd)
+        )
 
     def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:  # noqa: ARG002 - the protocol's
         """None: the map is read once and streamed from the chip for every kernel element."""
@@ -60,14 +80,6 @@ class Kn2row:
     def layout(self, conv: ConvShape) -> Layout | None:  # noqa: ARG002 - the protocol's signature
         """Only ``nhwc``."""
         return None
-
-    def weight_elements(self, conv: ConvShape) -> int:
-        """The kernel."""
-        return conv.weight_count
-
-    def activation_elements(self, conv: ConvShape) -> int:
-        """The map."""
-        return conv.in_height * conv.in_width * conv.in_channels
 
 
 def _met(size: int, out: int, taps: int, stride: int, pad: int, dilation: int) -> list[int]:

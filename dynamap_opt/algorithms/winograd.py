@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from dynamap_opt.layouts import AxisWindows, Layout, LayoutKind
 from dynamap_opt.program import ConvShape
-from dynamap_rtl import Cycles, Dataflow, Gemm, Overlay, array_cycles, ceil_div
+from dynamap_rtl import Dataflow, Gemm, Overlay, ceil_div
+from dynamap_rtl.layer_blocks import WinogradShape
+from dynamap_rtl.layer_timing import LayerCycles, winograd_cycles, winograd_floor
+from dynamap_rtl.sizes import IntArray, Sizes
 
 from .base import axis_windows
 
@@ -62,9 +65,30 @@ class Winograd:
         parts = ceil_div(conv.kernel[0] * conv.kernel[1], _TAPS**2)
         return (Gemm(tiles, conv.in_channels, conv.out_channels, (self.tile + _TAPS - 1) ** 2 * parts),)
 
-    def compute_cycles(self, conv: ConvShape, dataflow: Dataflow, p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
-        """As for any products; the transforms keep pace with the DRAM port and the drain."""
-        return array_cycles(dataflow, self.gemms(conv), p1, p2, overlay)
+    def cycles(
+        self,
+        conv: ConvShape,
+        dataflow: Dataflow,
+        sizes: Sizes,
+        overlay: Overlay,
+        *,
+        contiguous: bool,  # noqa: ARG002 - pixels are read one by one
+        bound: bool,
+    ) -> LayerCycles:
+        """As ``program.winograd`` runs it."""
+        return winograd_cycles(WinogradShape(conv, self.tile), sizes, dataflow, tiles=overlay.winograd, bound=bound)
+
+    def floor(
+        self,
+        conv: ConvShape,
+        dataflow: Dataflow,
+        sizes: Sizes,
+        overlay: Overlay,  # noqa: ARG002 - the protocol's signature
+        *,
+        contiguous: bool,  # noqa: ARG002 - pixels are read one by one
+    ) -> IntArray:
+        """As ``winograd_floor``."""
+        return winograd_floor(WinogradShape(conv, self.tile), sizes, dataflow)
 
     def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:
         """Overlapping input tiles."""
@@ -76,18 +100,6 @@ class Winograd:
         steps = [str(windows.step) for windows in (rows, columns) if windows.taps > 1]
         shape = f"{conv.kernel[0]}x{conv.kernel[1]}"
         return Layout(LayoutKind.TILES, f"tiles-f{'x'.join(steps)}-{shape}", rows, columns)
-
-    def weight_elements(self, conv: ConvShape) -> int:
-        """A transformed kernel part has m + 2 elements along every transformed axis."""
-        elements = conv.in_channels * conv.out_channels
-        for axis in (0, 1):
-            windows = self._axis(conv, axis)
-            elements *= windows.taps * windows.parts
-        return elements
-
-    def activation_elements(self, conv: ConvShape) -> int:
-        """Transformed tiles of all parts."""
-        return self._axis(conv, 0).slots * self._axis(conv, 1).slots * conv.in_channels
 
     def _axis(self, conv: ConvShape, axis: int) -> AxisWindows:
         if conv.kernel[axis] < _TAPS:

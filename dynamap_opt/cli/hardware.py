@@ -28,6 +28,12 @@ def add_commands(commands: Any) -> None:
         metavar="LIST",
         help="tiles m of F(m, 3), as 2,4 or none (default none, or the plan's)",
     )
+    parser.add_argument(
+        "--no-axi",
+        dest="axi",
+        action="store_false",
+        help="leave out the top level with AXI interfaces, whose memory ports have at most 128 bytes",
+    )
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="new, empty, or an earlier design")
     add_json(parser)
     parser.set_defaults(run=_generate)
@@ -37,7 +43,10 @@ def add_commands(commands: Any) -> None:
         "--arrays", type=_arrays, default=[(4, 4), (16, 16)], metavar="LIST", help="shapes, small to large (4x4,16x16)"
     )
     rates.add_argument("--simulators", type=names, default=[], metavar="LIST", help="names (default all)")
-    rates.add_argument("--whole", action="store_true", help="the whole overlay, not the systolic array alone")
+    rates.add_argument("--whole", action="store_true", help="the whole overlay at work, not the systolic array alone")
+    rates.add_argument(
+        "--winograd", type=_tiles, default=(), metavar="LIST", help="tiles m of F(m, 3) of the whole overlay, as 2,4"
+    )
     rates.add_argument(
         "--seconds", type=positive_seconds, default=1.0, metavar="S", help="how long a rate is measured (default 1)"
     )
@@ -69,19 +78,27 @@ def _generate(options: argparse.Namespace) -> int:
         plan=options.plan,
         bytes_per_cycle=options.bytes_per_cycle,
         winograd=options.winograd,
+        axi=options.axi,
     )
     if output.speaks:
         modules = sum(name.endswith(".v") for name in design.files)
         rows, columns = design.parameters["rows"], design.parameters["columns"]
         output.print(f"{rows}x{columns} overlay in {design.folder}: {modules} Verilog files, list in files.f")
         named = {"dsp": "DSP slices", "lut": "LUTs", "ff": "flip-flops", "bram": "18 kbit block RAMs"}
+        estimates = {"overlay": design.resources}
+        if design.axi_resources is not None:
+            estimates["AXI"] = design.axi_resources
         output.print(
             table(
-                [("resource", "left"), ("estimate", "right")],
-                [(label, integer(design.resources[name])) for name, label in named.items()],
-                title="resources (UltraScale+)",
+                [("resource", "left"), *((name, "right") for name in estimates)],
+                [(label, *(integer(each[name]) for each in estimates.values())) for name, label in named.items()],
+                title="resources (UltraScale+), estimated",
             )
         )
+        if design.axi_top is not None:
+            output.print(
+                f"top level with AXI interfaces: {design.axi_top}; component.xml makes the folder an IP repository"
+            )
         output.print("test bench: cd simulation; its list is simulation.f; it replays a small layer and prints PASS")
     output.json("generated", asdict(design))
     return 0
@@ -93,11 +110,14 @@ def _simulators(options: argparse.Namespace) -> int:
         options.arrays,
         names=options.simulators,
         whole=options.whole,
+        winograd=options.winograd,
         seconds=options.seconds,
         patience=options.patience,
     )
     if output.speaks:
         what = "the whole overlay" if options.whole else "the systolic array"
+        if options.winograd:
+            what += " with " + " and ".join(f"F({tile}, 3)" for tile in options.winograd)
         output.print(
             table(
                 [("simulator", "left"), ("array", "left"), ("build s", "right"), ("cycles/s", "right"), ("", "left")],

@@ -83,7 +83,7 @@ def _print(output: Output, plan: Plan) -> None:
     sides = [(column, "right" if column in {"cycles", "utilization"} else "left") for column in columns]
     output.print(table(sides, [[row.get(column, "") for column in columns] for row in rows], footer=True))
     board = plan.board
-    elements, available = plan.array[0] * plan.array[1], int(board["array_dsp"]) * plan.overlay["macs_per_dsp"]
+    elements, available = plan.array[0] * plan.array[1], int(board["array_dsp"]) * plan.settings.macs_per_dsp
     output.print(
         f"{plan.model.name} on {board['name']}: {seconds(plan.latency_s)} at {float(board['clock_hz']) / 1e6:.0f} MHz "
         f"({integer(plan.latency_cycles)} cycles), array {plan.array[0]}x{plan.array[1]} = {integer(elements)} of "

@@ -8,6 +8,7 @@ import re
 from dynamap_solvers import method_names
 
 __all__ = [
+    "add_executor",
     "add_host",
     "add_json",
     "add_mapping",
@@ -85,6 +86,14 @@ def _input_shape(text: str) -> tuple[str, tuple[int, ...]]:
 def input_shapes(options: argparse.Namespace) -> dict[str, tuple[int, ...]]:
     """All ``--input-shape`` options together."""
     return dict(options.input_shape)
+
+
+def add_executor(parser: argparse.ArgumentParser, *, jobs: int) -> None:
+    """``--jobs`` and ``--executor``."""
+    parser.add_argument(
+        "--jobs", type=positive, default=jobs, metavar="N", help=f"processes on this machine (default {jobs})"
+    )
+    parser.add_argument("--executor", metavar="E", help="a Dask cluster instead, as dask://host:port")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

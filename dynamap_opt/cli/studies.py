@@ -14,7 +14,7 @@ from dynamap_opt import api
 from dynamap_opt.board import board_names, load_board
 from dynamap_opt.study import SurveyRow, run_processes, survey, time_explorations
 
-from .options import add_json, add_model, input_shapes, names
+from .options import add_executor, add_json, add_model, input_shapes, names
 from .output import Output, Progress, integer, percent, seconds, table
 
 __all__ = ["add_commands"]
@@ -30,6 +30,7 @@ def add_commands(commands: Any) -> None:
     survey_.add_argument("--models", type=names, metavar="LIST", help="zoo names or ONNX files (default: the zoo)")
     survey_.add_argument("--boards", type=names, metavar="LIST", help="presets or TOML files (default: all presets)")
     survey_.add_argument("--cost", default="overlay", choices=("overlay", "paper"), help="cost preset")
+    add_executor(survey_, jobs=1)
     add_json(survey_)
     survey_.set_defaults(run=_survey)
     timing = commands.add_parser("timing", help="how long exploration takes, and how that grows with layers and shapes")
@@ -75,10 +76,10 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _survey(options: argparse.Namespace) -> int:
     output = Output(options.json)
-    networks = [api.load_model(name) for name in options.models or model_names()]
+    models = options.models or model_names()
     boards = [load_board(name) for name in options.boards or board_names()]
     progress = Progress("mapping networks onto boards")
-    rows = survey(networks, boards, cost=options.cost, progress=progress)
+    rows = survey(models, boards, cost=options.cost, jobs=options.jobs, executor=options.executor, progress=progress)
     progress.close()
     columns = (
         "model",

@@ -8,17 +8,19 @@ element-wise layers take no compute time. docs/cost-model.md lists where this de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
+import numpy as np
+
 from dynamap_opt.algorithms import Algorithm
 from dynamap_opt.layouts import NHWC, Layout, LayoutKind
 from dynamap_opt.program import Program, Stage, StageKind, StoredTensor
-from dynamap_rtl import Cycles, Dataflow, Overlay, TimingConvention, array_cycles
+from dynamap_rtl import Cycles, Dataflow, TimingConvention, array_cycles
 
-from .base import prefer_family
+from .base import ShapeBatch, StageCycles, prefer_family
 
 __all__ = ["WINOGRAD_FORMAT", "PaperCost", "transfer_cycles"]
 
@@ -54,19 +56,18 @@ class PaperCost:
 
     Args:
         program: whose tensors are handed on.
-        overlay: only its DRAM width is used, through ``bytes_per_cycle``.
         choices: algorithms to choose from; those without a published formula are left out.
         bytes_per_cycle: DRAM bandwidth over clock, exactly.
         prefer: a family that is used wherever it is legal; None leaves the choice open.
     """
 
     program: Program
-    overlay: Overlay
     choices: Sequence[Algorithm]
     bytes_per_cycle: Fraction
     prefer: str | None = None
     name: str = "paper"
     plain_inputs: bool = True
+    bounded: bool = False
 
     @cached_property
     def _shared(self) -> frozenset[str]:
@@ -119,11 +120,31 @@ class PaperCost:
             return 0 * p1
         gemms = algorithm.published_gemms(stage.conv)
         assert gemms is not None
-        return array_cycles(dataflow, gemms, p1, p2, self.overlay, convention=TimingConvention.PUBLISHED)
+        return array_cycles(dataflow, gemms, p1, p2, convention=TimingConvention.PUBLISHED)
 
-    def latency(self, load: Cycles, compute: Cycles, store: Cycles) -> Cycles:
-        """The sum."""
-        return load + compute + store
+    def signature(self, stage: Stage) -> Hashable:
+        """None but itself: transfers depend on every tensor around it."""
+        return stage.name
+
+    def cycles(
+        self,
+        stage: Stage,
+        algorithm: Algorithm | None,
+        dataflow: Dataflow,
+        in_layout: Layout,
+        out_layout: Layout,
+        shapes: ShapeBatch,
+    ) -> StageCycles | None:
+        """The sum of transfers and compute."""
+        load, store = self.load_cycles(stage, algorithm, in_layout), self.store_cycles(stage, algorithm, out_layout)
+        if load is None or store is None:
+            return None
+        key = (stage.conv, None if algorithm is None else algorithm.name, dataflow)
+        if key not in shapes.memo:
+            shapes.memo[key] = np.asarray(self.compute_cycles(stage, algorithm, dataflow, shapes.p1, shapes.p2))
+        compute = shapes.memo[key]
+        assert isinstance(compute, np.ndarray)
+        return StageCycles(load + compute + store, load + 0 * compute, compute, store + 0 * compute)
 
     def _transfer(self, tensor: StoredTensor, kernel: tuple[int, int], source: Layout, family: str) -> int:
         # A flattened map is one pixel with many channels; published costs know no slices.

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from .onnx_export import write_onnx as write_onnx
     from .onnx_import import import_onnx as import_onnx
     from .onnx_import import onnx_tensor_shapes as onnx_tensor_shapes
+    from .quantisation import import_quantised_onnx as import_quantised_onnx
+    from .quantisation import quantise as quantise
+    from .quantisation import random_inputs as random_inputs
+    from .quantisation import write_quantised_onnx as write_quantised_onnx
+    from .quantised import LayerWeights as LayerWeights
+    from .quantised import QuantisedNetwork as QuantisedNetwork
+    from .quantised import TensorQuantisation as TensorQuantisation
     from .zoo import ZOO as ZOO
     from .zoo import NetworkBuilder as NetworkBuilder
     from .zoo import build_model as build_model
@@ -20,31 +27,45 @@ if TYPE_CHECKING:
 
 # Loaded when first used: whoever maps a zoo network does not need ONNX.
 _LAZY = {
+    "LayerWeights": ".quantised",
     "NetworkBuilder": ".zoo",
+    "QuantisedNetwork": ".quantised",
+    "TensorQuantisation": ".quantised",
     "ZOO": ".zoo",
     "build_model": ".zoo",
     "export_onnx": ".onnx_export",
     "import_onnx": ".onnx_import",
+    "import_quantised_onnx": ".quantisation",
     "model_names": ".zoo",
     "onnx_tensor_shapes": ".onnx_import",
+    "quantise": ".quantisation",
+    "random_inputs": ".quantisation",
     "write_onnx": ".onnx_export",
+    "write_quantised_onnx": ".quantisation",
 }
 
 __all__ = [
     "ZOO",
     "Layer",
+    "LayerWeights",
     "ModelError",
     "Network",
     "NetworkBuilder",
     "Parameter",
+    "QuantisedNetwork",
     "Tensor",
+    "TensorQuantisation",
     "UnsupportedOperatorError",
     "build_model",
     "export_onnx",
     "import_onnx",
+    "import_quantised_onnx",
     "model_names",
     "onnx_tensor_shapes",
+    "quantise",
+    "random_inputs",
     "write_onnx",
+    "write_quantised_onnx",
 ]
 
 

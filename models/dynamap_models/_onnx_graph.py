@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ._names import unique
 from .errors import ModelError
 from .ir import Activation, ActivationKind, Layer, Network, Tensor
 
@@ -54,13 +55,18 @@ class GraphWriter:
         node.attribute.extend(self._onnx.helper.make_attribute(key, value) for key, value in attributes.items())
         return output
 
-    def constant(self, base: str, values: NDArray[np.float32] | NDArray[np.int64]) -> str:
+    def contributed(self, op_type: str, *inputs: str, **attributes: Attribute) -> str:
+        """Append a node of ONNX Runtime's own operators; the name of its result."""
+        output = self.node(op_type, *inputs, **attributes)
+        self.model.graph.node[-1].domain = "com.microsoft"
+        return output
+
+    def constant(self, base: str, values: NDArray[Any]) -> str:
         """Store an array as an initialiser; its name, which is ``base`` where that is free."""
         name = self._fresh(base)
-        kinds = self._onnx.TensorProto
         # Written into the graph's own message: appending a finished one would copy the weights once more.
         stored = self.model.graph.initializer.add(name=name, dims=values.shape)
-        stored.data_type = kinds.INT64 if values.dtype == np.int64 else kinds.FLOAT
+        stored.data_type = self._onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
         stored.raw_data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
         return name
 
@@ -87,6 +93,10 @@ class GraphWriter:
     def bias(self, name: str | None, channels: int, layer: Layer) -> tuple[str, ...]:
         """The optional third input of Conv, ConvTranspose and Gemm: none or one."""
         return () if name is None else (self.parameter(name, (channels,), layer),)
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Keep names free that are written without asking."""
+        self._taken.update(names)
 
     def reshape(self, value: str, shape: Shape) -> str:
         """``value`` as another shape of the same elements."""
@@ -152,9 +162,6 @@ class GraphWriter:
 
     def _fresh(self, base: str) -> str:
         """``base``, or ``base`` with the first number that makes it unused."""
-        name, count = base, 1
-        while name in self._taken:
-            count += 1
-            name = f"{base}:{count}"
+        name = unique(base, self._taken)
         self._taken.add(name)
         return name

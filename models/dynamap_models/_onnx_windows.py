@@ -9,11 +9,31 @@ from .errors import ModelError
 from .geometry import window_output
 from .ir import Conv, ConvTranspose, Layer, Network, Pads, Pair, Pool, PoolKind, Tensor
 
-__all__ = ["write_convolution", "write_pool", "write_transposed_convolution"]
+__all__ = ["convolution_frame", "write_convolution", "write_pool", "write_transposed_convolution"]
 
 
 def write_convolution(graph: GraphWriter, layer: Layer, operation: Conv) -> Value:
     """A convolution; its activation is not among the nodes."""
+    image, shape, attributes = convolution_frame(graph, layer, operation)
+    weight_shape = (operation.out_channels, operation.in_channels // operation.groups, *operation.kernel)
+    value = graph.node(
+        "Conv",
+        image,
+        graph.parameter(operation.weight, weight_shape, layer),
+        *graph.bias(operation.bias, operation.out_channels, layer),
+        **attributes,
+    )
+    return Value(value, shape)
+
+
+def convolution_frame(
+    graph: GraphWriter, layer: Layer, operation: Conv
+) -> tuple[str, tuple[int, ...], dict[str, Attribute]]:
+    """What a convolution is but for its numbers: the image it reads, the shape it writes, and its attributes.
+
+    Raises:
+        ModelError: when channels, groups or the output's size contradict each other.
+    """
     source = graph.network.input_tensors(layer)[0]
     _check_channels(layer, operation, source)
     image = graph.image(source, layer)
@@ -25,22 +45,14 @@ def write_convolution(graph: GraphWriter, layer: Layer, operation: Conv) -> Valu
         pads=operation.pads,
         dilation=operation.dilation,
     )
-    value = graph.node(
-        "Conv",
-        image,
-        graph.parameter(
-            operation.weight,
-            (operation.out_channels, operation.in_channels // operation.groups, *operation.kernel),
-            layer,
-        ),
-        *graph.bias(operation.bias, operation.out_channels, layer),
-        kernel_shape=operation.kernel,
-        strides=operation.stride,
-        pads=operation.pads,
-        dilations=operation.dilation,
-        group=operation.groups,
-    )
-    return Value(value, (1, operation.out_channels, height, width))
+    attributes: dict[str, Attribute] = {
+        "kernel_shape": operation.kernel,
+        "strides": operation.stride,
+        "pads": operation.pads,
+        "dilations": operation.dilation,
+        "group": operation.groups,
+    }
+    return image, (1, operation.out_channels, height, width), attributes
 
 
 def write_transposed_convolution(graph: GraphWriter, layer: Layer, operation: ConvTranspose) -> Value:

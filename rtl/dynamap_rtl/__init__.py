@@ -9,13 +9,8 @@ from .timing import (
     Gemm,
     TimingConvention,
     array_cycles,
-    blocked_load_words,
     ceil_div,
-    grouped_cycles,
     groups_per_tile,
-    stage_cycles,
-    stream_words,
-    vector_cycles,
 )
 
 __all__ = [
@@ -26,11 +21,6 @@ __all__ = [
     "OverlayError",
     "TimingConvention",
     "array_cycles",
-    "blocked_load_words",
     "ceil_div",
-    "grouped_cycles",
     "groups_per_tile",
-    "stage_cycles",
-    "stream_words",
-    "vector_cycles",
 ]

@@ -8,15 +8,16 @@ the cost does not grow with a layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .sizes import IntArray, Sizes
 
-__all__ = ["Group", "Loop", "Product", "block_times"]
+__all__ = ["Group", "Loop", "Product", "Work", "block_times", "latency_of_loads"]
 
 BoolArray = NDArray[np.bool_]
 
@@ -72,6 +73,25 @@ class Group:
     finishes: IntArray | int = 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """All of a layer's work, cycles of each unit.
+
+    Attributes:
+        activations: pieces loaded.
+        weights: likewise.
+        compute: of the array.
+        rows: finished.
+        reads: stored.
+    """
+
+    activations: IntArray
+    weights: IntArray
+    compute: IntArray
+    rows: IntArray
+    reads: IntArray
+
+
 @dataclass(frozen=True)
 class Loop:
     """Where in its loops a product or group is: for each, whether it is the first and whether the last iteration."""
@@ -80,41 +100,86 @@ class Loop:
     last: tuple[BoolArray, ...]
 
 
+def _ends(counts: Sequence[IntArray], *, first: bool) -> tuple[tuple[BoolArray, ...], tuple[BoolArray, ...]]:
+    """Flags of the first or the last iteration of all loops."""
+    yes = np.ones(counts[0].size, dtype=bool)
+    only = tuple(count == 1 for count in counts)
+    every = tuple(yes for _ in counts)
+    return (every, only) if first else (only, every)
+
+
+def _pick(condition: bool, chosen: Any, other: Any) -> Any:  # noqa: FBT001 - as numpy.where
+    return chosen if condition else other
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """How to calculate: with arrays over the shapes or, tens of times as fast for a single one, with plain numbers."""
+
+    shapes: int
+
+    @property
+    def one(self) -> bool:
+        """Whether numbers are plain."""
+        return self.shapes == 1
+
+    def of(self, value: Any) -> Any:
+        """A value of a caller's."""
+        return value[0].item() if self.one and isinstance(value, np.ndarray) else value
+
+    def record(self, record: Any) -> Any:
+        """The same with every attribute converted."""
+        return replace(record, **{field.name: self.of(getattr(record, field.name)) for field in fields(record)})
+
+    def flags(self, flags: tuple[Any, ...]) -> tuple[BoolArray, ...]:
+        """Flags as callers want them."""
+        return tuple(np.array([flag]) for flag in flags) if self.one else flags
+
+    def all_of(self, value: Any) -> Any:
+        """A value for every shape."""
+        return value if self.one else np.full(self.shapes, value)
+
+    def key(self, loop: Loop) -> object:
+        """Equal for equal places."""
+        return loop if self.one else tuple(flag.tobytes() for flag in (*loop.first, *loop.last))
+
+
 class _Times:
-    """Cycles in which things happen, each an array (shapes,)."""
+    """Cycles in which things happen, for each shape."""
 
-    def __init__(self, shapes: int, loaded: IntArray) -> None:
-        def all_of(value: int) -> IntArray:
-            return np.full(shapes, value, dtype=np.int64)
-
-        self.now: dict[str, IntArray] = {
-            "activations_loaded": loaded.copy(),
-            "weights_loaded": loaded.copy(),
-            "held": all_of(0),  # cycles for which the next load finds the port taken by channel parameters
-            "engine": all_of(0),  # first step of the next product at the soonest
-            "released": all_of(_NEVER),  # last read of the last product
-            **{
-                f"{side}_{name}": all_of(value)
-                for side in ("activations", "weights")
-                for name, value in {
-                    "used": _NEVER,  # last read of the block in one half
-                    "used_before": _NEVER,  # of the other
-                    "moved": 0,  # pieces so far
-                    "other_loaded": 0,  # when this side last loaded: the end of the other's last load then
-                    "other_moved": 0,  # and its pieces
-                }.items()
-            },
-            "finish_ready": all_of(0),
-            "finished": all_of(_NEVER),
-            "finished_before": all_of(_NEVER),
-            "store_ready": all_of(0),
-            "stored": all_of(_NEVER),
-            "stored_before": all_of(_NEVER),
+    def __init__(self, numbers: _Numbers, loaded: Any) -> None:
+        sides = {
+            "used": _NEVER,  # last read of the block in one half
+            "used_before": _NEVER,  # of the other
+            "moved": 0,  # pieces so far
+            "other_loaded": 0,  # when this side last loaded: the end of the other's last load then
+            "other_moved": 0,  # and its pieces
         }
+        start = {
+            "held": 0,  # cycles for which the next load finds the port taken by channel parameters
+            "engine": 0,  # first step of the next product at the soonest
+            "released": _NEVER,  # last read of the last product
+            **{f"{side}_{name}": value for side in ("activations", "weights") for name, value in sides.items()},
+            "finish_ready": 0,
+            "finished": _NEVER,
+            "finished_before": _NEVER,
+            "store_ready": 0,
+            "stored": _NEVER,
+            "stored_before": _NEVER,
+        }
+        self._where = _pick if numbers.one else np.where
+        self.now: dict[str, Any] = {name: numbers.all_of(value) for name, value in start.items()}
+        self.now |= {"activations_loaded": loaded, "weights_loaded": loaded}
 
-    def update(self, where: BoolArray | None, **values: IntArray) -> None:
+    def update(self, where: Any, **values: Any) -> None:
         for name, value in values.items():
-            self.now[name] = value if where is None else np.where(where, value, self.now[name])
+            self.now[name] = value if where is None else self._where(where, value, self.now[name])
+
+
+def latency_of_loads(sizes: Sizes) -> IntArray:
+    """Cycles of a load besides its pieces, a Winograd transform's not included."""
+    rotation = np.maximum(sizes.left_rotation, sizes.top_rotation)
+    return np.asarray(_LOAD + sizes.latency + sizes.shift_latency + rotation, dtype=np.int64)
 
 
 def block_times(
@@ -128,6 +193,7 @@ def block_times(
     weights_first: bool,
     entries: IntArray,
     transforms: tuple[int, int] | None = None,
+    work: Work | None = None,
 ) -> IntArray:
     """Cycles of a program, from start to finished.
 
@@ -142,57 +208,90 @@ def block_times(
         entries: channel parameters, loaded behind the first product's operands.
         transforms: latencies of Winograd's input and output transform, if they are at work. Then a load of activations
             is not taken before the one before is done.
+        work: all of the layer's, for a lower bound of the cycles instead of the cycles themselves: so long is the way
+            through one unit, which is always busy, and the others before its first and behind its last block.
     """
     shapes = sizes.rows.size
-    load_latency = _LOAD + sizes.latency + sizes.shift_latency + np.maximum(sizes.left_rotation, sizes.top_rotation)
+    load_latency = latency_of_loads(sizes)
     input_extra, finish_extra = transforms or (0, 0)
     latency_of = {"activations": load_latency + input_extra, "weights": load_latency}
-    times = _Times(shapes, _START + sizes.latency + load_latency)
+    if work is not None:
+        start = _START + sizes.latency + load_latency
+        first, last = Loop(*_ends(counts, first=True)), Loop(*_ends(counts, first=False))
+        early, late = product_at(first), product_at(last)
+        group, final = group_at(first), group_at(last)
+        computing = start + early.activations + early.weights + fill
+        tail = final.reads + final.stores + 2 * sizes.top_rotation + _STORE_READ + sizes.latency + _END + _FINISH_DONE
+        finishing = computing + (early.tiles - 1) * early.period + early.steps + drain - 1
+        behind = drain + final.rows + tail - 1 - (late.period - late.steps)  # nothing waits for the last period's end
+        paths = (
+            computing + work.compute + behind,
+            start + np.maximum(work.activations, work.weights) + fill + late.tiles * late.period + behind,
+            finishing + work.rows + tail,
+            finishing + group.rows + work.reads + sizes.top_rotation,
+        )
+        return np.asarray(np.max(np.broadcast_arrays(*paths), axis=0), dtype=np.int64)
+    numbers = _Numbers(shapes)
+    where_: Any = _pick if numbers.one else np.where
+    greater: Any = max if numbers.one else np.maximum
+    less: Any = min if numbers.one else np.minimum
+    load_latency = numbers.of(load_latency)
+    latency_of = {side: numbers.of(latency) for side, latency in latency_of.items()}
+    rotation, entries_, fill_, drain_ = (numbers.of(value) for value in (sizes.top_rotation, entries, fill, drain))
+    times = _Times(numbers, _START + sizes.latency + load_latency)
+    sides = ("weights", "activations") if weights_first else ("activations", "weights")
+    products: dict[object, Any] = {}
+    groups: dict[object, Any] = {}
 
-    def one_product(loop: Loop, where: BoolArray | None) -> None:
-        now, work = times.now, product_at(loop)
-        sides = ("weights", "activations") if weights_first else ("activations", "weights")
+    def one_product(loop: Loop, where: Any) -> None:
+        now, key = times.now, numbers.key(loop)
+        if key not in products:
+            products[key] = numbers.record(product_at(Loop(numbers.flags(loop.first), numbers.flags(loop.last))))
+        work = products[key]
         size = {"activations": work.activations, "weights": work.weights}
         loads = {"activations": work.loads_activations, "weights": work.loads_weights}
-        new: dict[str, IntArray] = {}
+        new: dict[str, Any] = {}
         moved = {side: now[f"{side}_moved"] for side in sides}
         loaded = {side: now[f"{side}_loaded"] for side in sides}
         held = now["held"]
         for side, other in (sides, sides[::-1]):
             idle = loaded[side] + (latency_of[side] if transforms and side == "activations" else 0)
-            start = np.maximum(idle, now[f"{side}_used_before"] + latency_of[side])
+            start = greater(idle, now[f"{side}_used_before"] + latency_of[side])
             # Loads that come first in the program have the port first: what the other side moved meanwhile is waited
             # for, and the channel parameters.
-            since = np.maximum(0, now[f"{side}_other_loaded"] - start) + moved[other] - now[f"{side}_other_moved"]
-            waits = np.minimum(since, np.maximum(0, loaded[other] - start)) + held
+            since = greater(0, now[f"{side}_other_loaded"] - start) + moved[other] - now[f"{side}_other_moved"]
+            waits = less(since, greater(0, loaded[other] - start)) + held
             load = loads[side]
-            loaded[side] = np.where(load, start + size[side] + waits, loaded[side])
-            moved[side] = moved[side] + np.where(load, size[side] + held, 0)
-            held = np.where(load, 0, held)
-            new[f"{side}_other_loaded"] = np.where(load, loaded[other], now[f"{side}_other_loaded"])
-            new[f"{side}_other_moved"] = np.where(load, moved[other], now[f"{side}_other_moved"])
-            new[f"{side}_used_before"] = np.where(load, now[f"{side}_used"], now[f"{side}_used_before"])
-            new |= {f"{side}_loaded": loaded[side], f"{side}_moved": moved[side]}
-        soonest = np.maximum(loaded["activations"], loaded["weights"])
-        soonest = np.where(loop.first[3], np.maximum(soonest, now["finished_before"]), soonest)
-        first = np.maximum(now["engine"], soonest + fill)
+            loaded[side] = where_(load, start + size[side] + waits, loaded[side])
+            moved[side] = moved[side] + where_(load, size[side] + held, 0)
+            held = where_(load, 0, held)
+            new[f"{side}_other_loaded"] = where_(load, loaded[other], now[f"{side}_other_loaded"])
+            new[f"{side}_other_moved"] = where_(load, moved[other], now[f"{side}_other_moved"])
+            new[f"{side}_used_before"] = where_(load, now[f"{side}_used"], now[f"{side}_used_before"])
+            new[f"{side}_loaded"], new[f"{side}_moved"] = loaded[side], moved[side]
+        soonest = greater(loaded["activations"], loaded["weights"])
+        soonest = where_(loop.first[3], greater(soonest, now["finished_before"]), soonest)
+        first = greater(now["engine"], soonest + fill_)
         released = first + (work.tiles - 1) * work.period + work.steps - 1
         times.update(
             where,
             **new,
-            held=np.where(now["engine"] == 0, entries, held),  # behind the first product's loads
+            held=where_(now["engine"] == 0, entries_, held),  # behind the first product's loads
             activations_used=released,
             weights_used=released,
             engine=first + work.tiles * work.period,
             released=released,
         )
 
-    def one_group(loop: Loop, where: BoolArray | None) -> None:
-        now, work = times.now, group_at(loop)
-        start = np.maximum(now["released"] + drain, np.maximum(now["finish_ready"], now["stored_before"] + 1))
+    def one_group(loop: Loop, where: Any) -> None:
+        now, key = times.now, numbers.key(loop)
+        if key not in groups:
+            groups[key] = numbers.record(group_at(Loop(numbers.flags(loop.first), numbers.flags(loop.last))))
+        work = groups[key]
+        start = greater(now["released"] + drain_, greater(now["finish_ready"], now["stored_before"] + 1))
         rows = work.rows + (work.finishes - 1) * _FINISH_READY
-        finished = start + rows + _FINISH_DONE + sizes.top_rotation + finish_extra
-        stored_from = np.maximum(finished + 1, now["store_ready"])
+        finished = start + rows + _FINISH_DONE + rotation + finish_extra
+        stored_from = greater(finished + 1, now["store_ready"])
         reads = work.reads + work.stores
         times.update(
             where,
@@ -200,38 +299,40 @@ def block_times(
             finished=finished,
             finished_before=now["finished"],
             store_ready=stored_from + reads,
-            stored=stored_from + reads - 1 + sizes.top_rotation + _STORE_READ + sizes.latency,
+            stored=stored_from + reads - 1 + rotation + _STORE_READ + sizes.latency,
             stored_before=now["stored"],
         )
 
-    def follow(level: int, first: tuple[BoolArray, ...], last: tuple[BoolArray, ...], where: BoolArray | None) -> None:
-        if level == len(counts):
+    yes, no = numbers.all_of(value=True), numbers.all_of(value=False)
+    iterations = [numbers.of(count) for count in counts]
+
+    def follow(level: int, first: tuple[Any, ...], last: tuple[Any, ...], where: Any) -> None:
+        if level == len(iterations):
             one_product(Loop(first, last), where)
             return
-        count = counts[level]
-        no = np.zeros(shapes, dtype=bool)
+        count = iterations[level]
 
-        def body(is_first: BoolArray, is_last: BoolArray, mask: BoolArray | None) -> None:
+        def body(is_first: Any, is_last: Any, mask: Any) -> None:
             follow(level + 1, (*first, is_first), (*last, is_last), mask)
-            if level == len(counts) - 2:  # its parts are done
+            if level == len(iterations) - 2:  # its parts are done
                 one_group(Loop((*first, is_first), (*last, is_last)), mask)
 
         for index in range(_FOLLOWED):
             mask = count > index + 1
             if where is not None:
                 mask = mask & where
-            if not mask.any():
+            if not np.any(mask):
                 break
             if index == _FOLLOWED - 2:  # halves take turns: what two blocks add is added to all times
                 before = dict(times.now)
-            body(~no if index == 0 else no, no, None if mask.all() else mask)
-        more = np.maximum(0, count - 1 - _FOLLOWED)
+            body(yes if index == 0 else no, no, None if np.all(mask) else mask)
+        more = greater(0, count - 1 - _FOLLOWED)
         if where is not None:
-            more = np.where(where, more, 0)
-        if more.any():
+            more = where_(where, more, 0)
+        if np.any(more):
             for name, value in times.now.items():
                 times.now[name] = value + more * (value - before[name]) // 2
-        body(count == 1, ~no, where)
+        body(count == 1, yes, where)
 
     follow(0, (), (), None)
-    return times.now["stored"] + _END
+    return np.asarray(times.now["stored"] + _END, dtype=np.int64).reshape(shapes)

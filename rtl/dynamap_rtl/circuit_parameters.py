@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
-from .parameters import OverlayError
+from .errors import OverlayError
 from .rotation import rotator_latency
 
-__all__ = ["CircuitParameters"]
+__all__ = ["CircuitParameters", "transformed_bytes"]
 
 _TILES = (2, 4)
+
+
+def transformed_bytes(tile: int) -> int:
+    """Bytes of a weight of F(tile, 3), transformed along both axes; a beat of the memory port holds one at least."""
+    return 2 if tile == 2 else 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +74,7 @@ class CircuitParameters:
                 raise OverlayError(f"{name} of an overlay must be a power of two, not {getattr(self, name)}")
         if not set(self.winograd) <= set(_TILES) or list(self.winograd) != sorted(set(self.winograd)):
             raise OverlayError(f"winograd of an overlay names tiles of {_TILES}, each once, not {self.winograd!r}")
-        weight_bytes = 3 if 4 in self.winograd else 2
+        weight_bytes = max(map(transformed_bytes, self.winograd), default=0)
         if self.winograd and self.dram_bytes_per_cycle < weight_bytes:
             raise OverlayError(
                 f"transformed weights of F({max(self.winograd)}, 3) have {weight_bytes} bytes, a beat of the port "

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .hardware.module import Design, Grid, HardwareError, Module
@@ -15,7 +16,7 @@ from .hardware.verilog import verilog_of
 from .hardware.verilog_grid import row_of
 from .hardware.verilog_testbench import bench_files, random_stimulus
 
-__all__ = ["SUMMARY", "write_design"]
+__all__ = ["SUMMARY", "Scalar", "Shell", "write_design"]
 
 #: The summary: parameters, ports, modules, and a checksum of every file that was written.
 SUMMARY = "design.json"
@@ -27,18 +28,41 @@ _CYCLES = 200  # of a stimulus that nobody gave
 Scalar = str | int | float | bool | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shell:
+    """A top level around a design, whose Verilog has names and attributes that the hierarchy does not know.
+
+    Attributes:
+        key: its entry in the summary.
+        top: name of its module.
+        module: what it holds, the design in it somewhere.
+        verilog: all its files, ``<module>.v`` -> text, what a module is made of before it, its own last.
+        files: what else is written, by path.
+        summary: what its entry says beyond ``top``.
+    """
+
+    key: str
+    top: str
+    module: Module
+    verilog: Mapping[str, str]
+    files: Mapping[str, str]
+    summary: Mapping[str, Scalar]
+
+
 def write_design(
     top: Module,
     folder: Path,
     *,
     parameters: Mapping[str, Scalar],
     stimulus: Mapping[str, Sequence[int]] | None = None,
+    shell: Shell | None = None,
 ) -> None:
     """Write a design into a folder.
 
     The folder then holds ``rtl/<module>.v``, one for every module; ``files.f``, their list, what a module is made of
     before it; ``simulation/``, a test bench with its data and the list ``simulation.f`` (paths relative to
-    ``simulation/``, where it is to be run); and ``design.json``. The same arguments give the same bytes.
+    ``simulation/``, where it is to be run); and ``design.json``. With a shell its modules are in ``rtl/`` and in
+    ``files.f`` as well, its top level last; the test bench is the design's. The same arguments give the same bytes.
 
     The folder appears complete or stays as it was. One that exists must be empty or hold an earlier design, untouched:
     nothing that anybody else made or changed is overwritten.
@@ -48,13 +72,14 @@ def write_design(
         folder: where; missing parents are made.
         parameters: what the design was made from, for the summary.
         stimulus: values of every input for the test bench; random ones if None, for designs that take anything.
+        shell: a top level around the design, or none.
 
     Raises:
         HardwareError: when the folder holds something else, or the design cannot be written or simulated.
         OSError: from the file system.
     """
     _check_own(folder)
-    files = _contents(top, parameters, stimulus)
+    files = _contents(top, parameters, stimulus, shell)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the folder, so that both renames stay in one file system.
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
@@ -74,18 +99,27 @@ def write_design(
 
 
 def _contents(
-    top: Module, parameters: Mapping[str, Scalar], stimulus: Mapping[str, Sequence[int]] | None
+    top: Module,
+    parameters: Mapping[str, Scalar],
+    stimulus: Mapping[str, Sequence[int]] | None,
+    shell: Shell | None,
 ) -> dict[str, str]:
     verilog = verilog_of(top)
     if stimulus is None:
         stimulus = random_stimulus(top, cycles=_CYCLES)
     clocked = "input wire  clock" in verilog[f"{top.name}.v"]
-    files = {f"rtl/{name}": text for name, text in verilog.items()}
-    files["files.f"] = "".join(f"rtl/{name}\n" for name in verilog)
+    everything = verilog if shell is None else shell.verilog
+    assert all(everything[name] == text for name, text in verilog.items())
+    files = {f"rtl/{name}": text for name, text in everything.items()}
+    files["files.f"] = "".join(f"rtl/{name}\n" for name in everything)
     bench = bench_files(top, stimulus, clocked=clocked)
     files |= {f"simulation/{name}": text for name, text in bench.items()}
     files["simulation/simulation.f"] = "".join(f"../rtl/{name}\n" for name in verilog) + f"{top.name}_tb.v\n"
     instances = _instances(top)
+    if shell is not None:
+        instances = _instances(shell.module)
+        instances[shell.top] = 1
+        files |= shell.files
     summary = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -96,7 +130,8 @@ def _contents(
             for direction, ports in (("input", top.inputs), ("output", top.outputs))
             for name, port in ports.items()
         },
-        "instances": {name.removesuffix(".v"): instances[name.removesuffix(".v")] for name in verilog},
+        "instances": {name.removesuffix(".v"): instances[name.removesuffix(".v")] for name in everything},
+        **({} if shell is None else {shell.key: {"top": shell.top, **shell.summary}}),
         "files": {name: _digest(text.encode()) for name, text in files.items()},
     }
     return {**files, SUMMARY: json.dumps(summary, indent=2, ensure_ascii=False) + "\n"}

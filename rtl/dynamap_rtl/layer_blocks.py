@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .circuit_parameters import transformed_bytes
 from .geometry import ConvShape
-from .sizes import IntArray, Sizes, up
+from .sizes import IntArray, Sizes, down, up
 from .timing import Dataflow, Gemm, groups_per_tile
 
 __all__ = ["GROUPS_WANTED", "TAPS", "Cut", "LayerBlocks", "WinogradShape", "convolution_blocks", "winograd_blocks"]
@@ -124,8 +125,8 @@ def _weights_depth(dataflow: Dataflow, parts: IntArray, length: IntArray, output
 def _groups(problem: _Problem, sizes: Sizes) -> tuple[IntArray, IntArray]:
     """Wanted numbers of blocks of pixels and of channels."""
     pixel_units = up(problem.pixels, problem.pixel_unit)
-    output_units = np.maximum(1, problem.outputs // problem.output_unit)
-    most = np.maximum(1, problem.cycles // (2 * (sizes.latency + _TURNAROUND)))
+    output_units = np.maximum(1, down(problem.outputs, problem.output_unit))
+    most = np.maximum(1, down(problem.cycles, 2 * (sizes.latency + _TURNAROUND)))
     # Parts overlap as groups do; more groups would load the weights of all parts again for each.
     wanted = np.where(problem.resident, GROUPS_WANTED, up(GROUPS_WANTED, problem.parts))
     wanted = np.minimum(wanted, most)
@@ -144,7 +145,7 @@ def _groups(problem: _Problem, sizes: Sizes) -> tuple[IntArray, IntArray]:
 def _evenly(total: IntArray | int, blocks: IntArray, most: IntArray, unit: IntArray) -> tuple[IntArray, IntArray]:
     """(size of a block, number of blocks): at least so many blocks, at most so large, in whole units, and even."""
     units = up(total, unit)
-    fitting = np.maximum(1, most // unit)
+    fitting = np.maximum(1, down(most, unit))
     size = up(units, np.maximum(blocks, up(units, fitting)))
     return np.minimum(size * unit, total), up(units, size)
 
@@ -173,7 +174,7 @@ def convolution_blocks(conv: ConvShape, sizes: Sizes, dataflow: Dataflow, *, kn2
     channels, outputs = together * inputs, together * per_group
 
     # The reduction: whole windows if one tile of the smallest block holds them, else less and less.
-    inner = np.minimum(left, top // p1) * p1 if dataflow is not Dataflow.NS else np.minimum(left, top)
+    inner = np.minimum(left, down(top, p1)) * p1 if dataflow is not Dataflow.NS else np.minimum(left, top)
     longest = np.maximum(1, inner)
     pieces = up(channels, longest)
     choices = [
@@ -195,15 +196,15 @@ def convolution_blocks(conv: ConvShape, sizes: Sizes, dataflow: Dataflow, *, kn2
     match dataflow:
         case Dataflow.NS:
             least = np.minimum(pixels, p1)
-            slots = _least(top // length, words // least, result // (up(least, p2) * p2))
+            slots = _least(down(top, length), down(words, least), down(result, up(least, p2) * p2))
         case Dataflow.WS:
             least = one
-            slots = _least(top // (steps * p1), words, result // p2)
+            slots = _least(down(top, steps * p1), words, down(result, p2))
         case Dataflow.IS:
             least = np.minimum(pixels, p2)
             slots = one
     if dataflow is Dataflow.IS:
-        most_outputs = _least(left // steps, words, result // p2 * p2)
+        most_outputs = _least(down(left, steps), words, down(result, p2) * p2)
         output_unit, pixel_unit, output_grain = p1, p2, one
     else:
         most_outputs = slots * p2
@@ -232,14 +233,14 @@ def convolution_blocks(conv: ConvShape, sizes: Sizes, dataflow: Dataflow, *, kn2
 
     # Pixels of a block beside so many channels.
     slots = up(block_outputs, p2)
-    fold = result // (slots * p2)  # pixels of a lane of the result buffer
+    fold = down(result, slots * p2)  # pixels of a lane of the result buffer
     match dataflow:
         case Dataflow.NS:
-            most_pixels = _least(left // length * p1, words // slots, fold * p2)
+            most_pixels = _least(down(left, length) * p1, down(words, slots), fold * p2)
         case Dataflow.WS:
-            most_pixels = _least(left // steps, words // slots, fold * p2)
+            most_pixels = _least(down(left, steps), down(words, slots), fold * p2)
         case Dataflow.IS:
-            most_pixels = _least(top // (steps * p1), words // block_outputs, fold) * p2
+            most_pixels = _least(down(top, steps * p1), down(words, block_outputs), fold) * p2
     grain = one if dataflow is Dataflow.WS else pixel_unit
     valid &= most_pixels >= least
     block_pixels, pixel_blocks = _evenly(pixels, pixel_blocks, most_pixels, grain)
@@ -321,7 +322,7 @@ class WinogradShape:
     @property
     def weight_bytes(self) -> int:
         """Bytes of a transformed weight."""
-        return 2 if self.tile == 2 or not all(self.axes) else 3
+        return transformed_bytes(self.tile) if all(self.axes) else 2
 
 
 def winograd_blocks(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow) -> LayerBlocks:

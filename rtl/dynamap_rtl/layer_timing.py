@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .block_times import Group, Loop, Product, block_times
+from .block_times import Group, Loop, Product, Work, block_times, latency_of_loads
 from .geometry import ConvShape
 from .layer_blocks import Cut, LayerBlocks, WinogradShape, convolution_blocks, winograd_blocks
 from .load_work import row_pieces, run_pieces_of, window_pieces
 from .pipeline import transform_latency
 from .sizes import IntArray, Sizes, up
-from .timing import Dataflow
+from .timing import Dataflow, Gemm, groups_per_tile
 
-__all__ = ["LayerCycles", "convolution_cycles", "winograd_cycles"]
+__all__ = ["LayerCycles", "convolution_cycles", "convolution_floor", "winograd_cycles", "winograd_floor"]
 
 _FILL = 3  # from the end of a load to the first step, without a stationary operand to be shifted in
 _ENGINE = 7  # registers of the engine
@@ -61,7 +61,14 @@ def _tiles(
 
 
 def convolution_cycles(
-    conv: ConvShape, sizes: Sizes, dataflow: Dataflow, *, kn2row: bool, pixel_pitch: int | None = None, divides: bool
+    conv: ConvShape,
+    sizes: Sizes,
+    dataflow: Dataflow,
+    *,
+    kn2row: bool,
+    contiguous: bool = True,
+    divides: bool,
+    bound: bool = False,
 ) -> LayerCycles:
     """Cycles of ``program.convolution.convolution_program``.
 
@@ -70,11 +77,12 @@ def convolution_cycles(
         sizes: of the overlays.
         dataflow: how its products run.
         kn2row: a product for every element of the kernel.
-        pixel_pitch: bytes from a pixel of the input to the next; its channels if None.
+        contiguous: whether neighbouring pixels of the input lie side by side (no slice of a concatenation).
         divides: whether the overlay has Winograd's transforms, see :func:`~dynamap_rtl.sizes.transfers`.
+        bound: for a lower bound of the total, much sooner.
     """
     blocks = convolution_blocks(conv, sizes, dataflow, kn2row=kn2row)
-    contiguous = pixel_pitch in {None, conv.in_channels} and conv.dilation[1] == 1
+    contiguous = contiguous and conv.dilation[1] == 1
     activations = _activation_pieces(conv, blocks, sizes, dataflow, contiguous=contiguous, divides=divides)
     outputs = blocks.pack_groups * (conv.out_channels // conv.groups)
     last = conv.pixels - (blocks.pixel_blocks - 1) * blocks.pixels
@@ -87,6 +95,7 @@ def convolution_cycles(
         reduced=blocks.pack_groups * (conv.weight_count // conv.out_channels),
         activations=activations,
         weight_row_pieces=_row_pieces(sizes, dataflow, 1),
+        bound=bound,
     )
 
 
@@ -166,6 +175,8 @@ def _cycles(
     positions: int = 1,
     stores: int = 1,
     transforms: tuple[int, int] | None = None,
+    waits: IntArray | int = 0,
+    bound: bool = False,
 ) -> LayerCycles:
     """Cycles of the blocks.
 
@@ -181,6 +192,8 @@ def _cycles(
         positions: products side by side in every one.
         stores: instructions a group is stored by.
         transforms: of :func:`~dynamap_rtl.block_times.block_times`.
+        waits: cycles in which a load of activations moves nothing.
+        bound: for a lower bound of the total, much sooner.
     """
     p1, p2 = sizes.rows, sizes.columns
     parts, length, outer = blocks.parts, blocks.length, blocks.pixels_outer
@@ -220,7 +233,7 @@ def _cycles(
             np.where(outer, first_inner, first_outer),
         )
         return Product(
-            activations=up(activations * block * part_length, extents.all * reduced),
+            activations=up(activations * block * part_length, extents.all * reduced) + waits,
             weights=depth * lanes_rows * weight_row_pieces,
             loads_activations=first_activations | ~activations_stay,
             loads_weights=(first_weights | ~weights_stay) & (first_part | ~blocks.joined),
@@ -248,6 +261,34 @@ def _cycles(
     word = 1 if dataflow is Dataflow.IS else p2
     blocks_entries = (blocks.output_blocks - 1) * up(blocks.outputs, word) + up(last_outputs, word)
     entries = blocks.packs * (blocks_entries * word)
+
+    def each(work: Callable[[IntArray, IntArray], IntArray], block: IntArray, last: IntArray) -> IntArray:
+        """Summed over all groups: full blocks, and the last ones."""
+        more_p, more_o = blocks.pixel_blocks - 1, blocks.output_blocks - 1
+        full = more_p * more_o * work(block, blocks.outputs) + more_p * work(block, last_outputs)
+        return np.asarray(
+            blocks.packs * (full + more_o * work(last, blocks.outputs) + work(last, last_outputs)), dtype=np.int64
+        )
+
+    def computed(block: IntArray, channels: IntArray) -> IntArray:
+        cycles = [
+            tiles * np.maximum(steps_of, p1)
+            for tiles, steps_of in (_tiles(dataflow, block, each, channels, sizes) for each in (length, last_length))
+        ]
+        return positions * ((parts - 1) * cycles[0] + cycles[1])
+
+    all_rows = (blocks.output_blocks - 1) * (blocks.outputs if dataflow is Dataflow.IS else up(blocks.outputs, p2))
+    all_rows = (all_rows + (last_outputs if dataflow is Dataflow.IS else up(last_outputs, p2))) * all_inner
+    weights = blocks.packs * (all_rows * weight_row_pieces * blocks.weight_loads)
+    loaded = blocks.packs * (activations * blocks.activation_loads)
+    compute = each(computed, extents.block, extents.last)
+    reads = each(
+        lambda stored, channels: stored * up(channels, sizes.result_transfer),
+        extents.block_stored,
+        extents.last_stored,
+    )
+    finished = each(rows, extents.block, extents.last)
+    work = Work(activations=loaded, weights=weights, compute=compute, rows=finished, reads=reads)
     total = block_times(
         sizes,
         counts,
@@ -259,39 +300,21 @@ def _cycles(
         weights_first=dataflow is Dataflow.IS,
         entries=entries,
         transforms=transforms,
+        work=work if bound else None,
     )
 
-    def each(work: Callable[[IntArray, IntArray], IntArray], block: IntArray, last: IntArray) -> IntArray:
-        """Summed over all groups: full blocks, and the last ones."""
-        more_p, more_o = blocks.pixel_blocks - 1, blocks.output_blocks - 1
-        full = more_p * more_o * work(block, blocks.outputs) + more_p * work(block, last_outputs)
-        total = full + more_o * work(last, blocks.outputs) + work(last, last_outputs)
-        return np.asarray(blocks.packs * total, dtype=np.int64)
-
-    def computed(block: IntArray, channels: IntArray) -> IntArray:
-        cycles = [
-            tiles * np.maximum(steps_of, p1)
-            for tiles, steps_of in (_tiles(dataflow, block, each, channels, sizes) for each in (length, last_length))
-        ]
-        return positions * ((parts - 1) * cycles[0] + cycles[1])
-
-    all_rows = (blocks.output_blocks - 1) * (blocks.outputs if dataflow is Dataflow.IS else up(blocks.outputs, p2))
-    all_rows = (all_rows + (last_outputs if dataflow is Dataflow.IS else up(last_outputs, p2))) * all_inner
     return LayerCycles(
         total=total,
-        load=blocks.packs
-        * (all_rows * weight_row_pieces * blocks.weight_loads + activations * blocks.activation_loads),
-        compute=each(computed, extents.block, extents.last),
-        store=each(
-            lambda stored, channels: stored * up(channels, sizes.result_transfer),
-            extents.block_stored,
-            extents.last_stored,
-        ),
+        load=loaded + weights,
+        compute=compute,
+        store=reads,
         valid=blocks.valid & (entries <= _MOST_ENTRIES),
     )
 
 
-def winograd_cycles(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow, *, tiles: tuple[int, ...]) -> LayerCycles:
+def winograd_cycles(
+    shape: WinogradShape, sizes: Sizes, dataflow: Dataflow, *, tiles: tuple[int, ...], bound: bool = False
+) -> LayerCycles:
     """Cycles of ``program.winograd.winograd_program``.
 
     Args:
@@ -299,6 +322,7 @@ def winograd_cycles(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow, *, t
         sizes: of the overlays.
         dataflow: how its products run.
         tiles: m of every F(m, 3) the overlays have.
+        bound: for a lower bound of the total, much sooner.
     """
     conv, blocks = shape.conv, winograd_blocks(shape, sizes, dataflow)
     transfer = sizes.top_transfer if dataflow is Dataflow.IS else sizes.left_transfer
@@ -306,6 +330,11 @@ def winograd_cycles(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow, *, t
     pieces = blocks.parts // shape.kernel_parts
     last_channels = conv.in_channels - (pieces - 1) * blocks.length
     vectors = (pieces - 1) * (blocks.length // transfer) + up(last_channels, transfer)
+    latencies = transform_latency(tiles, shape.tile, planar=all(shape.axes))
+    # Across lanes, channels beyond whole rounds of lanes are a load of their own, not taken before the other is done.
+    # (Channels that are cut are cut at whole rounds but for the last piece, one of many, which is left out here.)
+    ragged = (pieces == 1) & (last_channels > sizes.rows) & (last_channels % sizes.rows > 0)
+    alone = np.where(ragged & (dataflow is Dataflow.WS), latency_of_loads(sizes) + latencies[0], 0)
     last_rows = tile_rows - (blocks.pixel_blocks - 1) * blocks.pixels
     stored = blocks.pixels * shape.step[0] * conv.out_width
     return _cycles(
@@ -325,5 +354,47 @@ def winograd_cycles(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow, *, t
         weight_row_pieces=_row_pieces(sizes, dataflow, shape.weight_bytes),
         positions=shape.positions,
         stores=shape.step[0] * shape.step[1] if dataflow is Dataflow.IS else 1,
-        transforms=transform_latency(tiles, shape.tile, planar=all(shape.axes)),
+        transforms=latencies,
+        waits=alone,
+        bound=bound,
     )
+
+
+def convolution_floor(
+    conv: ConvShape, sizes: Sizes, dataflow: Dataflow, *, kn2row: bool, contiguous: bool = True, divides: bool
+) -> IntArray:
+    """A lower bound of :func:`convolution_cycles`, looser and far sooner than its own: the array's work, or one load.
+
+    Arguments as there.
+    """
+    p1, p2 = sizes.rows, sizes.columns
+    taps = conv.kernel[0] * conv.kernel[1]
+    inputs, outputs = conv.in_channels // conv.groups, conv.out_channels // conv.groups
+    reduced, times = (inputs, taps) if kn2row else (inputs * taps, 1)
+    if conv.groups > 1:
+        group = Gemm(conv.pixels, reduced, outputs, conv.groups)
+        together = np.asarray(groups_per_tile(dataflow, group, p1, p2), dtype=np.int64) + 0 * p1
+        tiles, steps = _tiles(dataflow, conv.pixels + 0 * p1, together * reduced, together * outputs, sizes)
+        return times * up(conv.groups, together) * tiles * np.maximum(steps, p1) + 2 * sizes.latency
+    tiles, steps = _tiles(dataflow, conv.pixels + 0 * p1, reduced + 0 * p1, outputs + 0 * p1, sizes)
+    lanes = p2 if dataflow is Dataflow.IS else p1
+    loaded = window_pieces(
+        conv,
+        sizes.port_bytes,
+        contiguous=contiguous and conv.dilation[1] == 1,
+        by_tap=kn2row,
+        across=dataflow is Dataflow.WS,
+        divides=divides,
+    )[lanes]
+    return np.maximum(times * tiles * np.maximum(steps, p1), loaded) + 2 * sizes.latency
+
+
+def winograd_floor(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow) -> IntArray:
+    """A lower bound of :func:`winograd_cycles`, likewise."""
+    p1, conv = sizes.rows, shape.conv
+    pixels = shape.tiles[0] * shape.tiles[1]
+    reduced = conv.in_channels * shape.kernel_parts
+    tiles, steps = _tiles(dataflow, pixels + 0 * p1, reduced + 0 * p1, conv.out_channels + 0 * p1, sizes)
+    transfer = sizes.top_transfer if dataflow is Dataflow.IS else sizes.left_transfer
+    loaded = pixels * shape.kernel_parts * up(conv.in_channels, transfer)
+    return shape.positions * np.maximum(tiles * np.maximum(steps, p1), loaded) + 2 * sizes.latency

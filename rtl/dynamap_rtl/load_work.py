@@ -109,8 +109,14 @@ def row_pieces(elements: IntArray, beat: int, transfer: IntArray, lanes: IntArra
 
     Exact but where N elements are fewer than a beat and than the lanes and do not divide both.
     """
-    wraps = up(elements, lanes) - 1 - (up(elements, np.lcm(lanes, beat)) - 1)
+    wraps = up(elements, lanes) - 1 - (up(elements, _lcm(beat)[lanes]) - 1)
     short = transfer < np.minimum(beat, lanes)
     pieces = np.where(short, run_pieces_of(elements, beat, transfer), up(elements, beat)) + wraps
     whole = short & (beat % transfer == 0) & (lanes % transfer == 0)
     return np.where(whole, up(elements, transfer), pieces)
+
+
+@lru_cache(maxsize=16)
+def _lcm(beat: int) -> IntArray:
+    """Least common multiples of a beat and every number of lanes."""
+    return np.asarray(np.lcm(np.arange(MOST_LANES + 1), beat), dtype=np.int64)

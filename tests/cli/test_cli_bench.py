@@ -107,7 +107,7 @@ def test_the_library_gives_what_the_command_gives(run, folder):
 def test_mapping_problems_are_those_of_the_plans():
     chosen = mapping_instances()
     assert tuple(instance.family for instance in chosen) == MAPPING_NETWORKS
-    plan = dynamap_opt.map("googlenet", "alveo-u200")
+    plan = dynamap_opt.map("googlenet", "alveo-u200", cost="paper")
     problem = chosen[0].make(**chosen[0].options)
     assert chosen[0].name == f"googlenet on {plan.array[0]}x{plan.array[1]}"
     assert solve(problem).objective == plan.latency_cycles

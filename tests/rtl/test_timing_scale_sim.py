@@ -11,13 +11,10 @@ from dynamap_models import import_onnx
 from dynamap_models.ir import Conv
 from dynamap_opt.algorithms import ALGORITHMS
 from dynamap_opt.lowering import lower
-from dynamap_rtl import Dataflow, Overlay, TimingConvention, array_cycles
+from dynamap_rtl import Dataflow, TimingConvention, array_cycles
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light/light_inception_v1.onnx"
 # The SCALE-Sim convention looks at none of these.
-ANY = Overlay(
-    dram_bytes_per_cycle=1, dram_latency_cycles=0, activation_buffer_bytes=1, weight_buffer_bytes=1, accumulator_bytes=1
-)
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +26,7 @@ def cycles():
     im2col = ALGORITHMS["im2col"]
     return {
         stage.name: {
-            dataflow: array_cycles(
-                dataflow, im2col.gemms(stage.conv), 32, 32, ANY, convention=TimingConvention.SCALE_SIM
-            )
+            dataflow: array_cycles(dataflow, im2col.gemms(stage.conv), 32, 32, convention=TimingConvention.SCALE_SIM)
             for dataflow in Dataflow
         }
         for stage in program.stages

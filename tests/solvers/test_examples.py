@@ -40,6 +40,8 @@ def test_the_page_shows_the_whole_output_of_every_program():
         "make_profile.py",
         "overlay_program.py",
         "layer_cycles.py",
+        "digits.py",
+        "published_and_measured.py",
     }
 
 

@@ -7,23 +7,23 @@ layers, :mod:`fusion` simplifies them and :mod:`drafts` names the parameters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from dynamap_models.errors import ModelError
 from dynamap_models.ir import Network
 
 from .drafts import finish
 from .fusion import simplify
-from .graph import read_graph
+from .graph import Graph, read_graph
 from .inference import infer_values, site_of
 from .lowering import Lowering
 from .operators_layout import LAYOUT_OPERATORS
 from .operators_pointwise import POINTWISE_OPERATORS
 from .operators_window import WINDOW_OPERATORS
-from .source import SourceLike, read_source
+from .source import Source, SourceLike, read_source
 from .values import Site
 
-__all__ = ["import_onnx", "onnx_tensor_shapes"]
+__all__ = ["import_onnx", "network_of", "onnx_tensor_shapes"]
 
 _OPERATORS = {**WINDOW_OPERATORS, **POINTWISE_OPERATORS, **LAYOUT_OPERATORS}
 # Their operands are on a par: any of them may be the constant one.
@@ -50,9 +50,24 @@ def import_onnx(
             stands for become a :class:`~dynamap_models.ir.HostOperator`.
     """
     read = read_source(source)
-    graph = read_graph(read)
+    return network_of(read_graph(read), read, input_shapes=input_shapes or {}, name=name)
+
+
+def network_of(
+    graph: Graph,
+    read: Source,
+    *,
+    input_shapes: Mapping[str, Sequence[int]],
+    name: str | None,
+    kept: Collection[str] = (),
+) -> Network:
+    """The network of a graph; ``kept`` tensors are not fused away, unlike others that only one layer reads.
+
+    Raises:
+        ModelError: as :func:`import_onnx`.
+    """
     nodes = graph.live_nodes()
-    values = infer_values(graph, nodes, input_shapes or {})
+    values = infer_values(graph, nodes, input_shapes)
     if all(values[output].constant is not None for output in graph.outputs):
         raise ModelError(f"no output of {read.label} depends on its inputs; there is nothing to map")
     sites = [site_of(node, values) for node in nodes]
@@ -67,7 +82,7 @@ def import_onnx(
         if lower is None or written != [site.node.outputs[0]] or not _reads_tensor(site) or not lower(state, site):
             state.host(site, written)
     state.settle_outputs(graph.outputs)
-    drafts = simplify(state.drafts, outputs=graph.outputs, shapes=state.shapes)
+    drafts = simplify(state.drafts, outputs=graph.outputs, shapes=state.shapes, kept=kept)
     return finish(drafts, name=name or read.name, inputs=inputs, outputs=graph.outputs, shapes=state.shapes)
 
 

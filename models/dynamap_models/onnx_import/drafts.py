@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from onnx import TensorProto
 
+from dynamap_models._names import unique
 from dynamap_models.ir import (
     Affine,
     Conv,
@@ -107,10 +108,10 @@ def finish(
 
     def register(constant: Constant) -> str:
         if id(constant) not in named:
-            unique = _unique(constant.name, parameters)
-            parameters[unique] = constant.parameter()
+            name_of_its_own = unique(constant.name, parameters)
+            parameters[name_of_its_own] = constant.parameter()
             # The constant is kept beside its name, so that its identity is not given to another one.
-            named[id(constant)] = (constant, unique)
+            named[id(constant)] = (constant, name_of_its_own)
         return named[id(constant)][1]
 
     for draft in drafts:
@@ -122,7 +123,7 @@ def finish(
                 "shift": filled(f"{draft.name}.shift", channels, 0.0),
                 **constants,
             }
-        layer_name = _unique(draft.name, layer_names)
+        layer_name = unique(draft.name, layer_names)
         layer_names.add(layer_name)
         names = {role: register(constant) for role, constant in constants.items()}
         operation = _with_parameters(draft.operation, names)
@@ -132,14 +133,6 @@ def finish(
     return Network(
         name=name, inputs=inputs, outputs=outputs, layers=tuple(layers), tensors=tensors, parameters=parameters
     )
-
-
-def _unique(wanted: str, taken: Mapping[str, Parameter] | set[str]) -> str:
-    unique, count = wanted, 1
-    while unique in taken:
-        count += 1
-        unique = f"{wanted}:{count}"
-    return unique
 
 
 def _with_parameters(operation: Operation, names: Mapping[str, str]) -> Operation:

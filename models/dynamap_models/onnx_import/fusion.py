@@ -12,7 +12,7 @@ A layer absorbs its successor only when nobody else reads what lies between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,12 +26,15 @@ from .drafts import Draft, drop_unread, reader_counts
 __all__ = ["simplify"]
 
 
-def simplify(drafts: Sequence[Draft], *, outputs: Sequence[str], shapes: dict[str, Shape]) -> list[Draft]:
-    """The same network in fewer layers; ``drafts`` are used up. O(layers) per pass."""
-    kept = drop_unread(drafts, outputs)
-    kept = _merge_reshapes(kept, outputs, shapes)
-    kept = _absorb(kept, outputs, Affine, _absorb_affine)
-    return _absorb(kept, outputs, Activation, _absorb_activation)
+def simplify(
+    drafts: Sequence[Draft], *, outputs: Sequence[str], shapes: dict[str, Shape], kept: Collection[str] = ()
+) -> list[Draft]:
+    """The same network in fewer layers; ``drafts`` are used up. Tensors in ``kept`` stay. O(layers) per pass."""
+    simpler = drop_unread(drafts, outputs)
+    simpler = _merge_reshapes(simpler, outputs, shapes)
+    stays = (*outputs, *kept)
+    simpler = _absorb(simpler, stays, Affine, _absorb_affine)
+    return _absorb(simpler, stays, Activation, _absorb_activation)
 
 
 def _merge_reshapes(drafts: Sequence[Draft], outputs: Sequence[str], shapes: dict[str, Shape]) -> list[Draft]:
@@ -51,12 +54,12 @@ def _merge_reshapes(drafts: Sequence[Draft], outputs: Sequence[str], shapes: dic
 
 def _absorb(
     drafts: Sequence[Draft],
-    outputs: Sequence[str],
+    stays: Sequence[str],
     kind: type[Affine | Activation],
     absorb: Callable[[Draft, Draft], bool],
 ) -> list[Draft]:
-    """Offer every layer of ``kind`` to the layer that writes its input."""
-    readers = reader_counts(drafts, outputs)
+    """Offer every layer of ``kind`` to the layer that writes its input, unless that has other readers or stays."""
+    readers = reader_counts(drafts, stays)
     writers: dict[str, Draft] = {}
     kept: list[Draft] = []
     for draft in drafts:

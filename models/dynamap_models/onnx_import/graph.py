@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -143,8 +143,12 @@ class Graph:
         return tuple(reversed(live))
 
 
-def read_graph(source: Source) -> Graph:
+def read_graph(source: Source, *, contributed: Collection[str] = ()) -> Graph:
     """Turn the file's graph into nodes in topological order; O(nodes + edges).
+
+    Args:
+        source: the file.
+        contributed: operators of ONNX Runtime's domain ``com.microsoft`` that are read as well.
 
     Raises:
         ModelError: for names written twice or never, cycles, and damaged tensors.
@@ -159,7 +163,7 @@ def read_graph(source: Source) -> Graph:
         constants[name] = read_tensor(tensor, name=name, folder=source.folder)
     # Files of IR version 3 and older list every initializer among the inputs as well: those are constants here.
     inputs = tuple(_read_input(entry) for entry in proto.input if entry.name not in constants)
-    nodes = [_read_node(entry, source) for entry in proto.node]
+    nodes = [_read_node(entry, source, contributed) for entry in proto.node]
     written: dict[str, Node | None] = dict.fromkeys(constants)
     for entry in inputs:
         if not entry.name or entry.name in written:
@@ -200,7 +204,7 @@ def _read_input(entry: onnx.ValueInfoProto) -> GraphInput:
     return GraphInput(name=name, declared=declared, elem_type=tensor_type.elem_type)
 
 
-def _read_node(entry: onnx.NodeProto, source: Source) -> Node:
+def _read_node(entry: onnx.NodeProto, source: Source, contributed: Collection[str]) -> Node:
     op_type, name, domain = text_of(entry.op_type), text_of(entry.name), text_of(entry.domain)
     if not op_type.isidentifier():
         raise ModelError(f"node {name!r} names the operator {op_type!r}, which is no name; the file is damaged")
@@ -216,7 +220,7 @@ def _read_node(entry: onnx.NodeProto, source: Source) -> Node:
     )
     if not any(node.outputs):
         raise ModelError(f"{node.op_type} node {node.name!r} writes nothing; every node must have an output")
-    if domain not in {"", "ai.onnx"}:
+    if domain not in {"", "ai.onnx"} and not (domain == "com.microsoft" and op_type in contributed):
         raise UnsupportedOperatorError(
             f"{node.label} belongs to the operator domain {domain!r}, of which nothing is supported; "
             "export with standard ONNX operators"

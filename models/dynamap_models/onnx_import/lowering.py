@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
+from dynamap_models._names import unique
 from dynamap_models.errors import ModelError
 from dynamap_models.ir import HostOperator, Operation, Reshape
 
@@ -49,10 +50,7 @@ class Lowering:
 
     def fresh(self, base: str) -> str:
         """A tensor name nothing has yet."""
-        name, count = base, 1
-        while name in self._taken:
-            count += 1
-            name = f"{base}:{count}"
+        name = unique(base, self._taken)
         self._taken.add(name)
         return name
 

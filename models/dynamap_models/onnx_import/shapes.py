@@ -122,7 +122,8 @@ def infer_shapes(site: Site) -> tuple[Shape, ...]:
     node = site.node
     if node.op_type in _QUANTISED.split():
         raise UnsupportedOperatorError(
-            f"{node.label} is a quantised operator, which is not supported; import the float model and quantise it here"
+            f"{node.label} is a quantised operator; read the file with import_quantised_onnx, or import the float "
+            "model and quantise it here"
         )
     function = SHAPE_FUNCTIONS.get(node.op_type)
     if function is None:

@@ -12,7 +12,7 @@ from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.isa import CHANNEL, CHANNEL_BYTES
 from dynamap_rtl.timing import ceil_div
 
-from .assembler import Instruction
+from .assembler import Instruction, ProgramError
 
 __all__ = ["Constants", "LayerProgram", "Scaling", "TensorPlace", "channel_image"]
 
@@ -115,23 +115,26 @@ def channel_image(scaling: Scaling, order: Integers, circuit: CircuitParameters)
         scaling: numbers of all channels.
         order: (entries,), the channel of every entry; below zero for one that nobody uses.
         circuit: gives the bytes of a beat.
+
+    Raises:
+        ProgramError: when a number does not fit its field.
     """
     per_beat = max(1, circuit.dram_bytes_per_cycle // CHANNEL_BYTES)
-    beats = ceil_div(CHANNEL_BYTES, circuit.dram_bytes_per_cycle)
-    image = bytearray()
-    for first in range(0, len(order), per_beat):
-        packed = b"".join(
-            (
-                CHANNEL.pack(
-                    bias=int(scaling.bias[channel]),
-                    multiplier=int(scaling.multiplier[channel]),
-                    shift=int(scaling.shift[channel]),
-                    zero=0,
+    beat_bytes = ceil_div(CHANNEL_BYTES, circuit.dram_bytes_per_cycle) * circuit.dram_bytes_per_cycle
+    entries = np.zeros(ceil_div(len(order), per_beat) * per_beat, np.uint64)
+    used = np.flatnonzero(order >= 0)
+    position = 0
+    for name, field in CHANNEL.fields.items():
+        if name != "zero":
+            values = np.asarray(getattr(scaling, name), dtype=np.int64)[order[used]]
+            low = -(1 << field.width - 1) if field.signed else 0
+            if values.size and not (low <= values.min() and values.max() < low + (1 << field.width)):
+                raise ProgramError(
+                    f"{name} of a channel must be from {low} to {low + (1 << field.width) - 1}, not {values.min()} to "
+                    f"{values.max()}"
                 )
-                if channel >= 0
-                else 0
-            ).to_bytes(CHANNEL_BYTES, "little")
-            for channel in order[first : first + per_beat].tolist()
-        )
-        image += packed + bytes(beats * circuit.dram_bytes_per_cycle - len(packed))
-    return bytes(image)
+            entries[used] |= (values & ((1 << field.width) - 1)).astype(np.uint64) << np.uint64(position)
+        position += field.width
+    image = np.zeros((len(entries) // per_beat, beat_bytes), np.uint8)
+    image[:, : per_beat * CHANNEL_BYTES] = entries.astype("<u8").view(np.uint8).reshape(len(image), -1)
+    return image.tobytes()

@@ -18,8 +18,6 @@ from .winograd import winograd_program
 
 __all__ = ["Sample", "sample_convolution"]
 
-_SIDE = 6  # of the feature map
-_CHANNELS = 4
 _PAGE = 1 << 12
 
 
@@ -42,15 +40,19 @@ def sample_convolution(
     circuit: CircuitParameters,
     dataflow: Dataflow = Dataflow.WS,
     *,
+    side: int = 6,
+    channels: int = 4,
     outputs: int | None = None,
     tile: int | None = None,
     seed: int = 0,
 ) -> Sample:
-    """A 3x3 convolution of a 6x6 feature map of four channels, random values.
+    """A 3x3 convolution of a square feature map, random values.
 
     Args:
         circuit: on what it will run.
         dataflow: how.
+        side: height and width of the feature map.
+        channels: its channels.
         outputs: output channels; as many as fill two tiles of columns if None.
         tile: m of F(m, 3) by which it is computed; by im2col if None.
         seed: of the values.
@@ -60,13 +62,14 @@ def sample_convolution(
     """
     rng = np.random.default_rng(seed)
     outputs = 2 * circuit.columns if outputs is None else outputs
-    source = TensorPlace(address=0, height=_SIDE, width=_SIDE, channels=_CHANNELS, pixel_pitch=_CHANNELS)
-    target = TensorPlace(address=_PAGE, height=_SIDE, width=_SIDE, channels=outputs, pixel_pitch=outputs)
-    constants_address = _PAGE + -(-target.pixels * outputs // _PAGE) * _PAGE
+    source = TensorPlace(address=0, height=side, width=side, channels=channels, pixel_pitch=channels)
+    target_address = _pages(source.pixels * channels)
+    target = TensorPlace(address=target_address, height=side, width=side, channels=outputs, pixel_pitch=outputs)
+    constants_address = target_address + _pages(target.pixels * outputs)
     layer = Convolution(
         source=source,
         target=target,
-        weights=rng.integers(-128, 128, (outputs, _CHANNELS, 3, 3)),
+        weights=rng.integers(-128, 128, (outputs, channels, 3, 3)),
         scaling=Scaling(
             bias=rng.integers(-1000, 1000, outputs),
             multiplier=rng.integers(1 << 23, 1 << 24, outputs),
@@ -81,9 +84,14 @@ def sample_convolution(
     else:
         program = winograd_program(layer, circuit, dataflow, tile=tile, constants_address=constants_address)
     code = assemble(program.instructions)
-    program_address = constants_address + -(-len(program.constants) // _PAGE) * _PAGE
+    program_address = constants_address + _pages(len(program.constants))
     memory = np.zeros(program_address + len(code) + FETCH_AHEAD_BYTES, np.uint8)
-    memory[: source.pixels * _CHANNELS] = rng.integers(0, 256, source.pixels * _CHANNELS)
+    memory[: source.pixels * channels] = rng.integers(0, 256, source.pixels * channels)
     memory[constants_address : constants_address + len(program.constants)] = np.frombuffer(program.constants, np.uint8)
     memory[program_address : program_address + len(code)] = np.frombuffer(code, np.uint8)
     return Sample(layer, memory, program_address)
+
+
+def _pages(size: int) -> int:
+    """So many bytes, rounded up to whole pages."""
+    return -(-size // _PAGE) * _PAGE

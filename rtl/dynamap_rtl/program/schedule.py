@@ -8,12 +8,13 @@ compute, finish and store run at the same time, each in its own block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from dynamap_rtl.isa import Unit
 from dynamap_rtl.load_pattern import ORDER_BITS
+from dynamap_rtl.pipeline import INSTRUCTION_QUEUE
 from dynamap_rtl.record import Value
 
 from .assembler import Instruction
@@ -35,10 +36,8 @@ class Token(IntEnum):
     RESULTS_FULL = 6
     RESULTS_FREE = 7
     CHANNELS_FULL = 8
-    LEFT_BEGUN = 9
-    TOP_BEGUN = 10
-    LEFT_FIRST = 11
-    TOP_FIRST = 12
+    LEFT_FIRST = 9
+    TOP_FIRST = 10
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,6 @@ class _Side:
     unit: Unit
     full: Token
     free: Token
-    begun: Token
     first: Token
     keys: list[Hashable] = field(default_factory=lambda: [None, None])
     loads: int = 0
@@ -128,8 +126,8 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
         channels: fields of the instructions that load channel parameters first.
     """
     sides = {
-        "left": _Side(Unit.LOAD_LEFT, Token.LEFT_FULL, Token.LEFT_FREE, Token.LEFT_BEGUN, Token.LEFT_FIRST),
-        "top": _Side(Unit.LOAD_TOP, Token.TOP_FULL, Token.TOP_FREE, Token.TOP_BEGUN, Token.TOP_FIRST),
+        "left": _Side(Unit.LOAD_LEFT, Token.LEFT_FULL, Token.LEFT_FREE, Token.LEFT_FIRST),
+        "top": _Side(Unit.LOAD_TOP, Token.TOP_FULL, Token.TOP_FREE, Token.TOP_FIRST),
     }
     drafts: list[_Draft] = []
     parameters = [_Draft(Unit.LOAD_CHANNELS, fields) for fields in channels]
@@ -137,10 +135,11 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
         parameters[-1].signal.add(Token.CHANNELS_FULL)
     computes: list[_Draft] = []
     results: list[_Draft] = []  # what becomes of the group before
+    before_results = 0  # where what becomes of the group before that one begins
     for number, group in enumerate(groups):
         half, again = number % 2, number + 2 < len(groups)
         for index, product in enumerate(group.products):
-            halves = []
+            halves, loads = [], []
             compute = _Draft(Unit.COMPUTE, {})
             for name, side in sides.items():
                 block = product.left if name == "left" else product.top
@@ -150,8 +149,13 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
                 place, missing = side.place(block, len(computes))
                 halves.append(place)
                 if missing:
-                    drafts.extend(_load(side, block, place))
+                    loads.append(_load(side, block, place))
                     compute.wait.add(side.full)
+            # A group's first operands stand before the results of the last group but one, whose many stores could keep
+            # the fetch from them, if they fit the loaders' queues.
+            early = index == 0 and number >= 2 and all(len(load) < INSTRUCTION_QUEUE for load in loads)
+            place = before_results if early else len(drafts)
+            drafts[place:place] = [draft for load in loads for draft in load]
             compute.fields = product.command(halves[0], halves[1], half)
             if index == 0 and number >= 2:
                 compute.wait.add(Token.SUMS_FREE)
@@ -174,13 +178,14 @@ def schedule(groups: Sequence[Group], channels: Sequence[Fields] = ()) -> list[I
             finishes[-1].signal.add(Token.SUMS_FREE)
             stores[-1].signal.add(Token.RESULTS_FREE)
         # Behind the next group's loads and products: stores that wait must not keep the fetch from them.
+        before_results = len(drafts)
         drafts += results
         results = [*finishes, *stores]
     drafts += results
     for side in sides.values():
         for product_number in side.releases():
             computes[product_number].release.add(side.free)
-    _first_things_first(sides["left"], sides["top"], parameters)
+    _first_things_first(sides.values(), parameters)
     _order(drafts)
     return [draft.instruction() for draft in drafts]
 
@@ -210,16 +215,9 @@ def _order(drafts: Sequence[_Draft]) -> None:
         draft.fields = {**draft.fields, "order": number % (1 << ORDER_BITS)}
 
 
-def _first_things_first(left: _Side, top: _Side, parameters: Sequence[_Draft]) -> None:
-    """What the first product waits for is loaded before the second block of a side and the channel parameters.
-
-    The read port serves all in turn; unordered, what is not in a hurry would take its share of it.
-    """
-    for side, other in ((left, top), (top, left)):
-        if len(side.drafts) > 1 and other.drafts:
-            other.drafts[0][-1].signal.add(other.begun)
-            side.drafts[1][0].wait.add(other.begun)
-    for side in (left, top):
+def _first_things_first(sides: Iterable[_Side], parameters: Sequence[_Draft]) -> None:
+    """What the first product waits for is loaded before the channel parameters, which would go before all else."""
+    for side in sides:
         if side.drafts and parameters:
             side.drafts[0][-1].signal.add(side.first)
             parameters[0].wait.add(side.first)

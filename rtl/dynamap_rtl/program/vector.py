@@ -17,12 +17,12 @@ from itertools import product
 import numpy as np
 
 from dynamap_rtl.circuit_parameters import CircuitParameters
+from dynamap_rtl.errors import OverlayError
 from dynamap_rtl.geometry import WindowShape
 from dynamap_rtl.isa import COMPUTE, FINISH, LEVELS, LOAD, Mode
 from dynamap_rtl.load_pattern import Load, LoadError, LoadTarget
 from dynamap_rtl.matrix_program import walk_values
 from dynamap_rtl.overlay_circuit import channel_parameters, gemm_parameters, storer_parameters, top_parameters
-from dynamap_rtl.parameters import OverlayError
 from dynamap_rtl.record import Value
 from dynamap_rtl.sizes import sizes_of
 from dynamap_rtl.store_pattern import Store, StoreError

@@ -86,7 +86,9 @@ def winograd_program(
             f"a {kernel[0]}x{kernel[1]} kernel has no Winograd form: an axis must have 1 tap or 3 and more"
         )
     if layer.weight_zero:
-        raise ProgramError("Winograd wants weights without a zero point: transformed, they would not fit")
+        raise ProgramError(
+            "Winograd wants weights without a zero point: transformed, they would not fit; take im2col or kn2row"
+        )
     return _Builder(layer, circuit, dataflow, WinogradShape(layer.shape, tile), constants_address).program()
 
 

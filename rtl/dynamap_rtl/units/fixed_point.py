@@ -12,13 +12,14 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamap_rtl.parameters import OverlayError
+from dynamap_rtl.errors import OverlayError
 
 __all__ = [
     "MULTIPLIER_BITS",
     "SHIFT_BITS",
     "FixedPoint",
     "fixed_point",
+    "fixed_points",
     "float32_scale",
     "requantise",
 ]
@@ -85,6 +86,21 @@ def fixed_point(scale: float | Fraction | np.floating) -> FixedPoint:
     if shift >= 2**SHIFT_BITS:
         return FixedPoint(0, 0)
     return FixedPoint(multiplier, max(0, shift))
+
+
+def fixed_points(scales: NDArray[np.float32]) -> tuple[IntArray, IntArray]:
+    """:func:`fixed_point` of many float32 scales at once: multipliers and shifts, of the shape of the scales.
+
+    Raises:
+        OverlayError: when a scale is not a positive number.
+    """
+    if not (np.isfinite(scales) & (scales > 0)).all():
+        raise OverlayError(f"scales must be positive numbers, not {scales.min()!r} to {scales.max()!r}")
+    significand, exponent = np.frexp(scales.astype(np.float64))  # from a half to one, so that shifts fit
+    multiplier = (significand * 2**MULTIPLIER_BITS).astype(np.int64)
+    shift = MULTIPLIER_BITS - exponent.astype(np.int64)
+    small = shift >= 2**SHIFT_BITS
+    return np.where(small, 0, multiplier), np.where(small, 0, np.maximum(0, shift))
 
 
 def float32_scale(x_scale: float, w_scale: float, y_scale: float) -> np.float32:

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 
 import pyrtl
 
+from dynamap_rtl.errors import OverlayError
 from dynamap_rtl.hardware import Grid, Leaf, add, delayed, multiply, resize
-from dynamap_rtl.parameters import OverlayError
 from dynamap_rtl.pipeline import REQUANTISE_LATENCY
 
 from .fixed_point import MULTIPLIER_BITS, SHIFT_BITS

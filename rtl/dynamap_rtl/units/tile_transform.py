@@ -34,8 +34,8 @@ from functools import cached_property
 
 import pyrtl
 
+from dynamap_rtl.errors import OverlayError
 from dynamap_rtl.hardware import Design, Grid, Leaf, Port, add, delayed, resize
-from dynamap_rtl.parameters import OverlayError
 
 from .signed_digits import Plan, plan
 from .winograd import TILES, Rows

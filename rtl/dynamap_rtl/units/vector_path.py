@@ -26,7 +26,7 @@ from math import lcm
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamap_rtl.parameters import OverlayError
+from dynamap_rtl.errors import OverlayError
 
 from .fixed_point import FixedPoint, fixed_point, requantise
 

@@ -20,7 +20,7 @@ from math import lcm
 import numpy as np
 from numpy.typing import NDArray
 
-from dynamap_rtl.parameters import OverlayError
+from dynamap_rtl.errors import OverlayError
 from dynamap_rtl.timing import ceil_div
 
 __all__ = [

@@ -24,8 +24,8 @@ from functools import cached_property
 import numpy as np
 import pyrtl
 
+from dynamap_rtl.errors import OverlayError
 from dynamap_rtl.hardware import Design, delayed
-from dynamap_rtl.parameters import OverlayError
 
 from .tile_transform import Finish, Mode, TileTransform, check_modes, transform_module
 from .winograd import WINOGRAD, IntArray, divide_exactly

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .build import cache_folder
-from .compare import SIMULATORS, SimulatorRate, compare_simulators
+from .compare import SIMULATORS, SimulatorRate, Stimulus, compare_simulators
 from .simulation import CompiledSimulation, PeerFunction, Values
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "CompiledSimulation",
     "PeerFunction",
     "SimulatorRate",
+    "Stimulus",
     "Values",
     "cache_folder",
     "compare_simulators",

@@ -9,19 +9,22 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from dynamap_rtl.hardware.module import HardwareError
 
-__all__ = ["cache_folder", "compiled"]
+__all__ = ["alone", "cache_folder", "compiled"]
 
 _COMMON = ("-std=gnu11", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-march=native", "-w")
-#: The loops over cells are few and worth everything. The logic around them is long straight lines, over which the
-#: optimisations of -O3 take their time for nothing.
-_LEVELS = {"grids": ("-O3", "-mprefer-vector-width=512"), "flat": ("-O1", "-fno-tree-dse")}
+#: The loops over cells are few and worth everything, but not a call of memcpy for the copy of a line. The logic around
+#: them is long straight lines, over which the optimisations of -O3 take their time for nothing.
+_LEVELS = {
+    "grids": ("-O3", "-mprefer-vector-width=512", "-fno-tree-loop-distribute-patterns"),
+    "flat": ("-O1", "-fno-tree-dse"),
+}
 _PLAIN = {"grids": ("-O3",), "flat": ("-O1",)}
 _KEPT = 200  # libraries in the cache; the ones not used for longest go first
 
@@ -53,7 +56,9 @@ def compiled(sources: Mapping[str, str]) -> ctypes.CDLL:
         if not library.exists():
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _compile(compiler, _flags(version), sources, library)
+                with alone(folder / f"{key}.lock"):
+                    if not library.exists():  # whoever held the lock may have compiled it
+                        _compile(compiler, _flags(version), sources, library)
             except OSError as error:
                 raise HardwareError(
                     f"the simulator cannot be built in {folder}: {error}; name a folder for it in DYNAMAP_CACHE"
@@ -68,6 +73,22 @@ def compiled(sources: Mapping[str, str]) -> ctypes.CDLL:
             with suppress(OSError):
                 library.unlink()
     raise HardwareError(f"the compiled simulator does not load: {failure}")
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold a lock, so that processes that want the same library at once do not all compile it.
+
+    Where the file system or Python knows no locks they do; each library is whole all the same.
+    """
+    with lock.open("wb") as file:
+        with suppress(ImportError, OSError):
+            import fcntl  # noqa: PLC0415 - not on Windows
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        with suppress(FileNotFoundError):
+            lock.unlink()
 
 
 @cache

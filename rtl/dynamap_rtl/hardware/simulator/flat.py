@@ -1,26 +1,29 @@
-"""C for what is outside grids: straight lines, cut into functions that a compiler can digest.
+"""C for what is outside grids: a function for every partition, which runs only when it is marked.
 
-Every wire is a local variable of the function that computes it; one that a later function uses is handed over in
-memory. Registers have two buffers, read in one cycle and written in the next, as in grids.
+Every wire is a local variable of the partition that computes it; one that another uses is handed over in memory. There
+it stays, so that a partition that does not run leaves what it left before. Registers have two places: partitions read
+the one and write the other, and at the start of the next cycle what was written is taken over, and compared: who looks
+at a register that changed is marked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import pyrtl
 
 from dynamap_rtl.hardware.module import Module
 
 from .code import Alias, Code, Limb, Piece, Segment
-from .layout import Field, limbs_of
+from .layout import Field, limbs_of, narrowest
+from .marks import Marks, Targets, setting
 from .netlist import Memory, Net, Netlist, Wire, live_widths
-from .runtime import CHUNK_PARAMETERS, UNUSED
-from .schedule import Call, Placed, Scatter, schedule
+from .partitions import partitions, units
+from .runtime import PARAMETERS, UNUSED
+from .schedule import Call, Item, Next, Output, Placed, Scatter, Write, schedule
 
 __all__ = ["FlatCode", "FlatPlaces"]
-
-_CHUNK = 800
-"""Statements of a C function: compilers take more than linear time over long ones."""
 
 _GAP = object()
 """Bits of a word that nobody reads."""
@@ -40,7 +43,6 @@ class FlatPlaces:
         boundary: wires that grids drive: which grid, which output.
         inputs: first word of each input among the inputs.
         outputs: likewise.
-        registers: likewise.
         memories: where memories are, ROMs included.
     """
 
@@ -50,7 +52,6 @@ class FlatPlaces:
     boundary: Mapping[Wire, tuple[int, str]]
     inputs: Mapping[str, int]
     outputs: Mapping[str, int]
-    registers: Mapping[Wire, int]
     memories: Mapping[Memory, Field]
 
 
@@ -60,108 +61,181 @@ class _Lane:
 
     array: str
     place: int
+    source: object
 
 
-class _Chunk:
-    """Statements of one C function; ``stores`` come last."""
+class _Function:
+    """Statements of a partition, words it hands over, and registers it gives their next values."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.stores: list[str] = []
+        self.late: dict[int, Callable[[], str]] = {}
+        self.words: list[tuple[int, str]] = []
+        self.registers: list[Wire] = []
 
 
 class FlatCode(Code):
     """The logic outside grids.
 
     Attributes:
-        calls: statements that run it.
-        handed_words: 64-bit words that functions leave for others, kept wires included.
+        marks: who looks at what.
+        handed_words: 64-bit words that partitions leave for others, kept wires included.
         kept_words: the first of these of each kept wire.
+        register_bytes: what registers take, once.
+        register_offsets: where each is in there.
     """
 
     def __init__(self, places: FlatPlaces, kept: Sequence[Wire]) -> None:
         self.places = places
-        netlist = places.netlist
-        self._outputs = {netlist.by_name[name]: word for name, word in places.outputs.items()}
+        self.netlist = netlist = places.netlist
         self._kept = dict.fromkeys((*kept, *netlist.reads))
-        self._next_of: dict[Wire, list[Wire]] = {}
-        for register in netlist.registers:
-            self._next_of.setdefault(netlist.driver[register].args[0], []).append(register)
-        written = [wire for net in netlist.writes for wire in net.args]
-        items = schedule(
-            netlist, places.placed, places.boundary, [*self._next_of, *self._outputs, *self._kept, *written]
+        plan = schedule(netlist, places.placed, places.boundary, outputs=places.outputs, wanted=list(self._kept))
+        unit_of = self._units(plan.items)
+        cut = partitions(
+            plan,
+            unit_of,
+            last=lambda item: isinstance(item, Write),
+            sinks=lambda item: isinstance(item, (Next, Output, Write)),
         )
-        nets = [item for item in items if not isinstance(item, (Scatter, Call))]
-        super().__init__(netlist, live_widths(nets, self._roots(written)), 64)
-        self.chunks = [_Chunk()]
-        self.lines = self.chunks[0].lines
+        nets = [item for item in plan.items if isinstance(item, pyrtl.LogicNet)]
+        super().__init__(netlist, live_widths(nets, self._roots()), 64)
+        self.marks = Marks(len(cut), len(places.placed))
+        self.functions = [_Function() for _ in cut]
+        self._number = 0
         self.handed_words = 0
         self.kept_words: dict[Wire, int] = {}
         self._home: dict[str, int] = {}
         self._handed: dict[str, str] = {}
+        self._sources: dict[str, object] = {}
         self._arrays: dict[str, str] = {}
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self.limbs[_GAP] = [self.literal(0)]
         self._take_sources()
-        for item in items:
-            if len(self.lines) >= _CHUNK:
-                self._new_chunk()
+        for number, partition in enumerate(cut):
+            self._number = number
+            self.lines = self.functions[number].lines
+            for item in partition.items:
+                self._emit_item(item)
+        for number, placed in enumerate(places.placed):
+            for name in placed.cut.inputs:
+                self.marks.reads(
+                    ("into", number, name), self.marks.grid_word(number), placed.program.cycle.input_marks(name)
+                )
+        self._place_registers()
+
+    def _units(self, items: Iterable[Item]) -> Callable[[Item], str]:
+        placed = self.places.placed
+
+        def path(item: Item) -> str:
             if isinstance(item, Scatter):
-                self._scatter(item)
-            elif isinstance(item, Call):
-                self.lines.append(f"{item.group.function}(S + {places.placed[item.placed].base}, P);")
+                one = placed[item.placed]
+                lanes = one.cut.grid.inputs[item.names[0]].lanes
+                return f"{one.cut.path}#{item.names[0] if lanes > 1 else ''}"
+            if isinstance(item, Call):
+                return f"{placed[item.placed].cut.path}#{item.group}"
+            if isinstance(item, Next):
+                name = item.register.name
+            elif isinstance(item, Output):
+                name = ""
+            elif isinstance(item, Write):
+                name = item.memory.name
             else:
-                self.emit(item)
-                self._deliver(item.dests[0])
-        for wire in (*self._next_of, *self._kept):
-            self._deliver(wire)  # inputs, constants, registers and grids' outputs: no net computes these
-        for net in netlist.writes:
-            self._write(net)
-        self.calls = [f"dm_c{number}(S, P, R, N, I, O, W);" for number in range(len(self.chunks))]
+                name = item.dests[0].name
+            return str(name).rpartition(".")[0]
 
-    def _roots(self, written: Sequence[Wire]) -> dict[Wire, int]:
-        roots = {wire: max(len(register) for register in of) for wire, of in self._next_of.items()}
-        into = (wire for placed in self.places.placed for wire in placed.cut.inputs.values())
-        return {**roots, **{wire: len(wire) for wire in (*self._outputs, *self._kept, *written, *into)}}
+        paths = {item: path(item) for item in items}
+        found = units((path for path in paths.values() if "#" not in path), [one.cut.path for one in placed])
+        return lambda item: found.get(paths[item], paths[item])
 
-    # Functions and what they hand each other.
+    def _emit_item(self, item: Item) -> None:
+        netlist = self.netlist
+        if isinstance(item, Scatter):
+            self._scatter(item)
+        elif isinstance(item, Call):
+            self._call(item)
+        elif isinstance(item, Next):
+            self._next(item.register)
+        elif isinstance(item, Output):
+            wire = netlist.by_name[item.name]
+            for limb in self.words(len(wire)):
+                value = self.word(wire, limb, len(wire), clean=True).text
+                self.lines.append(f"O[{self.places.outputs[item.name] + limb}] = {value};")
+        elif isinstance(item, Write):
+            for net in netlist.writes:
+                if net.op_param[1] is item.memory:
+                    self._write(net)
+        else:
+            self.emit(item)
+            self._keep(item.dests[0])
+
+    def _roots(self) -> dict[Wire, int]:
+        roots: dict[Wire, int] = {}
+        for register in self.netlist.registers:
+            source = self.netlist.driver[register].args[0]
+            roots[source] = max(roots.get(source, 0), len(register))
+        outputs = [self.netlist.by_name[name] for name in self.places.outputs]
+        written = [wire for net in self.netlist.writes for wire in net.args]
+        into = [wire for placed in self.places.placed for wire in placed.cut.inputs.values()]
+        return {**roots, **{wire: len(wire) for wire in (*outputs, *self._kept, *written, *into)}}
+
+    # Partitions and what they hand each other.
+
+    def _look(self, source: object) -> None:
+        """Note that this partition looks at something."""
+        self.marks.reads(source, *self.marks.of_partition(self._number))
 
     def local(self, limb: Limb) -> Limb:
         """See :meth:`Code.local`."""
         made = super().local(limb)
-        self._home[made.text] = len(self.chunks) - 1
+        self._home[made.text] = self._number
         return made
 
     def fetch(self, limb: Limb) -> Limb:
-        """A local of an earlier function is handed over in memory."""
+        """A local of an earlier partition is handed over in memory."""
+        if limb.text in self._sources:
+            self._look(self._sources[limb.text])
+            return limb
         home = self._home.get(limb.text)
-        if home is None or home == len(self.chunks) - 1:
+        if home is None or home == self._number:
             return limb
         if limb.text not in self._handed:
             self._handed[limb.text] = f"W[{self.handed_words}]"
+            self.functions[home].words.append((self.handed_words, limb.text))
             self.handed_words += 1
-            self.chunks[home].stores.append(f"{self._handed[limb.text]} = {limb.text};")
-        return Limb(self._handed[limb.text], limb.known)
+        text = self._handed[limb.text]
+        self._look(text)
+        return Limb(text, limb.known, None, limb.sign)
 
-    def _new_chunk(self) -> None:
-        self.chunks.append(_Chunk())
-        self.lines = self.chunks[-1].lines
+    def _late(self, line: Callable[[], str]) -> None:
+        """A line that is written when it is known who looks at what."""
+        function = self.functions[self._number]
+        function.late[len(self.lines)] = line
+        self.lines.append("")
 
     # Where values come from.
 
     def _take_sources(self) -> None:
         places = self.places
         for name, word in places.inputs.items():
-            self.limbs[self.netlist.by_name[name]] = self._bank("I", word, places.top.inputs[name].bits)
-        for register, word in places.registers.items():
-            self.limbs[register] = self._bank("R", word, len(register))
+            port = places.top.inputs[name]
+            limbs = [Limb(f"I[{word + k}]", min(64, port.bits - 64 * k)) for k in self.words(port.bits)]
+            self._sources.update({limb.text: ("input", name) for limb in limbs})
+            self.limbs[self.netlist.by_name[name]] = limbs
+        for register in self.netlist.registers:
+            names = self._register_names(register, "R")
+            # C would compute with what is narrow in 32 bits.
+            limbs = [Limb(f"(uint64_t){text}", min(64, len(register) - 64 * k)) for k, text in enumerate(names)]
+            self._sources.update({limb.text: ("register", register) for limb in limbs})
+            self.limbs[register] = limbs
         for wire, (number, name) in places.boundary.items():
-            self._take_lanes(wire, places.placed[number], name)
+            self._take_lanes(wire, number, name)
 
-    def _bank(self, bank: str, start: int, width: int) -> list[Limb]:
-        return [Limb(f"{bank}[{start + k}]", min(64, width - 64 * k)) for k in self.words(width)]
+    def _register_names(self, register: Wire, bank: str) -> list[str]:
+        number = self.netlist.number[register]
+        return [f"{bank}{number}" if k == 0 else f"{bank}{number}_{k}" for k in range(limbs_of(len(register)))]
 
-    def _take_lanes(self, wire: Wire, placed: Placed, name: str) -> None:
+    def _take_lanes(self, wire: Wire, number: int, name: str) -> None:
+        placed = self.places.placed[number]
         spot = placed.program.outputs[name].at(placed.base)
         field = spot.field
         port = placed.cut.grid.outputs[name]
@@ -169,57 +243,76 @@ class FlatCode(Code):
         segments = []
         for lane in range(port.lanes):
             place = placed.program.output_index(name, lane)
-            key = self._lanes.setdefault((array, place), _Lane(array, place))
-            self.limbs[key] = [
-                Limb(
-                    f"(uint64_t){array}[{place + limb * field.count}]",
-                    min(64, port.width - 64 * limb) if spot.bit is None else 8 * field.size,
-                )
-                for limb in range(field.limbs)
-            ]
-            segments.append(Segment(key, spot.bit or 0, port.width))
+            if (array, place) not in self._lanes:
+                key = self._lanes[array, place] = _Lane(array, place, ("out", number, name))
+                limbs = [
+                    Limb(f"(uint64_t){array}[{place + limb * field.count}]", min(64, 8 * field.size))
+                    for limb in range(field.limbs)
+                ]
+                self._sources.update({limb.text: key.source for limb in limbs})
+                self.limbs[key] = limbs
+            segments.append(Segment(self._lanes[array, place], spot.bit or 0, port.width))
         self.alias(wire, segments)
 
     def _array(self, field: Field, const: str) -> str:
         """A name for the C pointer to an array."""
-        offset = f"(P ? {field.other} : {field.offset})" if field.other != field.offset else str(field.offset)
-        text = f"(({const}{field.ctype} *)(S + {offset}))"
+        text = f"(({const}{field.ctype} *)(S + {field.offset}))"
         return self._arrays.setdefault(text, f"A{len(self._arrays)}")
 
     def read(self, memory: Memory, address: str, limb: int) -> str:
         """See :meth:`Code.read`."""
         field = self.places.memories[memory]
+        self._look(("memory", memory))
         return f"(uint64_t){self._array(field, 'const ')}[{limb * field.count} + {address}]"
 
     # Where values go.
 
-    def _deliver(self, wire: Wire) -> None:
-        """Store a value where others look for it."""
-        for register in self._next_of.pop(wire, ()):
-            self._put("N", self.places.registers[register], wire, len(register))
-        if wire in self._outputs:
-            self._put("O", self._outputs.pop(wire), wire, len(wire))
-        if wire in self._kept:
-            del self._kept[wire]
-            self.kept_words[wire] = self.handed_words
-            self.handed_words += limbs_of(len(wire))
-            self._put("W", self.kept_words[wire], wire, len(wire))
+    def _keep(self, wire: Wire) -> None:
+        """Store a wire that is to be looked at."""
+        if wire not in self._kept:
+            return
+        del self._kept[wire]
+        self.kept_words[wire] = self.handed_words
+        self.handed_words += limbs_of(len(wire))
+        words = self.functions[self._number].words
+        for limb in self.words(len(wire)):
+            value = self.word(wire, limb, len(wire), clean=True).text
+            word = self.kept_words[wire] + limb
+            words.append((word, value))
+            if self._home.get(value) == self._number:
+                self._handed.setdefault(value, f"W[{word}]")
 
-    def _put(self, bank: str, start: int, wire: Wire, width: int) -> None:
-        for limb in self.words(width):
-            self.lines.append(f"{bank}[{start + limb}] = {self.word(wire, limb, width, clean=True).text};")
+    def _next(self, register: Wire) -> None:
+        function = self.functions[self._number]
+        function.registers.append(register)
+        source = self.netlist.driver[register].args[0]
+        size = narrowest(len(register))
+        for limb, name in enumerate(self._register_names(register, "N")):
+            clean = min(64, len(register) - 64 * limb) != 8 * size
+            self.lines.append(f"{name} = {self.word(source, limb, len(register), clean=clean).text};")
 
     def _write(self, net: Net) -> None:
         address, data, enable = net.args
-        field = self.places.memories[net.op_param[1]]
+        memory = net.op_param[1]
+        field = self.places.memories[memory]
         array = self._array(field, "")
         place = self.slice(address, 0, len(address), clean=True).text
-        words = (
-            f"{array}[{limb * field.count} + {place}] = "
-            f"({field.ctype}){self.word(data, limb, len(data), clean=True).text};"
-            for limb in self.words(len(data))
-        )
-        self.lines.append(f"if ({self.slice(enable, 0, 1, clean=True).text}) {{ {' '.join(words)} }}")
+        words = []
+        for limb in self.words(len(data)):
+            target = f"{array}[{limb * field.count} + {place}]"
+            value = f"({field.ctype}){self.word(data, limb, len(data), clean=True).text}"
+            words.append(f"c |= {target} ^ {value}; {target} = {value};")
+        self.lines.append(f"if ({self.slice(enable, 0, 1, clean=True).text}) {{ uint64_t c = 0; {' '.join(words)}")
+        self._late(lambda: f"if (c) {{ {setting(self.marks.targets(('memory', memory)))} }} }}")
+
+    def _call(self, item: Call) -> None:
+        placed = self.places.placed[item.placed]
+        group = placed.program.groups[item.group]
+        self._look(("group", item.placed, item.group))
+        for name in group.needs:
+            self._look(("into", item.placed, name))
+        outputs = [("out", item.placed, name) for name in group.outputs]
+        self._late(lambda: f"if ({group.function}(S + {placed.base})) {{ {setting(self.marks.targets(*outputs))} }}")
 
     def _scatter(self, item: Scatter) -> None:
         placed = self.places.placed[item.placed]
@@ -238,27 +331,31 @@ class FlatCode(Code):
                     position = spot.bit + 1
                 segments += self.segments(placed.cut.inputs[own], lane * width, width)
             lanes.append((placed.program.input_index(name, lane), Alias(part for part in segments if part.width)))
-        bit = first.bit if len(spots) == 1 else None
+        into = _Into(array, field, first.bit if len(spots) == 1 else None, placed.program.signed_input(name))
+        self.lines.append("{ uint64_t c = 0;")
         index = 0
         while index < len(lanes):
             run = _alike(lanes, index) if field.limbs == 1 else 1
             if run > 1:
-                self._lay_out_run(array, field, bit, lanes[index : index + run])
+                self._lay_out_run(into, lanes[index : index + run])
             else:
-                self._lay_out(array, field, bit, *lanes[index])
+                self._lay_out(into, *lanes[index])
             index += run
-            if len(self.lines) >= _CHUNK:
-                self._new_chunk()
+        sources = [("into", item.placed, name) for name in item.names]
+        self._late(lambda: f"if (c) {{ {setting(self.marks.targets(*sources))} }} }}")
 
-    def _lay_out(self, array: str, field: Field, bit: int | None, place: int, lane: Alias) -> None:
+    def _lay_out(self, into: _Into, place: int, lane: Alias) -> None:
         """Store one lane of an input."""
         self.alias(_HERE, lane.segments)
-        for limb in range(field.limbs):
+        for limb in range(into.field.limbs):
             width = min(64, lane.width - 64 * limb)
-            value = self.slice(_HERE, 64 * limb, width, clean=bit is not None or width != 8 * field.size)
-            self.lines.append(_stored(f"{array}[{place + limb * field.count}]", field, bit, value.text))
+            clean = not into.signed and (into.bit is not None or width != 8 * into.field.size)
+            value = self.slice(_HERE, 64 * limb, width, clean=clean)
+            if into.signed:
+                value = self.extended(value, width)
+            self.lines.append(into.stored(f"{place + limb * into.field.count}", value.text))
 
-    def _lay_out_run(self, array: str, field: Field, bit: int | None, lanes: Sequence[tuple[int, Alias]]) -> None:
+    def _lay_out_run(self, into: _Into, lanes: Sequence[tuple[int, Alias]]) -> None:
         """Store lanes that are alike in a loop."""
         (place, first), (next_place, second) = lanes[:2]
         pieces: list[Piece] = []
@@ -266,27 +363,143 @@ class FlatCode(Code):
             if one.key is _GAP:
                 pieces.append((self.literal(0), 0, one.width))
                 continue
+            self._look(one.key.source)
             source = f"(uint64_t){one.key.array}[{one.key.place} + k * {two.key.place - one.key.place}]"
             pieces.append((Limb(source, self.limbs[one.key][0].known), one.low, one.width))
-        target = f"{array}[{place} + k * {next_place - place}]"
-        value = self.join(pieces, clean=True)
-        self.lines.append(f"for (long k = 0; k < {len(lanes)}; k++) {_stored(target, field, bit, value.text)}")
+        value = self.join(pieces, clean=not into.signed)
+        if into.signed:
+            value = self.extended(value, first.width)
+        line = into.stored(f"{place} + k * {next_place - place}", value.text)
+        self.lines.append(f"for (long k = 0; k < {len(lanes)}; k++) {line}")
+
+    # Registers.
+
+    def _place_registers(self) -> None:
+        """Registers of a partition side by side, those together that the same ones look at."""
+        self.register_offsets: dict[Wire, int] = {}
+        self._taken_over: list[list[tuple[int, int, Targets]]] = []
+        at = 0
+        for function in self.functions:
+            groups: dict[Targets, list[Wire]] = {}
+            for register in function.registers:
+                groups.setdefault(self.marks.targets(("register", register)), []).append(register)
+            blocks = []
+            for targets, registers in groups.items():
+                start = at
+                for register in sorted(registers, key=lambda one: -narrowest(len(one))):
+                    self.register_offsets[register] = at
+                    at += narrowest(len(register)) * limbs_of(len(register))
+                at = -(-at // 8) * 8
+                blocks.append((start, at - start, targets))
+            self._taken_over.append(blocks)
+        self.register_bytes = at
+
+    # Text.
 
     def text(self) -> str:
-        """The functions."""
+        """The functions, and what names they use."""
         parts = [f"#define {name} {text}" for text, name in self._arrays.items()]
-        for number, chunk in enumerate(self.chunks):
-            body = "\n".join(f"    {line}" for line in (UNUSED, *chunk.lines, *chunk.stores))
-            parts.append(
-                f"static __attribute__((noinline)) void dm_c{number}({CHUNK_PARAMETERS})\n{{\n{body}\n}}",
-            )
-        return "\n" + "\n".join(parts)
+        for register, offset in self.register_offsets.items():
+            size = narrowest(len(register))
+            ctype = f"uint{8 * size}_t"
+            for bank, const in (("R", "const "), ("N", "")):
+                for limb, name in enumerate(self._register_names(register, bank)):
+                    parts.append(f"#define {name} (*({const}{ctype} *)({bank} + {offset + limb * size}))")
+        for number, function in enumerate(self.functions):
+            body = [function.late[k]() if k in function.late else line for k, line in enumerate(function.lines)]
+            body += self._handing(function)
+            if function.registers:
+                word, bit = self.marks.of_partition(number)
+                body.append(f"E[{word}] |= {bit:#x}ull;")
+            lines = "\n".join(f"    {line}" for line in (UNUSED, *body))
+            parts.append(f"static __attribute__((noinline)) void dm_c{number}({PARAMETERS})\n{{\n{lines}\n}}")
+        return "\n" + "\n".join(parts) + "\n"
+
+    def _handing(self, function: _Function) -> list[str]:
+        """Words for others, and their marks."""
+        groups: dict[Targets, list[tuple[int, str]]] = {}
+        for word, value in function.words:
+            groups.setdefault(self.marks.targets(f"W[{word}]"), []).append((word, value))
+        lines = []
+        for targets, words in groups.items():
+            if not targets:
+                lines += [f"W[{word}] = {value};" for word, value in words]
+                continue
+            stores = " ".join(f"c |= W[{word}] ^ {value}; W[{word}] = {value};" for word, value in words)
+            lines.append(f"{{ uint64_t c = 0; {stores} if (c) {{ {setting(targets)} }} }}")
+        return lines
+
+    def beginning(self) -> list[str]:
+        """Statements at the start of a cycle: registers take over their next values, inputs those that are given."""
+        lines = []
+        for number, blocks in enumerate(self._taken_over):
+            if blocks:
+                word, bit = self.marks.of_partition(number)
+                taken = []
+                for start, size, targets in blocks:
+                    call = f"dm_take(R + {start}, N + {start}, {size})"
+                    taken.append(f"if ({call}) {{ {setting(targets)} }}" if targets else f"{call};")
+                lines.append(f"if (E[{word}] & {bit:#x}ull) {{ {' '.join(taken)} }}")
+        words = -(-len(self.functions) // 64)
+        lines += [f"E[{word}] = 0;" for word in range(words)]
+        for name, word in self.places.inputs.items():
+            limbs = limbs_of(self.places.top.inputs[name].bits)
+            call = f"dm_take((uint8_t *)(I + {word}), (const uint8_t *)(J + {word}), {8 * limbs})"
+            targets = self.marks.targets(("input", name))
+            lines.append(f"if ({call}) {{ {setting(targets)} }}")
+        return lines
+
+    def calls(self) -> list[str]:
+        """Statements that run the marked partitions."""
+        lines = []
+        for number in range(len(self.functions)):
+            word, bit = self.marks.of_partition(number)
+            call = f"dm_c{number}(S, R, N, I, O, W, D, E);"
+            lines.append(f"if (D[{word}] & {bit:#x}ull) {{ D[{word}] &= {~bit & (2**64 - 1):#x}ull; {call} }}")
+        return lines
+
+    def steps(self) -> list[str]:
+        """Statements that end the cycle of the grids."""
+        lines = []
+        for number, placed in enumerate(self.places.placed):
+            cycle, word = placed.program.cycle, self.marks.grid_word(number)
+            bits: dict[int, list[object]] = {}
+            for name in placed.program.outputs:
+                if (bit := cycle.output_bit(name)) is not None:
+                    bits.setdefault(bit, []).append(("out", number, name))
+            for index in range(len(placed.program.groups)):
+                bits.setdefault(cycle.group_bit(index), []).append(("group", number, index))
+            lines.append(f"if (D[{word}]) {{")
+            lines.append(f"    const uint64_t out = {cycle.functions[0]}(S + {placed.base}, D + {word}); (void)out;")
+            for bit, sources in bits.items():
+                if targets := self.marks.targets(*sources):
+                    lines.append(f"    if (out & {1 << bit:#x}ull) {{ {setting(targets)} }}")
+            lines.append("}")
+        return lines
 
 
-def _stored(target: str, field: Field, bit: int | None, value: str) -> str:
-    if bit is None:
-        return f"{target} = ({field.ctype}){value};"
-    return f"{target} = ({field.ctype})(({target} & ~{1 << bit:#x}) | ({value} << {bit}));"
+@dataclass(frozen=True)
+class _Into:
+    """Where lanes of an input go.
+
+    Attributes:
+        array: C's name of the array.
+        field: its elements.
+        bit: which bit of an element; None for whole values.
+        signed: whether elements are signed numbers.
+    """
+
+    array: str
+    field: Field
+    bit: int | None
+    signed: bool
+
+    def stored(self, index: str, value: str) -> str:
+        """A statement that stores a value and notes in ``c`` whether it changed."""
+        target, ctype = f"{self.array}[{index}]", self.field.ctype
+        if self.bit is not None:
+            value = f"(({target} & ~{1 << self.bit:#x}) | ({value} << {self.bit}))"
+        return f"{{ const {ctype} n = ({ctype}){value}; c |= n ^ {target}; {target} = n; }}"
 
 
 def _alike(lanes: Sequence[tuple[int, Alias]], start: int) -> int:

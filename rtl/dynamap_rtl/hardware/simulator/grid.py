@@ -1,21 +1,23 @@
-"""C for one grid: its cell's netlist as the body of a loop over the cells.
+"""C for one grid: its cell's netlist as the body of loops over the cells.
 
-State is kept as structure of arrays, an array of the narrowest element for every register, two of each: a cycle reads
-one and writes the other, so that neighbours' old values are there in any order. Registers of one bit share words, a
-bit each, those that travel together side by side: all of them move in one operation. Cells stand row by row in an
-array, behind a column for the inputs of the west edge and a row for those of the north edge (where there are such
-links): a cell finds what its western neighbour holds one place back and what its northern one holds a row back, at the
-edges as well, and the whole grid is one loop without a branch, which compilers vectorise. The places of the edges take
-part in the loop; what they compute is overwritten before anybody reads it. The first cell stands at a cache line, for
-a vector that crosses two costs twice.
+State is kept as structure of arrays, an array of the narrowest element for every register. Registers of one bit share
+words, a bit each, those that travel together side by side: all of them move in one operation. Cells stand line by line,
+rows of the grid or, of a narrow one, columns. Behind every line stands a place for the input at the next line's
+beginning, and before the first a line for the inputs at that edge (where there are such links): a cell finds what its
+neighbour in the line holds one place back and what its other neighbour holds a line back, at the edges as well, without
+a branch, and compilers vectorise the loop over a line.
 
-Memories of cells are pieces of one array. A plain loop over the real cells reads them before that loop, another one
-writes them after it, and what they hand each other is stored like everything else.
+A cycle overwrites the registers in place, lines from the last to the first and within a line the stages of
+``grid_stages`` in their order, so that whoever reads a register still finds its old value. Lines are rounded up to
+whole vectors; what is computed there is never looked at.
+
+Memories of cells are pieces of one array, address by address. Loops over the real cells read and write them before
+registers change, and what they deliver is stored like everything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pyrtl
@@ -23,13 +25,17 @@ import pyrtl
 from dynamap_rtl.hardware.flatten import flatten
 from dynamap_rtl.hardware.module import Grid, HardwareError
 
-from .grid_loops import VECTOR, cycle_loops, output_loop
+from .grid_cycle import GridCycle
+from .grid_stages import Part, Stage, stages_of
 from .layout import Field, Layout, Spot
 from .netlist import Memory, Netlist, Wire
 
-__all__ = ["GridProgram", "OutputGroup"]
+__all__ = ["GridProgram", "Link", "OutputGroup"]
 
 _WORD = 16  # one-bit registers that share a word
+_LANES = 16  # lines are rounded up to so many cells: whole vectors, whatever the elements
+_STRIDE = 16
+_NARROW = 16  # less columns than this, and lines are better made of columns
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,21 @@ class OutputGroup:
     function: str
 
 
+@dataclass(frozen=True)
+class Link:
+    """An input that is a neighbour's register.
+
+    Attributes:
+        register: which one.
+        back: places from a cell to that neighbour.
+        edge: where the grid's own input is put; None where it stands before the cells in the register's field.
+    """
+
+    register: Wire
+    back: int
+    edge: Field | None
+
+
 class GridProgram:
     """Layout and source of a grid, for all its instances.
 
@@ -57,14 +78,20 @@ class GridProgram:
 
     Attributes:
         bytes: what an instance takes.
-        registers: where the registers of the cells are.
-        inputs: where the grid's inputs are put; for linked ones places before the cells in the neighbour's register.
+        lines: of cells; ``width`` cells each, rounded up to ``lanes``, one line ``stride`` places behind another.
+        block: its registers.
+        parts: these, as they share fields.
+        registers: where each is.
+        links: inputs that are neighbours' registers.
+        inputs: where the grid's inputs are put.
         scatters: inputs that are put there together.
         outputs: where its outputs are found.
         kept: where the kept wires are, and what memories delivered.
+        staged: where it is that write ports are given, if not stored anyhow.
         memories: where the memories of the cells are, one behind the other.
         roms: likewise, one for all.
         groups: outputs that are logic, not registers.
+        cycle: what happens in a cycle, as C.
 
     Raises:
         HardwareError: when a linked output is not a register.
@@ -74,52 +101,78 @@ class GridProgram:
         self.grid = grid
         self.prefix = prefix
         self.netlist = Netlist(flatten(grid.cell))
-        self.west = 1 if grid.east else 0
-        self.stride = grid.columns + self.west
-        edges = self.west + (self.stride if grid.south else 0)
-        self.origin = -(-edges // VECTOR) * VECTOR
-        self.places = self.origin + -(-grid.rows * self.stride // VECTOR) * VECTOR
+        self.upright = grid.columns < min(grid.rows, _NARROW)
+        self.lines, self.width = (grid.columns, grid.rows) if self.upright else (grid.rows, grid.columns)
+        along, across = (grid.south, grid.east) if self.upright else (grid.east, grid.south)
+        self.lanes = -(-self.width // _LANES) * _LANES
+        self.stride = -(-(self.lanes + bool(along)) // _STRIDE) * _STRIDE
+        self.origin = -(-(bool(across) * self.stride + bool(along)) // 16) * 16
+        self.places = self.origin + self.lines * self.stride
         self._wires = self.netlist.by_name
         layout = Layout()
+        self._signed = {wire for wire in self.netlist.extended() if isinstance(wire, (pyrtl.Register, pyrtl.Input))}
         self._place_registers(layout)
         self._place_inputs(layout)
         self._place_memories(layout)
-        reads = set(self.netlist.reads)
+        reads = dict.fromkeys(self.netlist.reads)
         self.kept: dict[Wire, Field] = {
             wire: layout.field(len(wire), self.places)
             for name, wire in self._wires.items()
             if wire in reads
             or ((keep is None or name in keep) and not isinstance(wire, (pyrtl.Const, pyrtl.Register, pyrtl.Input)))
         }
-        #: What write ports are given, where it is not stored anyhow.
         self.staged: dict[Wire, Field] = {}
         for wire in (wire for net in self.netlist.writes for wire in net.args):
             if self.netlist.logic(wire) is not None and wire not in self.kept and wire not in self.staged:
                 self.staged[wire] = layout.field(len(wire), self.places)
         self._place_outputs(layout)
+        linked = {name: link.register for name, link in self.links.items()}
+        self.stages: tuple[Stage, ...] = stages_of(self.netlist, self.parts, reads, linked)
+        self.cycle = GridCycle(self)
         self._group_inputs()
         self.bytes = layout.bytes
-        self.source, self.functions = self._generate()
 
     # Places.
 
     def index(self, row: int, column: int) -> int:
         """The place of a cell in the arrays."""
-        return self.origin + row * self.stride + column
+        line, lane = (column, row) if self.upright else (row, column)
+        return self.origin + line * self.stride + lane
+
+    def cell(self, row: int, column: int) -> int:
+        """The number of a cell among those that share the array of a memory."""
+        return column * self.width + row if self.upright else row * self.width + column
 
     def _place_registers(self, layout: Layout) -> None:
-        self.registers: dict[Wire, Spot] = {}
+        linked = self._linked_registers()
+        signed = {*self._signed, *(register for name, register in linked.items() if self._wires[name] in self._signed)}
         bits = sorted((register for register in self.netlist.registers if len(register) == 1), key=self._direction)
-        #: Registers of one bit by the word they share.
-        self.words: list[tuple[Field, list[Wire]]] = []
-        for start in range(0, len(bits), _WORD):
-            together = bits[start : start + _WORD]
-            field = layout.field(len(together), self.places, double=True)
-            self.words.append((field, together))
-            self.registers.update({register: Spot(field, bit) for bit, register in enumerate(together)})
-        for register in self.netlist.registers:
-            if register not in self.registers:
-                self.registers[register] = Spot(layout.field(len(register), self.places, double=True))
+        together = [tuple(bits[start : start + _WORD]) for start in range(0, len(bits), _WORD)]
+        together += [(register,) for register in self.netlist.registers if len(register) > 1]
+        self.block, fields = layout.registers(
+            [(len(own) if len(own) > 1 else len(own[0]), self.places) for own in together]
+        )
+        self.parts = tuple(
+            Part(field, own, own[0] in signed and 1 < len(own[0]) <= 64)
+            for field, own in zip(fields, together, strict=True)
+        )
+        self.registers: Mapping[Wire, Spot] = {
+            register: Spot(part.field, bit if len(register) == 1 else None)
+            for part in self.parts
+            for bit, register in enumerate(part.registers)
+        }
+
+    def _linked_registers(self) -> dict[str, Wire]:
+        """The register behind each linked input."""
+        found = {}
+        for target, source in {**self.grid.south, **self.grid.east}.items():
+            register = self.netlist.register_behind(self._wires[source])
+            if register is None:
+                raise HardwareError(
+                    f"grid {self.grid.name!r}: output {source!r} of its cell must be a register to be linked"
+                )
+            found[target] = register
+        return found
 
     def _direction(self, register: Wire) -> int:
         """What travels east comes first, then what travels south; in itself the order of names."""
@@ -135,25 +188,23 @@ class GridProgram:
 
     def _place_inputs(self, layout: Layout) -> None:
         grid = self.grid
+        registers = self._linked_registers()
         self.inputs: dict[str, Spot] = {}
-        #: Copies of registers for second links in one direction: their edge has other inputs.
-        self.mirrors: dict[str, tuple[Wire, Field]] = {}
-        self.back: dict[str, int] = {}
-        for links, back in ((grid.east, 1), (grid.south, self.stride)):
+        self.links: dict[str, Link] = {}
+        for links, back, lanes in (
+            (grid.east, self.stride if self.upright else 1, grid.rows),
+            (grid.south, 1 if self.upright else self.stride, grid.columns),
+        ):
             taken: set[Wire] = set()
-            for target, source in links.items():
-                register = self.netlist.register_behind(self._wires[source])
-                if register is None:
-                    raise HardwareError(
-                        f"grid {grid.name!r}: output {source!r} of its cell must be a register to be linked"
-                    )
-                if register in taken:
-                    self.mirrors[target] = (register, layout.field(len(register), self.places, double=True))
-                    self.inputs[target] = Spot(self.mirrors[target][1])
-                else:
-                    self.inputs[target] = self.registers[register]
+            for target in links:
+                register = registers[target]
+                edge = None
+                self.inputs[target] = self.registers[register]
+                if register in taken:  # the place before the cells is another input's
+                    edge = layout.field(len(register), max(lanes, self.lanes))
+                    self.inputs[target] = Spot(edge)
                 taken.add(register)
-                self.back[target] = back
+                self.links[target] = Link(register, back, edge)
         for name, port in grid.cell.inputs.items():
             if name not in self.inputs:
                 self.inputs[name] = Spot(layout.field(port.width, 1 if name in grid.shared else self.places))
@@ -164,8 +215,17 @@ class GridProgram:
         together: dict[object, list[str]] = {}
         for name, spot in self.inputs.items():
             whole = spot.bit is None or name in early
-            together.setdefault(name if whole else (spot.field, self.back[name]), []).append(name)
+            together.setdefault(name if whole else (spot.field, self.links[name].back), []).append(name)
         self.scatters = tuple(tuple(names) for names in together.values())
+
+    def signed_input(self, name: str) -> bool:
+        """Whether lanes of an input are laid out as signed numbers."""
+        link = self.links.get(name)
+        return link is not None and link.edge is None and self.part_of(link.register).signed
+
+    def part_of(self, register: Wire) -> Part:
+        """The part that a register belongs to."""
+        return next(part for part in self.parts if any(register is own for own in part.registers))
 
     def input_index(self, name: str, lane: int) -> int:
         """The place of a lane of an input in its field."""
@@ -173,16 +233,22 @@ class GridProgram:
         if name in grid.shared:
             return 0
         if name in grid.east:
-            return self.index(lane, -1)
+            return self.index(lane, -1) if self.links[name].edge is None else lane
         if name in grid.south:
-            return self.index(-1, lane)
+            return self.index(-1, lane) if self.links[name].edge is None else lane
         return self.index(*divmod(lane, grid.columns))
 
     def cell_input(self, name: str, row: int, column: int) -> tuple[Spot, int]:
         """Where the input of one cell is."""
         if name in self.grid.shared:
             return self.inputs[name], 0
-        return self.inputs[name], self.index(row, column) - self.back.get(name, 0)
+        if name not in self.links:
+            return self.inputs[name], self.index(row, column)
+        link = self.links[name]
+        place, lane = (column, row) if name in self.grid.east else (row, column)
+        if place == 0:
+            return self.inputs[name], self.input_index(name, lane)
+        return self.registers[link.register], self.index(row, column) - link.back
 
     def output_index(self, name: str, lane: int) -> int:
         """The place of a lane of an output in its field."""
@@ -219,10 +285,3 @@ class GridProgram:
             OutputGroup(needs, tuple(names), f"{self.prefix}_out{index}")
             for index, (needs, names) in enumerate(sorted(logic.items(), key=lambda item: sorted(item[0])))
         )
-
-    # Code.
-
-    def _generate(self) -> tuple[str, tuple[str, ...]]:
-        parts = [output_loop(self, group.function, group.outputs) for group in self.groups]
-        last = cycle_loops(self, f"{self.prefix}_next")
-        return "\n".join((*parts, last)), (*(group.function for group in self.groups), f"{self.prefix}_next")

@@ -1,4 +1,4 @@
-"""The loops over the cells of a grid: nets of the cell between loads from and stores to the grid's arrays."""
+"""The loop over the cells of a line: nets of the cell between loads from and stores to the grid's arrays."""
 
 from __future__ import annotations
 
@@ -7,87 +7,38 @@ from typing import TYPE_CHECKING
 
 import pyrtl
 
-from .code import Code, Limb, Segment
-from .layout import Field, Spot
-from .netlist import Memory, Wire, live_widths
+from .code import Code, Key, Limb, Segment
+from .grid_stages import Part
+from .layout import Field
+from .netlist import Memory, Net, Wire, live_widths
 
 if TYPE_CHECKING:
-    from .grid import GridProgram
+    from .grid import GridProgram, Link
 
-__all__ = ["VECTOR", "cycle_loops", "output_loop"]
+__all__ = ["CellLoop"]
 
-VECTOR = 64
-"""Elements, of one byte, of the widest vector."""
-
-
-def output_loop(program: GridProgram, name: str, outputs: Sequence[str]) -> str:
-    """The function that computes outputs which are logic."""
-    netlist = program.netlist
-    wires = {netlist.by_name[output]: output for output in outputs}
-    loop = _Loop(program, {wire: len(wire) for wire in wires}, {})
-    for number, (wire, output) in enumerate(wires.items()):
-        loop.put(wire, program.outputs[output].field, f"o{number}")
-    return loop.text(f"void {name}")
+#: Of a line; gcc would write out short ones instead of making vectors of them.
+_LANES_LOOP = '_Pragma("GCC unroll 1") for (size_t j = 0; j < {}; j++)'
 
 
-def cycle_loops(program: GridProgram, name: str) -> str:
-    """The function that ends a cycle: next values of registers, wires that are kept, writes of memories."""
-    netlist = program.netlist
-    reads = {wire: program.kept[wire] for wire in netlist.reads}
-    parts = []
-    if reads:
-        loop = _Loop(program, {wire: len(wire) for wire in reads}, {})
-        for number, (wire, field) in enumerate(reads.items()):
-            loop.put(wire, field, f"k{number}")
-        parts.append((f"{name}_reads", loop))
-    parts.append((f"{name}_logic", _state_loop(program, reads)))
-    if netlist.writes:
-        parts.append((f"{name}_writes", _write_loop(program, {**program.staged, **program.kept})))
-    calls = "".join(f"    {function}(base, phase);\n" for function, _ in parts)
-    texts = [loop.text(f"static void {function}") for function, loop in parts]
-    return "\n".join((*texts, f"void {name}(uint8_t *base, int phase)\n{{\n{calls}}}\n"))
-
-
-def _state_loop(program: GridProgram, reads: Mapping[Wire, Field]) -> _Loop:
-    netlist = program.netlist
-    roots: dict[Wire, int] = {}
-    for register in netlist.registers:
-        source = netlist.driver[register].args[0]
-        roots[source] = max(len(register), roots.get(source, 0))
-    others = {wire: field for wire, field in (*program.kept.items(), *program.staged.items()) if wire not in reads}
-    roots.update({wire: len(wire) for wire in others})
-    loop = _Loop(program, roots, reads)
-    for number, register in enumerate(netlist.registers):
-        spot = program.registers[register]
-        if spot.bit is None:
-            loop.put(netlist.driver[register].args[0], spot.field.shadow, f"n{number}", len(register))
-    for number, (field, together) in enumerate(program.words):
-        loop.put_bits([netlist.driver[register].args[0] for register in together], field.shadow, f"b{number}")
-    for number, (register, field) in enumerate(program.mirrors.values()):
-        loop.put(netlist.driver[register].args[0], field.shadow, f"x{number}", len(register))
-    for number, (wire, field) in enumerate(others.items()):
-        loop.put(wire, field, f"o{number}")
-    return loop
-
-
-def _write_loop(program: GridProgram, stored: Mapping[Wire, Field]) -> _Loop:
-    wires = [wire for net in program.netlist.writes for wire in net.args]
-    loop = _Loop(program, {wire: len(wire) for wire in wires}, stored)
-    for net in program.netlist.writes:
-        loop.write(net.op_param[1], *net.args)
-    return loop
-
-
-class _Loop(Code):
+class CellLoop(Code):
     """The body of a loop, and what stands before it.
 
     Args:
         program: the grid.
         roots: what is computed, and how many bits of it.
         stored: wires that an earlier loop stored.
+        written: parts that the loop overwrites.
     """
 
-    def __init__(self, program: GridProgram, roots: Mapping[Wire, int], stored: Mapping[Wire, Field]) -> None:
+    def __init__(
+        self,
+        program: GridProgram,
+        roots: Mapping[Wire, int],
+        stored: Mapping[Wire, Field],
+        *,
+        written: Collection[int] = (),
+    ) -> None:
         self.program = program
         netlist = program.netlist
         nets = netlist.order(roots, stored)
@@ -95,139 +46,271 @@ class _Loop(Code):
         memories = {net.op_param[1] for net in nets if net.op == "m"}
         fits = all(bits <= 32 for bits in live.values()) and all(memory.bitwidth <= 32 for memory in memories)
         super().__init__(netlist, live, 32 if fits else 64)
+        self._written = set(written)
         self._pointers: dict[str, str] = {}
         self._before: list[str] = []
-        self._loaded: dict[tuple[str, int], object] = {}
-        #: Memories belong to real cells; other loops run over the edges as well.
+        self._loaded: dict[str, Key] = {}
+        self._changes: dict[int, str] = {}
+        #: Memories belong to real cells; other loops run over what rounds a line up as well.
         self._real = any(not isinstance(memory, pyrtl.RomBlock) for memory in memories)
-        sources = {wire for net in nets for wire in net.args} | set(roots)
-        self._load(sources)
-        for number, (wire, field) in enumerate(stored.items()):
-            if wire in sources:
-                self._element(wire, Spot(field), f"p{number}", 0)
+        #: Wires that are the same in all cells.
+        self._uniform: set[Wire] = set()
+        self._load({wire for net in nets for wire in net.args} | set(roots), stored)
         for net in nets:
-            self.emit(net)
+            if self._is_uniform(net):
+                self._uniform.add(net.dests[0])
+                body, self.lines = self.lines, self._before
+                self.emit(net)
+                self.lines = body
+            else:
+                self.emit(net)
 
-    def _pointer(self, field: Field, name: str, *, written: bool) -> str:
-        """The C pointer to a field's first cell."""
-        offset = f"(phase ? {field.other} : {field.offset})" if field.other != field.offset else str(field.offset)
+    def _is_uniform(self, net: Net) -> bool:
+        if net.op == "m" and not isinstance(net.op_param[1], pyrtl.RomBlock):
+            return False
+        return all(isinstance(wire, pyrtl.Const) or wire in self._uniform for wire in net.args)
+
+    def materialise(self, wire: Wire) -> Limb:
+        """See :meth:`Code.materialise`: where a wire that is the same in all cells is wanted first says nothing."""
+        if wire not in self._uniform:
+            return super().materialise(wire)
+        body, self.lines = self.lines, self._before
+        made = super().materialise(wire)
+        self.lines = body
+        return made
+
+    # Loads.
+
+    def _pointer(self, field: Field, name: str, *, written: bool, signed: bool = False, shared: bool = False) -> str:
+        """The C pointer to a field's first cell of the line."""
+        ctype = field.ctype.removeprefix("u") if signed else field.ctype
         const = "" if written else "const "
-        self._pointers.setdefault(
-            name, f"{const}{field.ctype} *restrict {name} = ({const}{field.ctype} *)(base + {offset});"
-        )
+        start = "" if shared else " + at"
+        text = f"{const}{ctype} *restrict {name} = ({const}{ctype} *)(base + {field.offset}){start};"
+        self._pointers.setdefault(name, text)
         return name
 
-    def _load(self, sources: Collection[Wire]) -> None:
+    def _load(self, wanted: Collection[Wire], stored: Mapping[Wire, Field]) -> None:
         program = self.program
-        for register, spot in program.registers.items():
-            if register in sources:
-                self._element(register, spot, self._array_of(register), 0)
-        inputs = program.grid.cell.inputs
-        for number, name in enumerate(inputs):
+        for number, part in enumerate(program.parts):
+            if any(register in wanted for register in part.registers):
+                elements = [f"{self._part_pointer(number)}[{limb}j]" for limb in self._limb_places(part.field)]
+                self._take(number, f"own{number}", elements, {register: register for register in part.registers})
+        for name in program.grid.cell.inputs:
             wire = self.netlist.by_name[name]
-            if wire not in sources:
-                continue
-            spot = program.inputs[name]
-            if name in program.grid.shared:
-                pointer = self._pointer(spot.field, f"i{number}", written=False)
-                limbs = []
-                for limb in range(spot.field.limbs):
-                    self._before.append(f"const {self.ctype} s{number}_{limb} = {pointer}[{limb}];")
-                    limbs.append(Limb(f"s{number}_{limb}", min(self.bits, len(wire) - 64 * limb)))
-                self.limbs[wire] = limbs
-            elif name in program.mirrors:
-                self._element(wire, spot, f"m{list(program.mirrors).index(name)}", program.back[name])
-            elif name in program.back:
-                source = {**program.grid.south, **program.grid.east}[name]
-                register = program.netlist.register_behind(self.netlist.by_name[source])
-                self._element(wire, spot, self._array_of(register), program.back[name])
-            else:
-                self._element(wire, spot, f"i{number}", 0)
+            if wire in wanted:
+                self._load_input(name, wire)
+        for number, (wire, field) in enumerate(stored.items()):
+            if wire in wanted:
+                pointer = self._pointer(field, f"p{number}", written=False)
+                self.limbs[wire] = [
+                    self.local(Limb(f"{pointer}[{place}j]", min(self.bits, len(wire) - 64 * limb)))
+                    for limb, place in enumerate(self._limb_places(field))
+                ]
 
-    def _array_of(self, register: Wire) -> str:
-        """The name of the array of a register, or of the word it is in."""
-        for number, (_, together) in enumerate(self.program.words):
-            if any(register is one for one in together):
-                return f"w{number}"
-        return f"r{self.program.netlist.number[register]}"
+    def _limb_places(self, field: Field) -> list[str]:
+        return [f"{limb * field.count} + " if limb else "" for limb in range(field.limbs)]
 
-    def _element(self, wire: Wire, spot: Spot, name: str, back: int) -> None:
-        """Load a wire from the place of this cell, or so many places back."""
-        field = spot.field
-        pointer = self._pointer(field, name, written=False)
-        if (name, back) not in self._loaded:
-            limbs = []
+    def _part_pointer(self, number: int) -> str:
+        part = self.program.parts[number]
+        return self._pointer(part.field, f"r{number}", written=number in self._written, signed=part.signed)
+
+    def _load_input(self, name: str, wire: Wire) -> None:
+        program = self.program
+        number = list(program.grid.cell.inputs).index(name)
+        field = program.inputs[name].field
+        if name in program.grid.shared:
+            pointer = self._pointer(field, f"i{number}", written=False, shared=True)
+            self.limbs[wire] = []
             for limb in range(field.limbs):
-                place = limb * field.count - back
-                index = f"i + {place}" if place > 0 else f"i - {-place}" if place else "i"
-                own = 8 * field.size if spot.bit is not None else min(self.bits, len(wire) - 64 * limb)
-                limbs.append(self.local(Limb(f"{pointer}[{index}]", own)))
-            self._loaded[name, back] = object()
-            self.limbs[self._loaded[name, back]] = limbs
-        key = self._loaded[name, back]
-        if spot.bit is None:
-            self.limbs[wire] = self.limbs[key]
+                self._before.append(f"const {self.ctype} s{number}_{limb} = {pointer}[{limb}];")
+                own = min(self.bits, len(wire) - 64 * limb)
+                self.limbs[wire] = [*self.limbs[wire], Limb(f"s{number}_{limb}", own)]
+            self._uniform.add(wire)
+        elif name in program.links:
+            self._load_neighbour(wire, program.links[name], number)
         else:
-            self.alias(wire, [Segment(key, spot.bit, 1)])
+            pointer = self._pointer(field, f"i{number}", written=False)
+            self.limbs[wire] = [
+                self.local(Limb(f"{pointer}[{place}j]", min(self.bits, len(wire) - 64 * limb)))
+                for limb, place in enumerate(self._limb_places(field))
+            ]
+
+    def _load_neighbour(self, wire: Wire, link: Link, number: int) -> None:
+        program = self.program
+        part = program.part_of(link.register)
+        index = program.parts.index(part)
+        pointer = self._part_pointer(index)
+        if link.edge is not None:
+            self.limbs[wire] = [
+                self.local(Limb(self._edged(number, link, limb), min(self.bits, len(wire) - 64 * limb)))
+                for limb in range(part.field.limbs)
+            ]
+            return
+        if link.back == 1 and index in self._written:
+            # The loop would find what it wrote itself.
+            elements = [self._copied(index, part, limb) for limb in range(part.field.limbs)]
+        else:
+            elements = [f"{pointer}[{place}j - {link.back}]" for place in self._limb_places(part.field)]
+        self._take(index, f"{link.back}_{index}", elements, {link.register: wire})
+
+    def _copied(self, index: int, part: Part, limb: int) -> str:
+        """A copy of what neighbours in the line hold."""
+        name = f"t{index}_{limb}"
+        ctype = part.field.ctype.removeprefix("u") if part.signed else part.field.ctype
+        start = f"{self._part_pointer(index)} + {limb * part.field.count} - 1"
+        self._pointers.setdefault(
+            name,
+            f"{ctype} {name}[{self.program.lanes}]; {_LANES_LOOP.format(self.program.lanes)} {name}[j] = ({start})[j];",
+        )
+        return f"{name}[j]"
+
+    def _edged(self, number: int, link: Link, limb: int) -> str:
+        """A copy of what neighbours hold, with the grid's own input at the edge."""
+        program = self.program
+        edge, part = link.edge, program.part_of(link.register)
+        assert edge is not None
+        pointer = f"({self._part_pointer(program.parts.index(part))} + {limb * part.field.count})"
+        place = "j - 1" if link.back == 1 else f"(long)j - {link.back}"
+        bit = program.registers[link.register].bit or 0
+        mask = self.literal(2 ** min(64, len(link.register) - 64 * limb) - 1).text
+        held = f"({edge.ctype})({pointer}[{place}] >> {bit} & {mask})"
+        own = f"((const {edge.ctype} *)(base + {edge.offset}))[{limb * edge.count} + {{}}]"
+        name = f"x{number}_{limb}"
+        at_edge = f"j ? {held} : {own.format('line')}" if link.back == 1 else f"line ? {held} : {own.format('j')}"
+        text = f"{edge.ctype} {name}[{program.lanes}]; "
+        text += f"{_LANES_LOOP.format(program.lanes)} {name}[j] = {at_edge};"
+        self._pointers.setdefault(name, text)
+        return f"{name}[j]"
+
+    def _take(self, number: int, key: str, elements: Sequence[str], wires: Mapping[Wire, Wire]) -> None:
+        """Load a part, here or of a neighbour, and let wires be its registers.
+
+        Args:
+            number: of the part.
+            key: names the place; what was loaded from it is used again.
+            elements: its limbs.
+            wires: by register.
+        """
+        part = self.program.parts[number]
+        width = len(part.registers[0])
+        if key not in self._loaded:
+            limbs = []
+            for limb, text in enumerate(elements):
+                if width == 1:
+                    value = Limb(text, 8 * part.field.size)
+                elif part.signed:
+                    value = Limb(text, self.bits, None, min(self.bits, width))
+                else:
+                    value = Limb(text, min(self.bits, width - 64 * limb))
+                limbs.append(self.local(value))
+            self._loaded[key] = object()
+            self.limbs[self._loaded[key]] = limbs
+        loaded = self._loaded[key]
+        for register, wire in wires.items():
+            bit = self.program.registers[register].bit
+            if bit is None:
+                self.limbs[wire] = self.limbs[loaded]
+            else:
+                self.alias(wire, [Segment(loaded, bit, 1)])
 
     def read(self, memory: Memory, address: str, limb: int) -> str:
         """See :meth:`Code.read`."""
         program = self.program
-        number = program.netlist.number[memory]
+        number = self.netlist.number[memory]
         if memory in program.roms:
             field = program.roms[memory]
-            return f"{self._pointer(field, f'q{number}', written=False)}[{limb * field.count} + {address}]"
+            name = self._pointer(field, f"q{number}", written=False, shared=True)
+            return f"{name}[{limb * field.count} + {address}]"
         field = program.memories[memory]
-        name = self._pointer(field, f"q{number}", written=True)
-        return f"{name}[{limb * field.count} + (cell << {memory.addrwidth}) + {address}]"
+        name = self._pointer(field, f"q{number}", written=True, shared=True)
+        return f"{name}[{limb * field.count} + {self._word(address)}]"
+
+    def _word(self, address: str) -> str:
+        """Where a word of this cell is in an array of memories."""
+        return f"(size_t){address} * {self.program.lines * self.program.width} + cell"
 
     # Stores.
 
-    def put(self, wire: Wire, field: Field, name: str, width: int | None = None) -> None:
-        """Store a wire, or its low bits."""
+    def put(self, wire: Wire, field: Field, name: str) -> None:
+        """Store a wire, and note whether it changed."""
         pointer = self._pointer(field, name, written=True)
-        width = len(wire) if width is None else width
-        for limb in self.words(width):
-            place = f"i + {limb * field.count}" if limb else "i"
+        self._put(wire, field, pointer, len(wire))
+
+    def _put(self, wire: Wire, field: Field, pointer: str, width: int) -> None:
+        for limb, place in enumerate(self._limb_places(field)):
             count = min(self.bits, width - limb * self.bits)
             # An element cuts off what is above it by itself.
             value = self.slice(wire, limb * self.bits, count, clean=count != 8 * field.size)
-            self.lines.append(f"{pointer}[{place}] = ({field.ctype}){value.text};")
+            self._store(f"{pointer}[{place}j]", field, value)
 
-    def put_bits(self, wires: Sequence[Wire], field: Field, name: str) -> None:
-        """Store bits side by side."""
-        word = object()
-        self.alias(word, [segment for wire in wires for segment in self.segments(wire, 0, 1)])
-        self.put(word, field, name, len(wires))
+    def _store(self, target: str, field: Field, value: Limb) -> None:
+        new = f"n{len(self.lines)}"
+        self.lines.append(f"const {field.ctype} {new} = ({field.ctype}){value.text};")
+        self.lines.append(f"{self._change(field)} |= ({field.ctype})({new} ^ ({field.ctype}){target});")
+        self.lines.append(f"{target} = {new};")
+
+    def _change(self, field: Field) -> str:
+        """What tells whether elements of this size changed."""
+        name = self._changes.setdefault(field.size, f"x{field.size}")
+        return f"{name}[j]" if self.program.lines > 1 else name
+
+    @property
+    def change_bytes(self) -> int:
+        """Of what tells which lanes changed, all lines together: a sum over lanes after every line costs too much."""
+        return sum(self._changes) * self.program.lanes
+
+    def put_part(self, number: int) -> None:
+        """Store the next values of registers."""
+        part = self.program.parts[number]
+        pointer = self._part_pointer(number)
+        sources = [self.netlist.driver[register].args[0] for register in part.registers]
+        width = len(part.registers[0])
+        if width == 1:
+            word: Key = object()
+            self.alias(word, [segment for wire in sources for segment in self.segments(wire, 0, 1)])
+            self._put(word, part.field, pointer, len(sources))
+        elif part.signed and width != 8 * part.field.size:
+            value = self.extended(self.slice(sources[0], 0, width, clean=False), width)
+            self._store(f"{pointer}[j]", part.field, value)
+        else:
+            self._put(sources[0], part.field, pointer, width)
 
     def write(self, memory: Memory, address: Wire, data: Wire, enable: Wire) -> None:
         """Write a memory, if ``enable`` is 1."""
         self._real = True
         field = self.program.memories[memory]
-        name = self._pointer(field, f"q{self.netlist.number[memory]}", written=True)
-        place = f"(cell << {memory.addrwidth}) + {self.slice(address, 0, len(address), clean=True).text}"
-        words = " ".join(
-            f"{name}[{limb * field.count} + {place}] = {self.word(data, limb, len(data), clean=True).text};"
-            for limb in self.words(len(data))
-        )
-        self.lines.append(f"if ({self.slice(enable, 0, 1, clean=True).text}) {{ {words} }}")
+        name = self._pointer(field, f"q{self.netlist.number[memory]}", written=True, shared=True)
+        place = self._word(self.slice(address, 0, len(address), clean=True).text)
+        words = []
+        for limb in self.words(len(data)):
+            target = f"{name}[{limb * field.count} + {place}]"
+            value = f"({field.ctype}){self.word(data, limb, len(data), clean=True).text}"
+            words.append(f"{self._change(field)} |= ({field.ctype})({target} ^ {value}); {target} = {value};")
+        self.lines.append(f"if ({self.slice(enable, 0, 1, clean=True).text}) {{ {' '.join(words)} }}")
 
     def text(self, function: str) -> str:
-        """The whole function."""
-        program, grid = self.program, self.program.grid
+        """The function of a line: returns whether it changed anything, or, of several, notes it in ``seen``."""
+        program = self.program
+        several = program.lines > 1
         body = "\n".join(f"        {line}" for line in self.lines)
-        head = "\n".join(f"    {line}" for line in ("(void)phase;", *self._pointers.values(), *self._before))
-        if self._real:
-            loop = (
-                f"    for (size_t row = 0; row < {grid.rows}; row++)\n"
-                f"    for (size_t column = 0; column < {grid.columns}; column++) {{\n"
-                f"        const size_t i = {program.origin} + row * {program.stride} + column;\n"
-                f"        const size_t cell = row * {grid.columns} + column;\n"
+        changes = []
+        at = 0
+        for size, name in self._changes.items():
+            ctype = f"uint{8 * size}_t"
+            changes.append(
+                f"{ctype} *restrict {name} = ({ctype} *)(seen + {at});" if several else f"{ctype} {name} = 0;"
             )
-        else:
-            # To whole vectors where there are many, else to whole vectors of 32-bit lanes.
-            unit = VECTOR if program.places - program.origin > 4 * VECTOR else 16
-            cells = program.index(grid.rows - 1, grid.columns - 1) + 1 - program.origin
-            end = program.origin + -(-cells // unit) * unit
-            loop = f"#pragma GCC ivdep\n    for (size_t i = {program.origin}; i < {end}; i++) {{\n"
-        return f"{function}(uint8_t *base, int phase)\n{{\n{head}\n{loop}{body}\n    }}\n}}\n"
+            at += size * program.lanes
+        before = [*self._pointers.values(), *self._before, *changes]
+        head = "\n".join(f"    {line}" for line in before)
+        count = program.width if self._real else program.lanes
+        cell = f"        const size_t cell = line * {program.width} + j;\n" if self._real else ""
+        kind, noted = ("void", ", uint8_t *restrict seen") if several else ("uint64_t", "")
+        end = "" if several else f"    return {' || '.join(self._changes.values())};\n"
+        return (
+            f"static inline __attribute__((always_inline)) {kind} "
+            f"{function}(uint8_t *base, const size_t line{noted})\n{{\n"
+            f"    const size_t at = {program.origin} + line * {program.stride};\n    (void)at;\n{head}\n"
+            f'_Pragma("GCC ivdep") {_LANES_LOOP.format(count)} {{\n{cell}{body}\n    }}\n{end}}}\n'
+        )

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
 import pyrtl
+from numpy.typing import NDArray
 
 from dynamap_rtl.hardware.module import HardwareError
 
@@ -20,7 +22,7 @@ from .netlist import Memory, Net, Netlist, Wire, topological
 from .program import Program, split_cell_name
 from .schedule import Placed
 
-__all__ = ["Inspector", "Place"]
+__all__ = ["Inspector", "MemoryPlace", "Place"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,33 @@ class Place:
     index: int
     width: int
 
+    def read(self, state: Bytes, *, before: bool) -> int:
+        """The value."""
+        return self.spot.read(state, self.index, before=before) & ((1 << self.width) - 1)
+
+
+@dataclass(frozen=True)
+class MemoryPlace:
+    """Where a memory is: every ``step``-th value of a field from ``first`` on.
+
+    Attributes:
+        field: shared with others.
+        first: the place of the first word.
+        step: places from one word to the next.
+        words: how many.
+        width: bits of a word.
+    """
+
+    field: Field
+    first: int
+    step: int
+    words: int
+    width: int
+
+    def view(self, state: Bytes) -> NDArray[np.unsignedinteger]:
+        """The words, (limbs, words), not copied."""
+        return self.field.view(state)[:, self.first :: self.step][:, : self.words]
+
 
 class Inspector:
     """Finds things of a program by name."""
@@ -40,20 +69,20 @@ class Inspector:
 
     # Wires.
 
-    def value(self, name: str, state: Bytes, phase: int) -> int:
-        """The value of a wire in the cycle whose old registers are in buffer ``phase``."""
+    def value(self, name: str, state: Bytes) -> int:
+        """The value of a wire in the last cycle."""
         cell = self._cell(name)
         if cell is not None:
             placed, row, column, rest = cell
-            return self._in_cell(placed, row, column, rest, state, phase)
+            return self._in_cell(placed, row, column, rest, state)
         wire = self.program.netlist.by_name.get(name)
         if wire is None:
             raise self._unknown(name, "wire")
 
         def rom(memory: Memory, address: int) -> int:
-            return self.program.roms[memory].read(state, 0, address)
+            return self.program.roms[memory].read(state, address, before=False)
 
-        return _evaluate(self.program.netlist, wire, lambda of: self._flat_source(of, state, phase), rom)
+        return _evaluate(self.program.netlist, wire, lambda of: self._flat_source(of, state), rom)
 
     def place(self, name: str) -> Place | None:
         """Where a wire is stored every cycle; None for what is only computed when looked at."""
@@ -108,18 +137,16 @@ class Inspector:
             return Place(Spot(program.outputs.fields[wire.name]), 0, len(wire))
         return None
 
-    def _flat_source(self, wire: Wire, state: Bytes, phase: int) -> int | None:
+    def _flat_source(self, wire: Wire, state: Bytes) -> int | None:
         if (place := self._flat_place(wire)) is not None:
-            return place.spot.read(state, phase, 0)
+            return place.read(state, before=True)
         if wire in self.program.boundary:
             number, name = self.program.boundary[wire]
             placed = self.program.placed[number]
             spot = placed.program.outputs[name].at(placed.base)
             port = placed.cut.grid.outputs[name]
-            return sum(
-                spot.read(state, phase, placed.program.output_index(name, lane)) << (lane * port.width)
-                for lane in range(port.lanes)
-            )
+            places = (Place(spot, placed.program.output_index(name, lane), port.width) for lane in range(port.lanes))
+            return sum(place.read(state, before=True) << (lane * port.width) for lane, place in enumerate(places))
         return None
 
     def _cell_place(self, placed: Placed, row: int, column: int, name: str) -> Place | None:
@@ -137,24 +164,24 @@ class Inspector:
             return Place(program.outputs[name].at(placed.base), index, len(wire))
         return None
 
-    def _in_cell(self, placed: Placed, row: int, column: int, name: str, state: Bytes, phase: int) -> int:
+    def _in_cell(self, placed: Placed, row: int, column: int, name: str, state: Bytes) -> int:
         netlist = placed.program.netlist
         if name not in netlist.by_name:
             raise self._unknown(name, "wire of a cell")
 
         def source(wire: Wire) -> int | None:
             place = self._cell_place(placed, row, column, wire.name)
-            return None if place is None else place.spot.read(state, phase, place.index)
+            return None if place is None else place.read(state, before=True)
 
         def rom(memory: Memory, address: int) -> int:
-            return placed.program.roms[memory].at(placed.base).read(state, 0, address)
+            return placed.program.roms[memory].at(placed.base).read(state, address, before=False)
 
         return _evaluate(netlist, netlist.by_name[name], source, rom)
 
     # Memories.
 
-    def memory(self, name: str) -> tuple[Field, int, int, int]:
-        """Where a memory is: its field, the place of its first word, how many words of how many bits."""
+    def memory(self, name: str) -> MemoryPlace:
+        """Where a memory is."""
         for placed in self.program.placed:
             split = split_cell_name(name, placed.cut.path, placed.cut.grid)
             if split is None:
@@ -162,14 +189,15 @@ class Inspector:
             row, column, rest = split
             memory = self._cell_memory(placed, rest)
             if memory is not None:
-                words = 2**memory.addrwidth
-                if memory in placed.program.roms:
-                    return placed.program.roms[memory].at(placed.base), 0, words, memory.bitwidth
-                cell = row * placed.cut.grid.columns + column
-                return placed.program.memories[memory].at(placed.base), cell * words, words, memory.bitwidth
+                program, words = placed.program, 2**memory.addrwidth
+                if memory in program.roms:
+                    return MemoryPlace(program.roms[memory].at(placed.base), 0, 1, words, memory.bitwidth)
+                cells = placed.cut.grid.rows * placed.cut.grid.columns
+                field = program.memories[memory].at(placed.base)
+                return MemoryPlace(field, program.cell(row, column), cells, words, memory.bitwidth)
         for memory, field in (*self.program.memories.items(), *self.program.roms.items()):
             if memory.name == name:
-                return field, 0, 2**memory.addrwidth, memory.bitwidth
+                return MemoryPlace(field, 0, 1, 2**memory.addrwidth, memory.bitwidth)
         raise self._unknown(name, "memory")
 
     def _cell_memory(self, placed: Placed, name: str) -> Memory | None:

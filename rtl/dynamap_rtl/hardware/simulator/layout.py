@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CTYPES", "Bytes", "Field", "Layout", "Spot", "limbs_of", "narrowest", "zeros"]
+__all__ = ["CTYPES", "Block", "Bytes", "Field", "Layout", "Spot", "limbs_of", "narrowest", "zeros"]
 
 Bytes = NDArray[np.uint8]
 
@@ -32,15 +33,15 @@ class Field:
     """``count`` values of ``limbs`` elements of ``size`` bytes; limb by limb, so that each limb is an array.
 
     Attributes:
-        offset: bytes from the start, in even cycles.
-        other: in odd cycles; the same for what is not double-buffered.
+        offset: bytes from the start, of what the next cycle reads.
+        before: likewise, of what the last cycle read; only registers have other values then.
         size: bytes of an element: 1, 2, 4, or 8.
         limbs: elements of a value, lowest first; more than one only of 8 bytes.
         count: how many values.
     """
 
     offset: int
-    other: int
+    before: int
     size: int
     limbs: int
     count: int
@@ -50,33 +51,29 @@ class Field:
         """C's name of an element."""
         return CTYPES[self.size]
 
-    @property
-    def shadow(self) -> Field:
-        """The same with the two buffers exchanged."""
-        return Field(self.other, self.offset, self.size, self.limbs, self.count)
-
     def at(self, base: int) -> Field:
         """The same, counted from where its part begins."""
-        return Field(self.offset + base, self.other + base, self.size, self.limbs, self.count)
+        return Field(self.offset + base, self.before + base, self.size, self.limbs, self.count)
 
-    def place(self, index: int, limb: int, phase: int) -> int:
+    def place(self, index: int, limb: int, *, before: bool) -> int:
         """Bytes from the start to one element."""
-        return (self.other if phase else self.offset) + (limb * self.count + index) * self.size
+        return (self.before if before else self.offset) + (limb * self.count + index) * self.size
 
-    def view(self, state: Bytes, phase: int) -> NDArray[np.unsignedinteger]:
+    def view(self, state: Bytes, *, before: bool = False) -> NDArray[np.unsignedinteger]:
         """The elements, (limbs, count), not copied."""
-        start = self.other if phase else self.offset
+        start = self.before if before else self.offset
         whole = state[start : start + self.limbs * self.count * self.size]
         return whole.view(f"u{self.size}").reshape(self.limbs, self.count)
 
-    def read(self, state: Bytes, phase: int, index: int) -> int:
-        """One value."""
-        return sum(int(limb) << (64 * place) for place, limb in enumerate(self.view(state, phase)[:, index]))
+    def read(self, state: Bytes, index: int, *, before: bool) -> int:
+        """One value, and whatever stands above it in its elements."""
+        limbs = self.view(state, before=before)[:, index]
+        return sum(int(limb) << (64 * place) for place, limb in enumerate(limbs))
 
     def fill(self, state: Bytes, value: int) -> None:
-        """Set all values, in both buffers."""
-        for phase in (0, 1):
-            for place, limb in enumerate(self.view(state, phase)):
+        """Set all values, those before as well."""
+        for before in (False, True):
+            for place, limb in enumerate(self.view(state, before=before)):
                 limb[:] = (value >> (64 * place)) & (2 ** (8 * self.size) - 1)
 
 
@@ -96,19 +93,32 @@ class Spot:
         """The same, counted from where its part begins."""
         return Spot(self.field.at(base), self.bit)
 
-    def read(self, state: Bytes, phase: int, index: int) -> int:
-        """One value."""
-        value = self.field.read(state, phase, index)
+    def read(self, state: Bytes, index: int, *, before: bool) -> int:
+        """One value, and whatever stands above it in its elements."""
+        value = self.field.read(state, index, before=before)
         return value if self.bit is None else value >> self.bit & 1
 
     def fill(self, state: Bytes, value: int) -> None:
-        """Set all values, in both buffers."""
+        """Set all values, those before as well."""
         if self.bit is None:
             self.field.fill(state, value)
             return
-        for phase in (0, 1):
-            view = self.field.view(state, phase)
+        for before in (False, True):
+            view = self.field.view(state, before=before)
             view[:] = view & ((2 ** (8 * self.field.size) - 1) ^ (1 << self.bit)) | value << self.bit
+
+
+@dataclass(frozen=True)
+class Block:
+    """Registers of a grid side by side, and behind them the same once more with the values before.
+
+    Attributes:
+        offset: bytes from the start to the first.
+        bytes: of all, without those before.
+    """
+
+    offset: int
+    bytes: int
 
 
 class Layout:
@@ -120,16 +130,32 @@ class Layout:
     def reserve(self, size: int) -> int:
         """Room for so many bytes, aligned for vectors."""
         start = self.bytes
-        self.bytes += -(-size // _ALIGNMENT) * _ALIGNMENT
+        self.bytes += _aligned(size)
         return start
 
-    def field(self, bits: int, count: int = 1, *, double: bool = False, size: int | None = None) -> Field:
-        """Room for ``count`` values of ``bits`` bits, twice when ``double``."""
-        size = narrowest(bits) if size is None else size
-        limbs = limbs_of(bits)
+    def field(self, bits: int, count: int = 1) -> Field:
+        """Room for ``count`` values of ``bits`` bits."""
+        size, limbs = narrowest(bits), limbs_of(bits)
         offset = self.reserve(size * limbs * count)
-        other = self.reserve(size * limbs * count) if double else offset
-        return Field(offset, other, size, limbs, count)
+        return Field(offset, offset, size, limbs, count)
+
+    def registers(self, kinds: Sequence[tuple[int, int]]) -> tuple[Block, list[Field]]:
+        """Room for registers, each given by its bits and how many there are of it: side by side, and all again behind.
+
+        Returns:
+            The whole, to be copied where the values before are kept, and the field of each.
+        """
+        sizes = [_aligned(narrowest(bits) * limbs_of(bits) * count) for bits, count in kinds]
+        block = Block(self.reserve(2 * sum(sizes)), sum(sizes))
+        fields, at = [], block.offset
+        for (bits, count), size in zip(kinds, sizes, strict=True):
+            fields.append(Field(at, at + block.bytes, narrowest(bits), limbs_of(bits), count))
+            at += size
+        return block, fields
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
 def zeros(size: int) -> Bytes:

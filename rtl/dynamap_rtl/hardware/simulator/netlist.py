@@ -91,6 +91,33 @@ class Netlist:
                 return None
             wire = net.args[0]
 
+    def origin(self, wire: Wire, bit: int) -> tuple[Wire, int]:
+        """The bit that a bit is, through connections and selections."""
+        while (net := self.logic(wire)) is not None and net.op in "ws":
+            bit = net.op_param[bit] if net.op == "s" else bit
+            wire = net.args[0]
+        return wire, bit
+
+    def extends(self, net: Net) -> bool:
+        """Whether all that a concatenation puts in front of its last part is the highest bit of that."""
+        sign, place = self.origin(net.args[-1], len(net.args[-1]) - 1)
+        for wire in net.args[:-1]:
+            for bit in range(len(wire)):
+                source, at = self.origin(wire, bit)
+                if source is not sign or at != place:
+                    return False
+        return True
+
+    def extended(self) -> Iterator[Wire]:
+        """Wires whose sign something extends: the ones that plainly are them, registers and inputs among them."""
+        for net in self.driver.values():
+            if net.op == "c" and self.extends(net):
+                wire = net.args[-1]
+                yield wire
+                while (before := self.logic(wire)) is not None and before.op == "w":
+                    wire = before.args[0]
+                    yield wire
+
     def inputs_behind(self, wire: Wire) -> frozenset[str]:
         """Names of the inputs that a wire depends on within the cycle."""
         found = {source.name for net in self.order([wire]) for source in net.args if isinstance(source, pyrtl.Input)}

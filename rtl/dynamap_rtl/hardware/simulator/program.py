@@ -12,9 +12,9 @@ from dynamap_rtl.hardware.module import Grid, Module, Port
 
 from .flat import FlatCode, FlatPlaces
 from .grid import GridProgram
-from .layout import Field, Layout, limbs_of
+from .layout import Field, Layout, limbs_of, narrowest
 from .netlist import Memory, Netlist, Wire
-from .runtime import HEAD, HEADER_BYTES, run_loop
+from .runtime import HEAD, Places, run_loop
 from .schedule import Placed
 
 __all__ = ["Bank", "Program", "split_cell_name"]
@@ -60,8 +60,10 @@ class Program:
     Attributes:
         sources: C translation units by name.
         bytes: size of the state.
-        inputs: where the inputs are, side by side in the order of the ports.
+        inputs: where the inputs of the cycle are, side by side in the order of the ports.
+        given: likewise, those of the next cycle.
         outputs: likewise.
+        marks: words that say what has to run.
         registers: where the registers outside grids are.
         kept: wires outside grids that are stored every cycle.
         memories: memories outside grids; ``roms`` likewise.
@@ -75,10 +77,9 @@ class Program:
         self.netlist = Netlist(block)
         self._keep = keep
         layout = Layout()
-        layout.reserve(HEADER_BYTES)
         self.inputs = Bank.of(top.inputs, layout)
+        self.given = Bank.of(top.inputs, layout)
         self.outputs = Bank.of(top.outputs, layout)
-        self._place_registers(layout)
         self.memories: dict[Memory, Field] = {}
         self.roms: dict[Memory, Field] = {}
         for memory in self.netlist.memories:
@@ -92,19 +93,6 @@ class Program:
         }
         self._generate(layout)
         self.bytes = layout.bytes
-
-    def _place_registers(self, layout: Layout) -> None:
-        registers = self.netlist.registers
-        words = sum(limbs_of(len(register)) for register in registers)
-        self._even, self._odd = layout.reserve(8 * words), layout.reserve(8 * words)
-        self.registers: dict[Wire, Field] = {}
-        self._register_words: dict[Wire, int] = {}
-        word = 0
-        for register in registers:
-            limbs = limbs_of(len(register))
-            self.registers[register] = Field(self._even + 8 * word, self._odd + 8 * word, 8, limbs, 1)
-            self._register_words[register] = word
-            word += limbs
 
     def _place_grids(self, cuts: Sequence[CutGrid], layout: Layout) -> tuple[Placed, ...]:
         programs: dict[tuple[int, frozenset[str] | None], GridProgram] = {}
@@ -140,7 +128,6 @@ class Program:
                 boundary=self.boundary,
                 inputs={name: self.inputs.word(name) for name in self.top.inputs},
                 outputs={name: self.outputs.word(name) for name in self.top.outputs},
-                registers=self._register_words,
                 memories={**self.memories, **self.roms},
             ),
             self._kept_wires(),
@@ -150,24 +137,47 @@ class Program:
             wire: Field(handed + 8 * word, handed + 8 * word, 8, limbs_of(len(wire)), 1)
             for wire, word in flat.kept_words.items()
         }
-        calls = [*flat.calls, *(f"{p.program.functions[-1]}(S + {p.base}, P);" for p in self.placed)]
-        functions = (name for program in self._grid_programs for name in program.functions)
+        registers, following = (layout.reserve(max(1, flat.register_bytes)) for _ in range(2))
+        self.registers: dict[Wire, Field] = {
+            register: Field(
+                following + offset, registers + offset, narrowest(len(register)), limbs_of(len(register)), 1
+            )
+            for register, offset in flat.register_offsets.items()
+        }
+        marks, ran = (layout.reserve(8 * max(1, flat.marks.words)) for _ in range(2))
+        self.marks = Field(marks, marks, 8, 1, flat.marks.words)
+        functions = (name for program in self._grid_programs for name in program.cycle.functions[1:])
+        ends = (program.cycle.functions[0] for program in self._grid_programs)
         self.sources = {
             "flat": HEAD
-            + "\n".join(f"void {name}(uint8_t *base, int phase);" for name in functions)
+            + "\n".join(f"uint64_t {name}(uint8_t *base);" for name in functions)
+            + "\n".join(f"uint64_t {name}(uint8_t *base, uint64_t *marks);" for name in ends)
             + flat.text()
             + run_loop(
-                even=self._even,
-                odd=self._odd,
-                handed=handed,
-                inputs=self.inputs.offset,
-                outputs=self.outputs.offset,
+                Places(
+                    registers=registers,
+                    next=following,
+                    inputs=self.inputs.offset,
+                    given=self.given.offset,
+                    outputs=self.outputs.offset,
+                    handed=handed,
+                    marks=marks,
+                    ran=ran,
+                ),
                 input_words=self.inputs.words,
                 output_words=self.outputs.words,
-                calls=calls,
+                logic=[*flat.beginning(), *flat.calls()],
+                grids=flat.steps(),
+                before=[_kept_before(placed) for placed in self.placed],
             ),
-            "grids": HEAD + "\n".join(program.source for program in self._grid_programs),
+            "grids": HEAD + "\n".join(program.cycle.source for program in self._grid_programs),
         }
+
+
+def _kept_before(placed: Placed) -> str:
+    """C that copies registers of a grid to where their values before are found."""
+    block, base = placed.program.block, placed.base
+    return f"memcpy(S + {base + block.offset + block.bytes}, S + {base + block.offset}, {block.bytes});"
 
 
 def split_cell_name(name: str, path: str, grid: Grid) -> tuple[int, int, str] | None:

@@ -2,40 +2,76 @@
 
 from __future__ import annotations
 
-__all__ = ["CHUNK_PARAMETERS", "HEAD", "HEADER_BYTES", "TRACE_WORDS", "UNUSED", "run_loop"]
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
-HEADER_BYTES = 64
-"""At the start of the state: the phase (which buffer of registers the next cycle reads)."""
+__all__ = ["HEAD", "PARAMETERS", "TRACE_WORDS", "UNUSED", "Places", "run_loop"]
 
-TRACE_WORDS = 5
-"""Of a row of the table of what is traced: place in even cycles, in odd cycles, bytes, shift, mask."""
+TRACE_WORDS = 4
+"""Of a row of the table of what is traced: place, bytes, shift, mask."""
 
 HEAD = """#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+/* Whether anything is noted in these bytes, a multiple of 8. */
+static inline uint64_t dm_any(const uint8_t *seen, const size_t bytes)
+{
+    uint64_t c = 0;
+    for (size_t k = 0; k < bytes; k += 8) c |= *(const uint64_t *)(seen + k);
+    return c;
+}
+/* Whether a function changed anything in any of the lines of a grid. */
+#define dm_lines(function, base, lines, bytes) \\
+    ({ uint8_t seen[bytes] __attribute__((aligned(64))) = {0}; \\
+       for (size_t line = 0; line < (lines); line++) function(base, line, seen); \\
+       dm_any(seen, bytes); })
 """
 
-#: Of a function of the logic outside grids: all state, phase, registers, their next values, inputs, outputs, and
-#: what functions hand each other.
-CHUNK_PARAMETERS = (
-    "uint8_t *restrict S, const int P, const uint64_t *restrict R, uint64_t *restrict N, "
-    "const uint64_t *restrict I, uint64_t *restrict O, uint64_t *restrict W"
+#: Of a partition: all state, registers, their next values, inputs, outputs, what partitions hand each other, marks of
+#: what has to run, and marks of what ran.
+PARAMETERS = (
+    "uint8_t *restrict S, const uint8_t *restrict R, uint8_t *restrict N, const uint64_t *restrict I, "
+    "uint64_t *restrict O, uint64_t *restrict W, uint64_t *restrict D, uint64_t *restrict E"
 )
-UNUSED = "(void)S; (void)P; (void)R; (void)N; (void)I; (void)O; (void)W;"
+UNUSED = "(void)S; (void)R; (void)N; (void)I; (void)O; (void)W; (void)D; (void)E;"
 
 # Nothing is exported but dm_ names: a symbol called "step" would be found in place of the one of some C library.
 _RUN = """
-static void dm_cycle(uint8_t *S)
+/* Copy words, and tell whether they were others. */
+static inline uint64_t dm_take(uint8_t *to, const uint8_t *from, const size_t bytes)
 {{
-    const int P = (int)*(uint64_t *)S;
-    const uint64_t *R = (const uint64_t *)(S + (P ? {odd} : {even}));
-    uint64_t *N = (uint64_t *)(S + (P ? {even} : {odd}));
-    const uint64_t *I = (const uint64_t *)(S + {inputs});
-    uint64_t *O = (uint64_t *)(S + {outputs});
-    uint64_t *W = (uint64_t *)(S + {handed});
-    (void)R; (void)N; (void)I; (void)O; (void)W;
-{calls}
-    *(uint64_t *)S = !P;
+    uint64_t c = 0;
+    for (size_t k = 0; k < bytes; k += 8) {{
+        const uint64_t n = *(const uint64_t *)(from + k);
+        c |= n ^ *(uint64_t *)(to + k);
+        *(uint64_t *)(to + k) = n;
+    }}
+    return c;
+}}
+
+static void dm_logic(uint8_t *S)
+{{
+    uint8_t *const R = S + {registers}, *const N = S + {next};
+    uint64_t *const I = (uint64_t *)(S + {inputs});
+    const uint64_t *const J = (const uint64_t *)(S + {given});
+    uint64_t *const O = (uint64_t *)(S + {outputs}), *const W = (uint64_t *)(S + {handed});
+    uint64_t *const D = (uint64_t *)(S + {marks}), *const E = (uint64_t *)(S + {ran});
+    (void)R; (void)N; (void)I; (void)J; (void)O; (void)W; (void)D; (void)E;
+{logic}
+}}
+
+static void dm_grids(uint8_t *S)
+{{
+    uint64_t *const D = (uint64_t *)(S + {marks});
+    (void)D;
+{grids}
+}}
+
+/* Keep the registers of grids as they are before they are updated. */
+static void dm_before(uint8_t *S)
+{{
+    (void)S;
+{before}
 }}
 
 /* Called after every cycle with its outputs; may set the inputs of the next. */
@@ -45,64 +81,83 @@ __attribute__((visibility("default"))) uint64_t dm_run(
     uint8_t *S, uint64_t cycles, const uint64_t *in, uint64_t *out,
     const uint64_t *table, uint64_t traced, uint64_t *trace, int64_t stop, dm_peer peer, void *context)
 {{
-    uint64_t *I = (uint64_t *)(S + {inputs});
+    uint64_t *J = (uint64_t *)(S + {given});
     const uint64_t *O = (const uint64_t *)(S + {outputs});
     for (uint64_t n = 0; n < cycles;) {{
-        const uint64_t P = *(const uint64_t *)S;
-        if (in) {{ memcpy(I, in, 8 * {input_words}); in += {input_words}; }}
-        dm_cycle(S);
+        if (in) {{ memcpy(J, in, 8 * {input_words}); in += {input_words}; }}
+        dm_logic(S);
         n++;
+        const int last = n == cycles || (stop >= 0 && O[stop]);
+        if (last || traced) dm_before(S);
+        dm_grids(S);
         if (out) {{ memcpy(out, O, 8 * {output_words}); out += {output_words}; }}
         for (const uint64_t *t = table; t < table + {trace_words} * traced; t += {trace_words}) {{
-            const uint8_t *p = S + t[P];
+            const uint8_t *p = S + t[0];
             uint64_t value;
-            switch (t[2]) {{
+            switch (t[1]) {{
             case 1: value = *p; break;
             case 2: value = *(const uint16_t *)p; break;
             case 4: value = *(const uint32_t *)p; break;
             default: value = *(const uint64_t *)p;
             }}
-            *trace++ = value >> t[3] & t[4];
+            *trace++ = value >> t[2] & t[3];
         }}
-        if (peer) peer(context, O, I);
-        if (stop >= 0 && O[stop]) return n;
+        if (peer) peer(context, O, J);
+        if (last) return n;
     }}
     return cycles;
 }}
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Bytes from the start of the state to its parts.
+
+    Attributes:
+        registers: outside grids.
+        next: their next values.
+        inputs: of the cycle.
+        given: inputs for the next cycle.
+        outputs: of the cycle.
+        handed: what partitions hand each other.
+        marks: of what has to run.
+        ran: marks of the partitions that ran.
+    """
+
+    registers: int
+    next: int
+    inputs: int
+    given: int
+    outputs: int
+    handed: int
+    marks: int
+    ran: int
+
+
 def run_loop(
+    places: Places,
     *,
-    even: int,
-    odd: int,
-    handed: int,
-    inputs: int,
-    outputs: int,
     input_words: int,
     output_words: int,
-    calls: list[str],
+    logic: Sequence[str],
+    grids: Sequence[str],
+    before: Sequence[str],
 ) -> str:
-    """The function of a cycle and the loop over it.
+    """The functions of a cycle and the loop over cycles.
 
     Args:
-        even: where registers outside grids are in even cycles.
-        odd: where in odd ones.
-        handed: where functions leave what others take up.
-        inputs: where the inputs are.
-        outputs: where the outputs are.
+        places: of the parts of the state.
         input_words: 64-bit words of all inputs.
         output_words: of all outputs.
-        calls: statements of a cycle.
+        logic: statements of a cycle outside grids.
+        grids: statements that update grids.
+        before: statements that keep what registers of grids hold.
     """
+    texts = {
+        name: "\n".join(f"    {line}" for line in lines)
+        for name, lines in (("logic", logic), ("grids", grids), ("before", before))
+    }
     return _RUN.format(
-        even=even,
-        odd=odd,
-        handed=handed,
-        inputs=inputs,
-        outputs=outputs,
-        input_words=input_words,
-        output_words=output_words,
-        trace_words=TRACE_WORDS,
-        calls="\n".join(f"    {call}" for call in calls),
+        **asdict(places), **texts, input_words=input_words, output_words=output_words, trace_words=TRACE_WORDS
     )

@@ -91,8 +91,13 @@ class CompiledSimulation:
         self._reset()
         for name, contents in (memories or {}).items():
             self.write_mem(name, contents)
+        self._configured = self._state.copy()
 
     # Running.
+
+    def reset(self) -> None:
+        """Registers, memories and inputs as they were when the object was made; traces and ``cycles`` go on."""
+        self._state[:] = self._configured
 
     def step(self, inputs: Mapping[str, int] | None = None) -> None:
         """Run a cycle.
@@ -179,7 +184,7 @@ class CompiledSimulation:
         self.set_inputs(inputs or {})
         word = self._program.outputs.word(output)
         done = self._advance(limit, None, None, word, peer, context)
-        return done if self._program.outputs.fields[output].read(self._state, 0, 0) and done else None
+        return done if self._bank(self._program.outputs)[word] and done else None
 
     def set_inputs(self, inputs: Mapping[str, int]) -> None:
         """Set inputs for cycles that are given none."""
@@ -189,7 +194,7 @@ class CompiledSimulation:
             bits = self.top.inputs[name].bits
             if not -(1 << (bits - 1)) <= value < 1 << bits:
                 raise HardwareError(f"input {name!r} has {bits} bits: {value} does not fit")
-            self._program.inputs.fields[name].fill(self._state, value & ((1 << bits) - 1))
+            self._program.given.fields[name].fill(self._state, value & ((1 << bits) - 1))
 
     def _advance(
         self,
@@ -236,19 +241,20 @@ class CompiledSimulation:
         Args:
             name: as ``flatten`` names wires: ``unit.wire``, and ``array.3_5.wire`` in a cell.
         """
-        return self._inspector.value(name, self._state, self._phase ^ 1)
+        return self._inspector.value(name, self._state)
 
     def next_value(self, register: str) -> int:
         """The value of a register in the next cycle."""
         place = self._inspector.place(register)
-        if place is None or place.spot.field.offset == place.spot.field.other:
+        if place is None or place.spot.field.offset == place.spot.field.before:
             raise HardwareError(f"{register!r} is not a register")
-        return place.spot.read(self._state, self._phase, place.index)
+        return place.read(self._state, before=False)
 
     def inspect_mem(self, name: str) -> Values:
         """A copy of the contents of a memory: (words,), or (words, limbs) when they have more than 64 bits."""
-        field, first, words, _ = self._inspector.memory(name)
-        part = field.view(self._state, 0)[:, first : first + words].astype(np.uint64)
+        where = self._inspector.memory(name)
+        field = where.field
+        part = where.view(self._state).astype(np.uint64)
         return np.ascontiguousarray(part[0] if field.limbs == 1 else part.T)
 
     def write_mem(self, name: str, values: Sequence[int] | NDArray[np.integer], *, start: int = 0) -> None:
@@ -262,11 +268,12 @@ class CompiledSimulation:
         Raises:
             HardwareError: for an unknown memory, more words than it has, or values too large.
         """
-        field, first, words, bits = self._inspector.memory(name)
-        limbs = _limbs(f"memory {name!r}", values, bits)
-        if start < 0 or start + len(limbs) > words:
-            raise HardwareError(f"memory {name!r} has {words} words: {len(limbs)} from {start} on do not fit")
-        field.view(self._state, 0)[:, first + start : first + start + len(limbs)] = limbs.T
+        where = self._inspector.memory(name)
+        limbs = _limbs(f"memory {name!r}", values, where.width)
+        if start < 0 or start + len(limbs) > where.words:
+            raise HardwareError(f"memory {name!r} has {where.words} words: {len(limbs)} from {start} on do not fit")
+        where.view(self._state)[:, start : start + len(limbs)] = limbs.T
+        self._mark_all()
 
     # Traces.
 
@@ -310,17 +317,12 @@ class CompiledSimulation:
             start = len(rows)
             field, bit = place.spot.field, place.spot.bit
             for limb in range(field.limbs):
-                even, odd = (field.place(place.index, limb, phase) for phase in (0, 1))
-                shift, mask = (0, 2**64 - 1) if bit is None else (bit, 1)
-                rows.append((even, odd, field.size, shift, mask))
+                shift, mask = (0, 2 ** min(64, place.width - 64 * limb) - 1) if bit is None else (bit, 1)
+                rows.append((field.place(place.index, limb, before=True), field.size, shift, mask))
             self._columns[name] = slice(start, len(rows))
         return np.array(rows, np.uint64).reshape(-1, TRACE_WORDS)
 
     # Inside.
-
-    @property
-    def _phase(self) -> int:
-        return int(self._state[:8].view(np.uint64)[0])
 
     def _reset(self) -> None:
         program = self._program
@@ -329,15 +331,22 @@ class CompiledSimulation:
         for memory, field in program.roms.items():
             self._fill_rom(memory, field)
         for placed in program.placed:
-            for register, spot in placed.program.registers.items():
-                spot.at(placed.base).fill(self._state, _reset_value(register))
-            for register, field in placed.program.mirrors.values():
-                field.at(placed.base).fill(self._state, _reset_value(register))
+            for part in placed.program.parts:
+                for register in part.registers:
+                    value = _reset_value(register)
+                    if part.signed and value >> (len(register) - 1):
+                        value -= 1 << len(register)
+                    placed.program.registers[register].at(placed.base).fill(self._state, value)
             for memory, field in placed.program.roms.items():
                 self._fill_rom(memory, field.at(placed.base))
+        self._mark_all()
+
+    def _mark_all(self) -> None:
+        """Have everything computed in the next cycle."""
+        self._program.marks.view(self._state)[:] = 2**64 - 1
 
     def _fill_rom(self, memory: Memory, field: Field) -> None:
-        view = field.view(self._state, 0)
+        view = field.view(self._state)
         for address in range(2**memory.addrwidth):
             try:
                 value = int(memory._get_read_data(address))  # noqa: SLF001  # PyRTL's own way to ask a ROM
@@ -372,7 +381,7 @@ class CompiledSimulation:
             if length != count:
                 raise HardwareError(f"input {name!r} has {length} values for {count} cycles")
         rows = np.empty((count, self._program.inputs.words), np.uint64)
-        rows[:] = self._bank(self._program.inputs)
+        rows[:] = self._bank(self._program.given)
         for name, values in inputs.items():
             if name not in self.top.inputs:
                 raise HardwareError(f"{self.top.name!r} has no input {name!r}; it has {sorted(self.top.inputs)}")
