@@ -24,7 +24,7 @@ types: $(VENV)/test.stamp
 	$(BIN)/mypy
 
 tests: $(VENV)/test.stamp
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --durations 30
 
 $(VENV)/python.stamp:
 	@python=$$(for name in python3 python3.13 python3.12 python3.11 python; do \

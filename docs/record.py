@@ -7,7 +7,7 @@ A page marks a command, ``dynamap`` or ``python docs/examples/...``, in a commen
     <!-- checked 8+6: dynamap map ... -->     only the first 8 and the last 6 lines are shown
 
 ``python docs/record.py`` runs all checked commands again and rewrites their blocks; ``--recorded`` the others too,
-which takes minutes.
+which takes many minutes; ``--recorded simulation.md`` only that page's.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ def output(block: Block) -> str:
 
 def main() -> int:
     """Rewrite the blocks of every page."""
-    everything = "--recorded" in sys.argv[1:]
+    everything, only = "--recorded" in sys.argv[1:], {name for name in sys.argv[1:] if name.endswith(".md")}
     today = datetime.now(tz=UTC).date().isoformat()
-    for page in PAGES:
+    for page in (page for page in PAGES if not only or page.name in only):
         text = page.read_text(encoding="utf-8")
         for match in list(_BLOCK.finditer(text)):
             if match["kind"] == "recorded" and not everything:

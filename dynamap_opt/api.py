@@ -246,12 +246,26 @@ def compare(
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     allow_host: bool = False,
     threads: int = 2,
+    measure: bool = False,
+    jobs: int = 1,
+    executor: ExecutorLike = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[StrategyResult, ...]:
-    """The joint optimum against fixed strategies; see :func:`dynamap_opt.comparison.compare_strategies`."""
+    """The joint optimum against fixed strategies; see :func:`dynamap_opt.comparison.compare_strategies`.
+
+    With ``measure`` the network is quantised (calibrated with random maps) and runs on the RTL under every strategy,
+    its layers in ``jobs`` processes or by ``executor``, as :func:`simulate` has them.
+    """
     network = model if isinstance(model, Network) else load_model(model, input_shapes=input_shapes)
     found = board if isinstance(board, Board) else load_board(board)
-    return compare_strategies(network, found, cost=cost, allow_host=allow_host, threads=threads, progress=progress)
+    measured = None
+    if measure:
+        from .execution.measure import measurement  # noqa: PLC0415 - loads PyRTL
+
+        network, measured = measurement(network, jobs=jobs, executor=executor)
+    return compare_strategies(
+        network, found, cost=cost, allow_host=allow_host, threads=threads, measure=measured, progress=progress
+    )
 
 
 def generate(

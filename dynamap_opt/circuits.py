@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dynamap_rtl import Dataflow, Overlay, OverlayError
-from dynamap_rtl.circuit_parameters import CircuitParameters
+from dynamap_rtl.circuit_parameters import SUM_BITS, CircuitParameters
 from dynamap_rtl.geometry import ConvShape
 
 from .plan import Plan, PlanError
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ArrayLayer", "circuit_for", "overlay_of", "winograd_tile", "winograd_tiles"]
 
-# Short arrays and narrow ports need few bits; Winograd's sums need this many.
-_WINOGRAD_SUM_BITS = 48
-_SUM_BITS = 32
 _PORT_WITHOUT_PLAN = 16
 _WINOGRAD = "winograd-f"
 
@@ -92,7 +89,7 @@ def circuit_for(
             columns=array[1],
             dram_bytes_per_cycle=bytes_per_cycle or _PORT_WITHOUT_PLAN,
             winograd=tiles,
-            sum_width=_WINOGRAD_SUM_BITS if tiles else _SUM_BITS,
+            sum_width=SUM_BITS[bool(tiles)],
         )
     else:
         overlay = overlay_of(plan)

@@ -17,13 +17,26 @@ from .errors import DisagreementError, DynamapError
 from .exploration import ArrayShapes, Exploration, explore_shapes, square_shapes
 from .layouts import NHWC
 from .mapper import Mapper
+from .mapping import make_plan
+from .plan import Plan
 
 __all__ = ["StrategyResult", "compare_strategies", "two_step"]
 
 
 @dataclass(frozen=True)
 class StrategyResult:
-    """The best array under one strategy; ``loss`` is its latency over the joint optimum's, less one."""
+    """The best array and mapping under one strategy.
+
+    Attributes:
+        strategy: its name.
+        array: (P1, P2).
+        latency_cycles: of the plan.
+        latency_s: likewise.
+        loss: its latency over the joint optimum's, less one.
+        seconds: the search took.
+        measured_cycles: on the RTL; None where that was not asked for.
+        values_match: whether every tensor measured was right; likewise.
+    """
 
     strategy: str
     array: tuple[int, int]
@@ -31,6 +44,8 @@ class StrategyResult:
     latency_s: float
     loss: float
     seconds: float
+    measured_cycles: int | None = None
+    values_match: bool | None = None
 
 
 def two_step(mapper: Mapper) -> Exploration:
@@ -67,12 +82,22 @@ def compare_strategies(
     cost: str = "overlay",
     allow_host: bool = False,
     threads: int = 2,
+    measure: Callable[[Plan], tuple[int, bool]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[StrategyResult, ...]:
     """The joint optimum and every restricted strategy, each with its own best array shape; the optimum first.
 
     Restricted are: the search (two steps instead of one), the algorithm (one family wherever it is legal, im2col or
     depthwise elsewhere), the dataflow (one for all layers) and the array (square).
+
+    Args:
+        network: to map.
+        board: onto which.
+        cost: preset.
+        allow_host: whether operators the overlay lacks may run on the host at zero cycles.
+        threads: of an exploration.
+        measure: cycles of a plan on the RTL, and whether its values are right; None for predictions alone.
+        progress: called with (strategies done, in all).
 
     Raises:
         DynamapError: when the network cannot be mapped onto the board at all.
@@ -85,25 +110,27 @@ def compare_strategies(
     def every(found: Mapper) -> Exploration:
         return found.explore(threads=threads)
 
-    strategies: list[tuple[str, Callable[[], Exploration]]] = [
-        ("joint optimum", lambda: every(mapper())),
-        ("two-step search", lambda: two_step(mapper())),
-        ("im2col only", lambda: every(mapper(prefer="im2col"))),
-        ("kn2row where legal", lambda: every(mapper(prefer="kn2row"))),
-        ("Winograd where legal", lambda: every(mapper(prefer="winograd"))),
-        ("NS only", lambda: every(mapper(dataflow="NS"))),
-        ("WS only", lambda: every(mapper(dataflow="WS"))),
-        ("IS only", lambda: every(mapper(dataflow="IS"))),
-        ("square array", lambda: _square(mapper(), threads)),
+    strategies: list[tuple[str, Mapper, Callable[[Mapper], Exploration]]] = [
+        ("joint optimum", mapper(), every),
+        ("two-step search", mapper(), two_step),
+        ("im2col only", mapper(prefer="im2col"), every),
+        ("kn2row where legal", mapper(prefer="kn2row"), every),
+        ("Winograd where legal", mapper(prefer="winograd"), every),
+        ("NS only", mapper(dataflow="NS"), every),
+        ("WS only", mapper(dataflow="WS"), every),
+        ("IS only", mapper(dataflow="IS"), every),
+        ("square array", mapper(), lambda found: _square(found, threads)),
     ]
     results: list[StrategyResult] = []
-    for index, (name, run) in enumerate(strategies):
+    for index, (name, tables, search) in enumerate(strategies):
         start = time.perf_counter()
-        exploration = run()
+        exploration = search(tables)
+        seconds = time.perf_counter() - start
         cycles = int(exploration.latency_cycles[exploration.best])
         optimum = results[0].latency_cycles if results else cycles
         if cycles < optimum:
             raise DisagreementError(f"{name} takes {cycles} cycles, fewer than the joint optimum's {optimum}")
+        measured, right = (None, None) if measure is None else measure(make_plan(tables, exploration))
         results.append(
             StrategyResult(
                 strategy=name,
@@ -111,7 +138,9 @@ def compare_strategies(
                 latency_cycles=cycles,
                 latency_s=cycles / board.clock_hz,
                 loss=cycles / optimum - 1,
-                seconds=time.perf_counter() - start,
+                seconds=seconds,
+                measured_cycles=measured,
+                values_match=right,
             )
         )
         if progress is not None:

@@ -12,6 +12,7 @@ from typing import Any
 from dynamap_models.zoo import model_names
 from dynamap_opt import api
 from dynamap_opt.board import board_names, load_board
+from dynamap_opt.comparison import StrategyResult
 from dynamap_opt.study import SurveyRow, run_processes, survey, time_explorations
 
 from .options import add_executor, add_json, add_model, input_shapes, names
@@ -24,6 +25,8 @@ def add_commands(commands: Any) -> None:
     """Add the three commands to the parser."""
     compare = commands.add_parser("compare", help="the joint optimum against fixed strategies and the two-step search")
     add_model(compare)
+    compare.add_argument("--measure", action="store_true", help="run every strategy on the RTL as well")
+    add_executor(compare, jobs=1)
     add_json(compare)
     compare.set_defaults(run=_compare)
     survey_ = commands.add_parser("survey", help="the optimum of many networks on many boards")
@@ -49,6 +52,9 @@ def _compare(options: argparse.Namespace) -> int:
         input_shapes=input_shapes(options) or None,
         allow_host=options.allow_host,
         threads=options.threads,
+        measure=options.measure,
+        jobs=options.jobs,
+        executor=options.executor,
         progress=progress,
     )
     progress.close()
@@ -58,7 +64,9 @@ def _compare(options: argparse.Namespace) -> int:
         ("cycles", "right"),
         ("latency", "right"),
         ("slower by", "right"),
+        *([("measured", "right"), ("slower by", "right"), ("values", "left")] if options.measure else []),
     ]
+    optimum = results[0].measured_cycles
     rows = [
         (
             result.strategy,
@@ -66,12 +74,27 @@ def _compare(options: argparse.Namespace) -> int:
             integer(result.latency_cycles),
             seconds(result.latency_s),
             percent(result.loss) if result.loss else "",
+            *_measured(result, optimum),
         )
         for result in results
     ]
     output.print(table(columns, rows, title=f"{options.model} on {options.board}, cost preset {options.cost}"))
     output.json("comparison", {"strategies": [asdict(result) for result in results]})
-    return 0
+    wrong = [r.strategy for r in results if r.values_match is False]
+    faster = [r.strategy for r in results if optimum is not None and (r.measured_cycles or 0) < optimum]
+    if wrong:
+        output.print(f"values differ from ONNX Runtime's: {', '.join(wrong)}")
+    if faster:
+        output.print(f"measured faster than the joint optimum: {', '.join(faster)}")
+    return 1 if wrong or faster else 0
+
+
+def _measured(result: StrategyResult, optimum: int | None) -> tuple[str, ...]:
+    """Cells of what was measured; none where nothing was."""
+    if result.measured_cycles is None or optimum is None:
+        return ()
+    loss = result.measured_cycles / optimum - 1
+    return integer(result.measured_cycles), percent(loss) if loss else "", "equal" if result.values_match else "differ"
 
 
 def _survey(options: argparse.Namespace) -> int:

@@ -24,13 +24,13 @@ from dynamap_opt.plan import Plan, load_plan
 if TYPE_CHECKING:
     from dynamap_models.quantised import QuantisedNetwork
 
-__all__ = ["Inputs", "Prepared", "is_plan_file", "is_quantised_file", "network_inputs", "prepare"]
+__all__ = ["CALIBRATION_MAPS", "Inputs", "Prepared", "is_plan_file", "is_quantised_file", "network_inputs", "prepare"]
 
 #: A map, (height, width, channels), for every input of a network.
 Inputs: TypeAlias = Mapping[str, NDArray[np.generic]]
 
 # Maps a network is calibrated with.
-_CALIBRATION_MAPS = 2
+CALIBRATION_MAPS = 2
 _SNIFFED_BYTES = 256
 _QUANTISED_OPERATORS = {"QLinearConv", "QLinearMatMul", "DequantizeLinear", "QuantizeLinear", "QGemm"}
 
@@ -141,7 +141,7 @@ def _networks(
         quantised = import_quantised_onnx(source, input_shapes=input_shapes or None)
         return quantised.network, quantised
     network = source if isinstance(source, Network) else api.load_model(source, input_shapes=input_shapes or None)
-    return network, quantise(network, random_inputs(network, _CALIBRATION_MAPS, seed))
+    return network, quantise(network, random_inputs(network, CALIBRATION_MAPS, seed))
 
 
 def is_plan_file(source: str | os.PathLike[str]) -> bool:
@@ -171,4 +171,4 @@ def network_inputs(quantised: QuantisedNetwork, *, seed: int = 0) -> Inputs:
     """Inputs of one inference: random maps that calibration has not seen."""
     from dynamap_models.quantisation import random_inputs  # noqa: PLC0415 - loads onnx
 
-    return random_inputs(quantised.network, _CALIBRATION_MAPS + 1, seed)[-1]
+    return random_inputs(quantised.network, CALIBRATION_MAPS + 1, seed)[-1]

@@ -8,7 +8,10 @@ from math import gcd
 from .errors import OverlayError
 from .rotation import rotator_latency
 
-__all__ = ["CircuitParameters", "transformed_bytes"]
+__all__ = ["SUM_BITS", "CircuitParameters", "transformed_bytes"]
+
+#: Bits of a sum that are enough for every layer: with Winograd's scaled transforms, and without.
+SUM_BITS = {True: 48, False: 32}
 
 _TILES = (2, 4)
 

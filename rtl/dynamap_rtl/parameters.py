@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .circuit_parameters import CircuitParameters
+from .circuit_parameters import SUM_BITS, CircuitParameters
 from .errors import OverlayError
 from .sizes import MOST_LANES, IntArray, Sizes, rotations, transfers
 
@@ -19,7 +19,6 @@ _OPERAND_DEPTH, _ACCUMULATOR_DEPTH, _RESULT_DEPTH = 8192, 2048, 8192
 # Shares of the on-chip memory, in sixteenths: each operand buffer, accumulators, results.
 _OPERAND_SHARE, _ACCUMULATOR_SHARE, _RESULT_SHARE = 4, 6, 2
 _RESULT_BITS = 8
-_SUM_BITS = {True: 48, False: 32}  # with Winograd's scaled sums, and without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +69,7 @@ class Overlay:
         return (
             power(p1 * self._operand_bits, _OPERAND_SHARE, _OPERAND_DEPTH),
             power(p2 * self._operand_bits, _OPERAND_SHARE, _OPERAND_DEPTH),
-            power(p2 * (2 * _SUM_BITS[bool(self.winograd)]), _ACCUMULATOR_SHARE, _ACCUMULATOR_DEPTH),
+            power(p2 * (2 * SUM_BITS[bool(self.winograd)]), _ACCUMULATOR_SHARE, _ACCUMULATOR_DEPTH),
             power(p2 * _RESULT_BITS, _RESULT_SHARE, _RESULT_DEPTH),
         )
 
@@ -133,7 +132,7 @@ class Overlay:
             result_depth=results,
             channel_words=channel_words,
             winograd=self.winograd,
-            sum_width=_SUM_BITS[bool(self.winograd)],
+            sum_width=SUM_BITS[bool(self.winograd)],
         )
 
 

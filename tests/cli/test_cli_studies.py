@@ -94,3 +94,15 @@ def test_unknown_models_and_boards_are_refused(refused, command):
 def test_a_survey_of_unknown_models_or_boards_is_refused(refused):
     refused("survey", "--models", "resnet18", "--boards", "ecp5-85k", words=["resnet18"])
     refused("survey", "--models", "resnet-18", "--boards", "ecp5", words=["ecp5"])
+
+
+def test_compare_measures_every_strategy_on_the_rtl(run, good_model, small_board):
+    arguments = ("compare", good_model, "--board", small_board, "--measure")
+    outcome = run(*arguments, "--json", "-")
+    assert outcome.code == 0
+    rows = outcome.document()["strategies"]
+    assert [row["strategy"] for row in rows[:2]] == ["joint optimum", "two-step search"]
+    for row in rows:
+        assert row["values_match"]
+        assert row["measured_cycles"] >= rows[0]["measured_cycles"]
+        assert row["measured_cycles"] == pytest.approx(row["latency_cycles"], rel=0.05)  # small layers

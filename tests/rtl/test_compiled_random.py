@@ -89,7 +89,7 @@ def random_leaf(
 
 
 WIDTH = st.sampled_from([1, 4, 8, 9, 20, 32, 33, 64, 66])
-SLOW = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @SLOW

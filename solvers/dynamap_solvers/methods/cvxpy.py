@@ -64,8 +64,11 @@ def solve_cvxpy(problem: SelectionProblem, options: Options) -> Solution:
     if not relaxed.infeasible and relaxed.stopped is StopReason.PROVED:
         found = conclude(problem, options, "cvxpy", reduced, claim, clock)
         watch.bound, watch.objective = found.bound, found.objective
-        if found.stop_reason.is_proof or options.reached(found.objective, found.bound) or watch.check():
+        if found.stop_reason.is_proof or options.reached(found.objective, found.bound):
             return found
+        if watch.check() and watch.stop is not None:
+            ended = replace(claim, stopped=watch.stop, reason=f"Stopped after the relaxation ({watch.stop.value}).")
+            return conclude(problem, options, "cvxpy", reduced, ended, clock)
         searched = model.solve(options, watch, integer=True)
         clock.lap("search")
         floor = -math.inf if proof is None else proof.bound
