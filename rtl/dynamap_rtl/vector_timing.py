@@ -81,13 +81,13 @@ def _looked_at(size: int, outputs: int, kernel: int, stride: int) -> int:
     return min(-(-size // step), ((outputs - 1) * stride + kernel - 1) // step + 1)
 
 
-def _taps(size: int, outputs: int, kernel: int, stride: int, pad: int) -> tuple[int, int, frozenset[int]]:
-    """Taps of all windows that lie in the map, runs of neighbouring windows with equal ones, and how many there are."""
+def _taps(size: int, outputs: int, kernel: int, stride: int, pad: int) -> tuple[IntArray, int, frozenset[int]]:
+    """Taps in the map of each window, runs of neighbouring windows with equal ones, and how many there are."""
     starts = np.arange(outputs) * stride - pad
     low, high = np.maximum(0, -starts), np.minimum(kernel, size - starts)
     changes = np.count_nonzero((np.diff(low) != 0) | (np.diff(high) != 0))
     taps = high - low
-    return int(taps.sum()), int(changes) + 1, frozenset(taps.tolist())
+    return np.asarray(taps, dtype=np.int64), int(changes) + 1, frozenset(taps.tolist())
 
 
 def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
@@ -118,6 +118,15 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
     taps_y, runs_y, counts_y = _taps(shape.in_height, shape.out_height, kernel, stride, shape.pads[0])
     taps_x, runs_x, counts_x = _taps(shape.in_width, shape.out_width, shape.kernel[1], shape.stride[1], shape.pads[1])
     step = stride if kernel == 1 and shape.out_height > 1 else 1
+    of_a_row, rows_before = int(taps_x.sum()), np.concatenate(([0], np.cumsum(taps_y)))
+
+    def taps_of(loop: Loop) -> IntArray:
+        """Taps of a block's windows; rows at the border of the map have fewer, and belong to the first and the last."""
+        block_rows, _ = block(loop)
+        above = np.where(loop.first[2], block_rows * kernel - rows_before[block_rows], 0)
+        from_last = rows_before[-1] - rows_before[shape.out_height - block_rows]
+        below = np.where(loop.last[2] & ~loop.first[2], block_rows * kernel - from_last, 0)
+        return np.asarray(np.maximum(0, block_rows * kernel - above - below) * of_a_row, dtype=np.int64)
 
     def block(loop: Loop) -> tuple[IntArray, IntArray]:
         return np.where(loop.last[2], last_rows, rows), np.where(loop.last[1], last_channels, channels)
@@ -141,8 +150,8 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         return (1 + at_borders) * runs_x
 
     def product_at(loop: Loop) -> Product:
-        block_rows, block_channels = block(loop)
-        vectors = up(block_rows * taps_y * taps_x, shape.out_height) * up(block_channels, p2)
+        _, block_channels = block(loop)
+        vectors = taps_of(loop) * up(block_channels, p2)
         steps = vectors + runs(loop) - 1
         one = np.ones_like(p2)
         return Product(
@@ -186,7 +195,7 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
     return LayerCycles(
         total=total,
         load=shape.terms * columns * per_pixel * (min(shape.in_height, -(-shape.in_height // step)) + overlap),
-        compute=shape.terms * taps_y * taps_x * chunks,
+        compute=shape.terms * int(taps_y.sum()) * of_a_row * chunks,
         store=all_pixels * transfers,
         valid=one > 0,
     )

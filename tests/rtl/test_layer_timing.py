@@ -107,7 +107,7 @@ def test_convolutions_under_every_algorithm_and_dataflow_take_the_formulas_cycle
         predicted = convolution_cycles(conv, sizes_of(circuit), dataflow, kn2row=kn2row, divides=False)
         program = convolution_program(layer(conv), circuit, dataflow, constants_address=CONSTANTS, kn2row=kn2row)
         found.add(name, int(predicted.total[0]), program_cycles(program.instructions, circuit).total)
-    found.within(0.01, share=0.9, farthest=0.03)
+    found.within(0.01, share=0.9, farthest=0.04)
 
 
 POOLS = [
@@ -146,7 +146,7 @@ def test_the_vector_path_takes_the_formulas_cycles():
             measured = program_cycles(program.instructions, circuit).total
             found.add(f"{size}x{size}x{channels} {kind} {array} {port}", int(predicted.total[0]), measured)
     assert len(found.cases) == 48
-    found.within(0.01, share=0.85, farthest=0.04)
+    found.within(0.01, share=0.9, farthest=0.04)
 
 
 @pytest.mark.parametrize("array", [(16, 16), (12, 20)])

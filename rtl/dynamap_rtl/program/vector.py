@@ -420,6 +420,9 @@ class _Builder:
     # ---- results ----
 
     def count(self, axis: Axis, output: int) -> int:
+        """What a window's divisor is made of; a maximum has none."""
+        if self.work.maximum:
+            return 1
         return len(axis.padded_taps(output) if self.work.count_pads else axis.taps(output, range(axis.kernel)))
 
     def finishes(self, tile: _Tile, half: int) -> list[Fields]:
