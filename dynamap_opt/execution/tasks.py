@@ -105,11 +105,28 @@ class _Window(Generic[Task, Result]):
             if found is None:
                 return
             try:
-                future = self.executor.submit(self.function, found[1])
+                with _interrupts_later():
+                    future = self.executor.submit(self.function, found[1])
             except BrokenProcessPool:
                 self.tasks = _chain([found], self.tasks)
                 raise
             self.pending[future] = found
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold an interrupt back: giving a task may start a process, which must not be left without what it waits for."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[bool] = []
+    before = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _chain(first: Iterable[tuple[int, Task]], rest: Iterator[tuple[int, Task]]) -> Iterator[tuple[int, Task]]:
