@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from dynamap_rtl import Dataflow, Overlay, OverlayError
 from dynamap_rtl.circuit_parameters import SUM_BITS, CircuitParameters
 from dynamap_rtl.geometry import ConvShape
+from dynamap_rtl.layer_blocks import LayerBlocks, WinogradShape, convolution_blocks, winograd_blocks
+from dynamap_rtl.sizes import sizes_of
 
+from .algorithms import ALGORITHMS
+from .algorithms.winograd import Winograd
 from .plan import Plan, PlanError
 
-if TYPE_CHECKING:
-    from dynamap_rtl.layer_blocks import LayerBlocks
-
-__all__ = ["ArrayLayer", "circuit_for", "overlay_of", "winograd_tile", "winograd_tiles"]
+__all__ = ["ArrayLayer", "circuit_for", "overlay_of", "winograd_tile"]
 
 _PORT_WITHOUT_PLAN = 16
-_WINOGRAD = "winograd-f"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +36,13 @@ class ArrayLayer:
 
 
 def winograd_tile(algorithm: str) -> int | None:
-    """Tile size m of ``winograd-fm-...``; None for other algorithms.
+    """Tile size m of an algorithm that is F(m, 3); None for others.
 
     >>> winograd_tile("winograd-f4-2d"), winograd_tile("im2col")
     (4, None)
     """
-    return int(algorithm.removeprefix(_WINOGRAD).partition("-")[0]) if algorithm.startswith(_WINOGRAD) else None
-
-
-def winograd_tiles(algorithms: Iterable[str]) -> tuple[int, ...]:
-    """The Winograd tiles that algorithms need, ascending."""
-    return tuple(sorted({tile for name in algorithms if (tile := winograd_tile(name)) is not None}))
+    found = ALGORITHMS.get(algorithm)
+    return found.tile if isinstance(found, Winograd) else None
 
 
 def overlay_of(plan: Plan) -> Overlay:
@@ -113,9 +108,6 @@ def _channel_words(layer: ArrayLayer, circuit: CircuitParameters) -> int:
 
 
 def _blocks(layer: ArrayLayer, circuit: CircuitParameters) -> LayerBlocks:
-    from dynamap_rtl.layer_blocks import WinogradShape, convolution_blocks, winograd_blocks  # noqa: PLC0415
-    from dynamap_rtl.sizes import sizes_of  # noqa: PLC0415
-
     tile, sizes = winograd_tile(layer.algorithm), sizes_of(circuit)
     if tile is not None:
         return winograd_blocks(WinogradShape(layer.shape, tile), sizes, layer.dataflow)

@@ -77,17 +77,13 @@ def explain_plan(
     The array's shape stays the plan's. A stage with k choices costs one batched solve of k problems.
 
     Raises:
-        DynamapError: when no stage covers a layer of that name, or the plan's array or layers cannot be this mapper's.
+        DynamapError: when no stage has that name, or the plan's array or layers cannot be this mapper's.
     """
     mapper.shapes(plan.array)  # refuses what the board cannot hold
     if [row.name for row in plan.layers] != [stage.name for stage in mapper.program.stages]:
         raise PlanError("the plan's layers are not the network's stages; map the network again")
     decision = mapper.decision(*plan.array)
-    stages = [
-        index
-        for index, table in enumerate(decision.tables.stages)
-        if layer is None or layer == table.stage.name or layer in table.stage.layers
-    ]
+    stages = [index for index, table in enumerate(decision.tables.stages) if layer is None or layer == table.stage.name]
     if not stages:
         names = ", ".join(table.stage.name for table in decision.tables.stages[:8])
         raise DynamapError(f"the plan has no layer {layer!r}; its layers are {names}, ...")

@@ -49,7 +49,7 @@ def generate_design(
         folder: new, empty, or written by an earlier call.
         array: (P1, P2); the plan's if None.
         plan: gives the array, the width of the memory port and the Winograd tiles it uses, where these are not given.
-        bytes_per_cycle: of the memory ports; 16 without a plan. At most 64 of a plan's, what a port of a board has.
+        bytes_per_cycle: of the memory ports; the plan's, or 16, if None.
         winograd: tiles m of F(m, 3); none without a plan.
         axi: also a top level with AXI interfaces, described for Vivado.
 

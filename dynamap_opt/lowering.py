@@ -106,7 +106,7 @@ def _operator(network: Network, name: str) -> str:
 
 def _stage(network: Network, layer: Layer) -> Stage:
     sources, out = network.input_tensors(layer), network.output_tensor(layer)
-    common = {"name": layer.name, "layers": (layer.name,), "inputs": layer.inputs, "output": layer.output}
+    common = {"name": layer.name, "inputs": layer.inputs, "output": layer.output}
     operation = layer.operation
     conv, scatter = _geometry(operation, sources[0], out) if sources else (None, (1, 1))
     if conv is not None:

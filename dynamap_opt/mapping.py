@@ -129,7 +129,6 @@ def _row(
     parts = {"compute": compute, "load": load, "store": store}
     return LayerPlan(
         name=stage.name,
-        layers=stage.layers,
         operation=describe(layer),
         input_shape=(source.height, source.width, source.channels),
         output_shape=(target.height, target.width, target.channels),

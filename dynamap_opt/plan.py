@@ -57,7 +57,6 @@ class LayerPlan(_Record, frozen=True, kw_only=True):
 
     Attributes:
         name: of the layer that gives the stage its arithmetic.
-        layers: all layers of the network it covers.
         operation: for people, as ``conv 3x3/2`` or ``max pool``.
         input_shape: (height, width, channels) of its first input.
         output_shape: (height, width, channels) of its output.
@@ -76,7 +75,6 @@ class LayerPlan(_Record, frozen=True, kw_only=True):
     """
 
     name: str
-    layers: tuple[str, ...]
     operation: str
     input_shape: tuple[int, int, int]
     output_shape: tuple[int, int, int]

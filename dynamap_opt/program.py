@@ -60,9 +60,8 @@ class Stage:
     """One pass of the overlay.
 
     Attributes:
-        name: of the layer that gives the stage its arithmetic.
+        name: of the layer.
         kind: the unit that does it.
-        layers: names of all layers it covers.
         inputs: tensors read; the first is the one whose layout the array's loader may choose.
         output: tensor written.
         conv: geometry, on the array.
@@ -72,7 +71,6 @@ class Stage:
 
     name: str
     kind: StageKind
-    layers: tuple[str, ...]
     inputs: tuple[str, ...]
     output: str
     conv: ConvShape | None = None

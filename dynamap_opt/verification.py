@@ -60,7 +60,7 @@ def verify_plan(plan: Plan, mapper: Mapper, *, explore: bool = False) -> Verific
     total = 0
     layouts: dict[str, Layout] = {}
     stages = mapper.program.stages
-    if [(row.name, row.layers) for row in plan.layers] != [(stage.name, stage.layers) for stage in stages]:
+    if [row.name for row in plan.layers] != [stage.name for stage in stages]:
         return Verification(0, ("the plan's layers are not the network's stages",), proof_checked=False)
     try:
         mapper.shapes(plan.array)

@@ -131,7 +131,7 @@ def _utilization(plan: Plan) -> float:
 def _row(layer: LayerPlan) -> dict[str, str]:
     return {
         "layer": layer.name,
-        "operation": layer.operation + (" + add" if len(layer.layers) > 1 else ""),
+        "operation": layer.operation,
         "in": "x".join(map(str, layer.input_shape)),
         "out": "x".join(map(str, layer.output_shape)),
         "algorithm": layer.algorithm,
@@ -154,7 +154,7 @@ def plan_csv(plan: Plan) -> str:
         for field in fields:
             value = getattr(layer, field)
             if isinstance(value, tuple):
-                value = ("+" if field == "layers" else "x").join(map(str, value))
+                value = "x".join(map(str, value))
             cells.append("" if value is None else value)
         writer.writerow(cells)
     return text.getvalue()

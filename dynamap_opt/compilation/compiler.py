@@ -75,7 +75,7 @@ def compile_network(
         OverlayError: when the plan's overlay cannot be built.
     """
     found = fingerprint(quantised.network)
-    rows = {name: row for row in plan.layers for name in row.layers}
+    rows = {row.name: row for row in plan.layers}
     buffers = share_buffers(quantised.network, lambda a, b: quantised.tensors[a] == quantised.tensors[b])
     drafts = tuple(_drafts(quantised, buffers))
     expanded = _expanded(quantised, drafts, rows)

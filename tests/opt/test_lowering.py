@@ -28,7 +28,7 @@ from dynamap_opt.program import ConvShape, Program, StageKind
 
 def stage_of(program: Program, layer: str):
     """The stage that covers a layer."""
-    (found,) = [stage for stage in program.stages if layer in stage.layers]
+    (found,) = [stage for stage in program.stages if layer == stage.name]
     return found
 
 
@@ -374,7 +374,7 @@ def test_every_stage_of_the_zoo_reads_only_what_has_been_written(program):
 
 
 def test_every_layer_of_the_zoo_is_in_one_stage_or_needs_none(program):
-    covered = [name for stage in program.stages for name in stage.layers]
+    covered = [stage.name for stage in program.stages]
     assert len(covered) == len(set(covered))
     left = {layer.name: type(layer.operation).__name__ for layer in program.network.layers if layer.name not in covered}
     assert set(left.values()) <= {"Concat", "Reshape"}
