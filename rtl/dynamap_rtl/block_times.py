@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .pipeline import OUTSTANDING_MARGIN
 from .sizes import IntArray, Sizes
 
 __all__ = ["Group", "Loop", "Product", "Work", "block_times", "latency_of_loads"]
@@ -22,7 +23,7 @@ __all__ = ["Group", "Loop", "Product", "Work", "block_times", "latency_of_loads"
 BoolArray = NDArray[np.bool_]
 
 #: Blocks of one kind that are followed, besides the last one.
-_FOLLOWED = 5
+_FOLLOWED = 6
 _NEVER = -(1 << 40)
 # Cycles of the units' contracts.
 _START = 18  # from a program's start to its first load's, besides the memory's latency
@@ -42,6 +43,8 @@ class Product:
         weights: likewise.
         loads_activations: whether they are loaded for it, and not there already.
         loads_weights: likewise.
+        asks_activations: requests its activations' load makes of the read port.
+        asks_weights: likewise.
         tiles: of the array.
         period: cycles from tile to tile.
         steps: cycles of a tile in which operands are read.
@@ -51,6 +54,8 @@ class Product:
     weights: IntArray
     loads_activations: BoolArray
     loads_weights: BoolArray
+    asks_activations: IntArray
+    asks_weights: IntArray
     tiles: IntArray
     period: IntArray
     steps: IntArray
@@ -156,7 +161,9 @@ class _Times:
             "other_moved": 0,  # and its pieces
         }
         start = {
-            "held": 0,  # cycles for which the next load finds the port taken by channel parameters
+            "held": 0,  # cycles for which a load finds the port taken by channel parameters
+            "behind": 0,  # whether the next load asks behind them
+            "held_until": 0,  # when they are there
             "engine": 0,  # first step of the next product at the soonest
             "released": _NEVER,  # last read of the last product
             **{f"{side}_{name}": value for side in ("activations", "weights") for name, value in sides.items()},
@@ -232,6 +239,7 @@ def block_times(
         )
         return np.asarray(np.max(np.broadcast_arrays(*paths), axis=0), dtype=np.int64)
     numbers = _Numbers(shapes)
+    outstanding = 1 << (sizes.latency + OUTSTANDING_MARGIN).bit_length()
     where_: Any = _pick if numbers.one else np.where
     greater: Any = max if numbers.one else np.maximum
     less: Any = min if numbers.one else np.minimum
@@ -253,18 +261,22 @@ def block_times(
         new: dict[str, Any] = {}
         moved = {side: now[f"{side}_moved"] for side in sides}
         loaded = {side: now[f"{side}_loaded"] for side in sides}
-        held = now["held"]
+        asks = {"activations": work.asks_activations, "weights": work.asks_weights}
+        held, behind, until = now["held"], now["behind"], now["held_until"]
         for side, other in (sides, sides[::-1]):
             idle = loaded[side] + (latency_of[side] if transforms and side == "activations" else 0)
             start = greater(idle, now[f"{side}_used_before"] + latency_of[side])
             # Loads that come first in the program have the port first: what the other side moved meanwhile is waited
             # for, and the channel parameters.
             since = greater(0, now[f"{side}_other_loaded"] - start) + moved[other] - now[f"{side}_other_moved"]
-            waits = less(since, greater(0, loaded[other] - start)) + held
             load = loads[side]
+            taken = where_((behind > 0) | (asks[side] > outstanding), less(held, greater(0, until - start)), 0)
+            spent = where_((behind > 0) | (asks[side] > outstanding), held, 0)
+            waits = less(since, greater(0, loaded[other] - start)) + taken
             loaded[side] = where_(load, start + size[side] + waits, loaded[side])
-            moved[side] = moved[side] + where_(load, size[side] + held, 0)
-            held = where_(load, 0, held)
+            moved[side] = moved[side] + where_(load, size[side] + taken, 0)
+            until = where_(load & (spent == 0), loaded[side] + held, until)
+            held, behind = where_(load, held - spent, held), where_(load, 1, behind)
             new[f"{side}_other_loaded"] = where_(load, loaded[other], now[f"{side}_other_loaded"])
             new[f"{side}_other_moved"] = where_(load, moved[other], now[f"{side}_other_moved"])
             new[f"{side}_used_before"] = where_(load, now[f"{side}_used"], now[f"{side}_used_before"])
@@ -276,7 +288,11 @@ def block_times(
         times.update(
             where,
             **new,
-            held=where_(now["engine"] == 0, entries_, held),  # behind the first product's loads
+            # Channel parameters are asked for when the first product's operands are there. What the next load could ask
+            # for by then stands before them.
+            held=where_(now["engine"] == 0, entries_, held),
+            behind=where_(now["engine"] == 0, 0, behind),
+            held_until=where_(now["engine"] == 0, soonest + entries_, until),
             activations_used=released,
             weights_used=released,
             engine=first + work.tiles * work.period,

@@ -86,6 +86,8 @@ def convolution_cycles(
     activations = _activation_pieces(conv, blocks, sizes, dataflow, contiguous=contiguous, divides=divides)
     outputs = blocks.pack_groups * (conv.out_channels // conv.groups)
     last = conv.pixels - (blocks.pixel_blocks - 1) * blocks.pixels
+    a_pixel = blocks.pack_groups * (conv.in_channels // conv.groups)
+    a_run = a_pixel * np.where(contiguous & (blocks.cut < Cut.TAPS), conv.kernel[1], 1)
     return _cycles(
         blocks,
         sizes,
@@ -94,6 +96,7 @@ def convolution_cycles(
         outputs=outputs,
         reduced=blocks.pack_groups * (conv.weight_count // conv.out_channels),
         activations=activations,
+        runs=lambda elements: up(elements, a_run),
         weight_row_pieces=_row_pieces(sizes, dataflow, 1),
         bound=bound,
     )
@@ -171,6 +174,7 @@ def _cycles(
     outputs: IntArray,
     reduced: IntArray,
     activations: IntArray,
+    runs: Callable[[IntArray], IntArray],
     weight_row_pieces: IntArray,
     positions: int = 1,
     stores: int = 1,
@@ -188,6 +192,7 @@ def _cycles(
         outputs: channels of a pack.
         reduced: elements all parts together reduce.
         activations: pieces of all activations of a pack, each loaded once.
+        runs: from the elements a product reduces to the runs in memory that these are of each pixel.
         weight_row_pieces: pieces of a row of weights.
         positions: products side by side in every one.
         stores: instructions a group is stored by.
@@ -237,6 +242,8 @@ def _cycles(
             weights=depth * lanes_rows * weight_row_pieces,
             loads_activations=first_activations | ~activations_stay,
             loads_weights=(first_weights | ~weights_stay) & (first_part | ~blocks.joined),
+            asks_activations=block * runs(part_length),
+            asks_weights=depth * lanes_rows,
             tiles=positions * tiles,
             period=np.maximum(steps_of, p1),
             steps=steps_of,
@@ -351,6 +358,7 @@ def winograd_cycles(
         outputs=conv.out_channels + 0 * sizes.rows,
         reduced=(blocks.parts - 1) * blocks.length + up(last_channels, transfer) * transfer,
         activations=tile_rows * tile_columns * shape.positions * shape.kernel_parts * vectors,
+        runs=lambda elements: shape.window[0] * up(elements, conv.in_channels),
         weight_row_pieces=_row_pieces(sizes, dataflow, shape.weight_bytes),
         positions=shape.positions,
         stores=shape.step[0] * shape.step[1] if dataflow is Dataflow.IS else 1,

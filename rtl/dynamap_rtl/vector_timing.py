@@ -159,6 +159,8 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
             weights=0 * one,
             loads_activations=one > 0,
             loads_weights=one < 0,
+            asks_activations=loaded(block(loop)[0], loop.first[2], loop.last[2]) * columns,
+            asks_weights=0 * one,
             tiles=one,
             period=steps,
             steps=steps,
