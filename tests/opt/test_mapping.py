@@ -137,7 +137,7 @@ def treewidth_at_most_two(problem):
 @pytest.mark.parametrize(
     ("name", "board"),
     [
-        *((name, "pynq-z2") for name in ("resnet-18", "mobilenet-v2", "u-net", "vgg-16")),
+        *((name, "pynq-z2") for name in ("resnet-18", "mobilenet-v2", "vgg-16")),
         *(("squeezenet-1.1", board) for board in board_names()[::3]),
         ("googlenet", "alveo-u200"),
     ],

@@ -46,7 +46,7 @@ def first(document, **wanted):
 @pytest.mark.parametrize(
     ("name", "cost"),
     [
-        *((name, "overlay") for name in ("resnet-18", "mobilenet-v2", "u-net")),
+        *((name, "overlay") for name in ("resnet-18", "mobilenet-v2")),
         *((name, "paper") for name in ("googlenet", "vgg-16", "densenet-121", "nasnet-a-mobile")),
     ],
 )
