@@ -253,16 +253,16 @@ def compare(
 ) -> tuple[StrategyResult, ...]:
     """The joint optimum against fixed strategies; see :func:`dynamap_opt.comparison.compare_strategies`.
 
-    With ``measure`` the network is quantised (calibrated with random maps) and runs on the RTL under every strategy,
+    With ``measure`` the network, quantised if it is float (calibrated with random maps), runs on the RTL under each,
     its layers in ``jobs`` processes or by ``executor``, as :func:`simulate` has them.
     """
-    network = model if isinstance(model, Network) else load_model(model, input_shapes=input_shapes)
-    found = board if isinstance(board, Board) else load_board(board)
-    measured = None
+    found, measured = board if isinstance(board, Board) else load_board(board), None
     if measure:
         from .execution.measure import measurement  # noqa: PLC0415 - loads PyRTL
 
-        network, measured = measurement(network, jobs=jobs, executor=executor)
+        network, measured = measurement(model, input_shapes=input_shapes, jobs=jobs, executor=executor)
+    else:
+        network = model if isinstance(model, Network) else load_model(model, input_shapes=input_shapes)
     return compare_strategies(
         network, found, cost=cost, allow_host=allow_host, threads=threads, measure=measured, progress=progress
     )

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from dynamap_models.ir import Network
-from dynamap_models.quantisation import quantise, random_inputs
+from dynamap_opt.api import ModelLike
 from dynamap_opt.compilation import compile_network
 from dynamap_opt.plan import Plan
 
 from .simulate import simulate_network
-from .sources import CALIBRATION_MAPS, network_inputs
+from .sources import network_inputs, networks_of
 from .tasks import ExecutorLike
 
 __all__ = ["measurement"]
 
 
 def measurement(
-    network: Network, *, jobs: int = 1, executor: ExecutorLike = None, seed: int = 0
+    source: ModelLike,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    jobs: int = 1,
+    executor: ExecutorLike = None,
+    seed: int = 0,
 ) -> tuple[Network, Callable[[Plan], tuple[int, bool]]]:
-    """The network as it is quantised, for which plans are to be made, and what measures them.
+    """The network for which plans are to be made, and what measures them.
 
     Args:
-        network: float.
+        source: zoo name, network or ONNX file; quantised, calibrated with random maps, where it is float.
+        input_shapes: of inputs that a file leaves open.
         jobs: processes.
         executor: instead of processes.
         seed: of the random maps.
 
     Returns:
-        What measures gives the cycles of all layers together, and whether every element of every tensor is right.
+        What measures gives the cycles of all layers together, and whether every tensor is as ``simulate`` accepts it.
     """
-    quantised = quantise(network, random_inputs(network, CALIBRATION_MAPS, seed))
+    _, quantised = networks_of(source, input_shapes, seed)
     inputs = network_inputs(quantised, seed=seed)
 
     def measure(plan: Plan) -> tuple[int, bool]:

@@ -24,13 +24,13 @@ from dynamap_opt.plan import Plan, load_plan
 if TYPE_CHECKING:
     from dynamap_models.quantised import QuantisedNetwork
 
-__all__ = ["CALIBRATION_MAPS", "Inputs", "Prepared", "is_plan_file", "is_quantised_file", "network_inputs", "prepare"]
+__all__ = ["Inputs", "Prepared", "is_plan_file", "is_quantised_file", "network_inputs", "networks_of", "prepare"]
 
 #: A map, (height, width, channels), for every input of a network.
 Inputs: TypeAlias = Mapping[str, NDArray[np.generic]]
 
 # Maps a network is calibrated with.
-CALIBRATION_MAPS = 2
+_CALIBRATION_MAPS = 2
 _SNIFFED_BYTES = 256
 _QUANTISED_OPERATORS = {"QLinearConv", "QLinearMatMul", "DequantizeLinear", "QuantizeLinear", "QGemm"}
 
@@ -87,7 +87,7 @@ def prepare(
         if board is None:
             raise DynamapError("a model needs a board, as --board alveo-u200; a plan has its own")
         assert not isinstance(source, Plan)
-        _, quantised = _networks(source, input_shapes, seed)
+        _, quantised = networks_of(source, input_shapes, seed)
         plan = map_network(
             quantised.network,
             board if isinstance(board, Board) else load_board(board),
@@ -106,7 +106,7 @@ def prepare(
     place = model or plan.model.source
     if not place:
         raise DynamapError("the plan does not say where its network is; give the model as well")
-    network, quantised = _networks(place, plan.model.input_shapes, seed)
+    network, quantised = networks_of(place, plan.model.input_shapes, seed)
     mapper = mapper_of(plan, network)  # refuses another network
     if array is not None and array != plan.array:
         settings = plan.settings
@@ -128,7 +128,7 @@ def _possible(quantised: QuantisedNetwork) -> list[str] | None:
     return [name for name in ALGORITHMS if winograd_tile(name) is None]
 
 
-def _networks(
+def networks_of(
     source: api.ModelLike | QuantisedNetwork, input_shapes: Mapping[str, Sequence[int]] | None, seed: int
 ) -> tuple[Network, QuantisedNetwork]:
     """A network as plans are for it, and quantised: the same layers by name, and some that quantising puts between."""
@@ -141,7 +141,7 @@ def _networks(
         quantised = import_quantised_onnx(source, input_shapes=input_shapes or None)
         return quantised.network, quantised
     network = source if isinstance(source, Network) else api.load_model(source, input_shapes=input_shapes or None)
-    return network, quantise(network, random_inputs(network, CALIBRATION_MAPS, seed))
+    return network, quantise(network, random_inputs(network, _CALIBRATION_MAPS, seed))
 
 
 def is_plan_file(source: str | os.PathLike[str]) -> bool:
@@ -171,4 +171,4 @@ def network_inputs(quantised: QuantisedNetwork, *, seed: int = 0) -> Inputs:
     """Inputs of one inference: random maps that calibration has not seen."""
     from dynamap_models.quantisation import random_inputs  # noqa: PLC0415 - loads onnx
 
-    return random_inputs(quantised.network, CALIBRATION_MAPS + 1, seed)[-1]
+    return random_inputs(quantised.network, _CALIBRATION_MAPS + 1, seed)[-1]
