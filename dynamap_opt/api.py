@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from dynamap_models.errors import ModelError
 from dynamap_models.ir import Network
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # what runs on the overlay loads only when it is wanted
 
     from .compilation import CompiledNetwork
     from .execution.simulate import Simulation
-    from .execution.sources import Inputs
+    from .execution.sources import Inputs, SourceOptions
     from .execution.tasks import ExecutorLike
 
 __all__ = [
@@ -328,16 +328,7 @@ def simulators(
 def compile(  # noqa: A001 - the command's name; users write dynamap_opt.compile
     source: PlanLike | ModelLike | QuantisedNetwork,
     board: BoardLike | None = None,
-    *,
-    model: ModelLike | QuantisedNetwork | None = None,
-    array: tuple[int, int] | None = None,
-    algorithms: Iterable[str] | None = None,
-    dataflows: Iterable[str] | None = None,
-    cost: str = "overlay",
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
-    allow_host: bool = False,
-    threads: int = 2,
-    seed: int = 0,
+    **options: Unpack[SourceOptions],
 ) -> CompiledNetwork:
     """A whole network as programs and memory image of the generated overlay.
 
@@ -345,15 +336,7 @@ def compile(  # noqa: A001 - the command's name; users write dynamap_opt.compile
         source: a plan or its file, or a model: zoo name, network, or ONNX file, float or quantised already. Float ones
             are quantised with random maps; for trained weights call ``dynamap_models.quantise`` with maps of yours.
         board: for a model; a plan has its own.
-        model: the network of a plan, where it is not (any more) at the place the plan names.
-        array: (P1, P2); a plan for another array is made again for this one, with its own settings.
-        algorithms: for a model, as :func:`map` takes it.
-        dataflows: likewise.
-        cost: likewise.
-        input_shapes: likewise.
-        allow_host: likewise.
-        threads: likewise.
-        seed: of the random maps that calibrate a float network.
+        options: how the source becomes a plan and a quantised network, :class:`SourceOptions`.
 
     Raises:
         DynamapError, ModelError, OverlayError: when something cannot be read, or does not fit overlay or memory.
@@ -361,19 +344,7 @@ def compile(  # noqa: A001 - the command's name; users write dynamap_opt.compile
     from .compilation import compile_network  # noqa: PLC0415 - loads PyRTL
     from .execution.sources import prepare  # noqa: PLC0415
 
-    prepared = prepare(
-        source,
-        board,
-        model=model,
-        array=array,
-        algorithms=algorithms,
-        dataflows=dataflows,
-        cost=cost,
-        input_shapes=input_shapes,
-        allow_host=allow_host,
-        threads=threads,
-        seed=seed,
-    )
+    prepared = prepare(source, board, **options)
     return compile_network(prepared.plan, prepared.quantised)
 
 
@@ -381,15 +352,6 @@ def simulate(
     source: PlanLike | ModelLike | QuantisedNetwork,
     board: BoardLike | None = None,
     *,
-    model: ModelLike | QuantisedNetwork | None = None,
-    array: tuple[int, int] | None = None,
-    algorithms: Iterable[str] | None = None,
-    dataflows: Iterable[str] | None = None,
-    cost: str = "overlay",
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
-    allow_host: bool = False,
-    threads: int = 2,
-    seed: int = 0,
     inputs: Inputs | None = None,
     program: CompiledNetwork | str | os.PathLike[str] | None = None,
     layers: str | Sequence[str | int] | None = None,
@@ -399,21 +361,13 @@ def simulate(
     executor: ExecutorLike = None,
     work: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[SourceOptions],
 ) -> Simulation:
     """Run the layers of a network on the simulated RTL as its plan says, and compare every tensor with ONNX Runtime.
 
     Args:
-        source: as :func:`compile` takes it, and so are ``board`` to ``seed``.
+        source: as :func:`compile` takes it.
         board: for a model.
-        model: the network of a plan.
-        array: (P1, P2).
-        algorithms: for a model.
-        dataflows: likewise.
-        cost: likewise.
-        input_shapes: likewise.
-        allow_host: likewise.
-        threads: likewise.
-        seed: of the random maps for calibration, and of the input where none is given.
         inputs: of the network, float or quantised maps (height, width, channels).
         program: what :func:`compile` made of the same source, or its file; made anew if None.
         layers: names and numbers, as ``0-5,12``; all for None.
@@ -423,6 +377,7 @@ def simulate(
         executor: ``dask://host:port``, or a ``concurrent.futures`` executor, instead of processes.
         work: folder that keeps results, so that an interrupted run goes on where it was.
         progress: called with (predicted cycles of finished layers, of all chosen).
+        options: as :func:`compile` takes them; their seed is also that of the input where none is given.
 
     Raises:
         DynamapError, ModelError, OverlayError: when something cannot be read, or does not fit overlay or memory.
@@ -431,19 +386,7 @@ def simulate(
     from .execution.simulate import simulate_network  # noqa: PLC0415
     from .execution.sources import network_inputs, prepare  # noqa: PLC0415
 
-    prepared = prepare(
-        source,
-        board,
-        model=model,
-        array=array,
-        algorithms=algorithms,
-        dataflows=dataflows,
-        cost=cost,
-        input_shapes=input_shapes,
-        allow_host=allow_host,
-        threads=threads,
-        seed=seed,
-    )
+    prepared = prepare(source, board, **options)
     quantised = prepared.quantised
     compiled = compile_network(prepared.plan, quantised)
     if program is not None:
@@ -456,7 +399,7 @@ def simulate(
     return simulate_network(
         compiled,
         quantised,
-        network_inputs(quantised, seed=seed) if inputs is None else inputs,
+        network_inputs(quantised, seed=options.get("seed", 0)) if inputs is None else inputs,
         layers=layers,
         chain=chain,
         simulator=simulator,

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dynamap_opt.layouts import AxisWindows, Layout, LayoutKind
 from dynamap_opt.program import ConvShape
-from dynamap_rtl import Dataflow, Gemm, Overlay
-from dynamap_rtl.layer_timing import LayerCycles, convolution_cycles, convolution_floor
-from dynamap_rtl.sizes import IntArray, Sizes
+from dynamap_rtl import Gemm
 
 from .base import axis_windows
+from .direct import DirectConvolution
 
 __all__ = ["Im2col"]
 
 
 @dataclass(frozen=True)
-class Im2col:
+class Im2col(DirectConvolution):
     """(O1·O2 x K1·K2·Cin) by (K1·K2·Cin x Cout), once per group; legal for every convolution."""
 
     name: str = "im2col"
     family: str = "im2col"
     source: str = "Chellapilla, Puri, Simard, High performance convolutional neural networks, 2006"
-    activation_bytes: int = 1
-    weight_bytes: int = 1
+    _element_by_element: ClassVar[bool] = False
 
     def is_legal(self, conv: ConvShape) -> bool:  # noqa: ARG002 - the protocol's signature
         """Every convolution."""
@@ -38,28 +37,6 @@ class Im2col:
     def published_gemms(self, conv: ConvShape) -> tuple[Gemm, ...] | None:
         """The same."""
         return self.gemms(conv)
-
-    def cycles(
-        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool, bound: bool
-    ) -> LayerCycles:
-        """As ``program.convolution`` runs it."""
-        return convolution_cycles(
-            conv,
-            sizes,
-            dataflow,
-            kn2row=False,
-            contiguous=contiguous,
-            divides=bool(overlay.winograd),
-            bound=bound,
-        )
-
-    def floor(
-        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool
-    ) -> IntArray:
-        """As ``convolution_floor``."""
-        return convolution_floor(
-            conv, sizes, dataflow, kn2row=False, contiguous=contiguous, divides=bool(overlay.winograd)
-        )
 
     def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:
         """The convolution's own."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dynamap_opt.layouts import AxisWindows, Layout
 from dynamap_opt.program import ConvShape
-from dynamap_rtl import Dataflow, Gemm, Overlay
-from dynamap_rtl.layer_timing import LayerCycles, convolution_cycles, convolution_floor
-from dynamap_rtl.sizes import IntArray, Sizes
+from dynamap_rtl import Gemm
+
+from .direct import DirectConvolution
 
 __all__ = ["Kn2row"]
 
 
 @dataclass(frozen=True)
-class Kn2row:
+class Kn2row(DirectConvolution):
     """K1·K2 products (pixels x Cin) by (Cin x Cout) over the pixels each kernel element really meets.
 
     Stride and padding are honoured: the loader streams only the pixels whose result has a place in the output. That is
@@ -24,8 +25,7 @@ class Kn2row:
     name: str = "kn2row"
     family: str = "kn2row"
     source: str = "Vasudevan, Anderson, Gregg, Parallel multi channel convolution using GEMM, arXiv 1704.04428"
-    activation_bytes: int = 1
-    weight_bytes: int = 1
+    _element_by_element: ClassVar[bool] = True
 
     def is_legal(self, conv: ConvShape) -> bool:
         """More than one kernel element (otherwise it is im2col)."""
@@ -50,28 +50,6 @@ class Kn2row:
         elements = conv.kernel[0] * conv.kernel[1]
         b, c = conv.in_channels // conv.groups, conv.out_channels // conv.groups
         return (Gemm(conv.in_height * conv.in_width, b, c, elements * conv.groups),)
-
-    def cycles(
-        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool, bound: bool
-    ) -> LayerCycles:
-        """As ``program.convolution`` runs it."""
-        return convolution_cycles(
-            conv,
-            sizes,
-            dataflow,
-            kn2row=True,
-            contiguous=contiguous,
-            divides=bool(overlay.winograd),
-            bound=bound,
-        )
-
-    def floor(
-        self, conv: ConvShape, dataflow: Dataflow, sizes: Sizes, overlay: Overlay, *, contiguous: bool
-    ) -> IntArray:
-        """As ``convolution_floor``."""
-        return convolution_floor(
-            conv, sizes, dataflow, kn2row=True, contiguous=contiguous, divides=bool(overlay.winograd)
-        )
 
     def windows(self, conv: ConvShape) -> tuple[AxisWindows, AxisWindows] | None:  # noqa: ARG002 - the protocol's
         """None: the map is read once and streamed from the chip for every kernel element."""

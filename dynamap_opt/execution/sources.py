@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,16 @@ from dynamap_opt.plan import Plan, load_plan
 if TYPE_CHECKING:
     from dynamap_models.quantised import QuantisedNetwork
 
-__all__ = ["Inputs", "Prepared", "is_plan_file", "is_quantised_file", "network_inputs", "networks_of", "prepare"]
+__all__ = [
+    "Inputs",
+    "Prepared",
+    "SourceOptions",
+    "is_plan_file",
+    "is_quantised_file",
+    "network_inputs",
+    "networks_of",
+    "prepare",
+]
 
 #: A map, (height, width, channels), for every input of a network.
 Inputs: TypeAlias = Mapping[str, NDArray[np.generic]]
@@ -48,38 +57,48 @@ class Prepared:
     quantised: QuantisedNetwork
 
 
+class SourceOptions(TypedDict, total=False):
+    """How a source becomes a plan and a quantised network; what is left out has the default named.
+
+    Attributes:
+        model: the network of a plan, where it is not (any more) at the place the plan names.
+        array: (P1, P2); a plan for another array is made again for this one, with its own settings.
+        algorithms: for a model, as ``dynamap_opt.map`` takes it; if None those that its weights allow.
+        dataflows: for a model, likewise; all.
+        cost: for a model, likewise; ``overlay``.
+        input_shapes: likewise; none.
+        allow_host: likewise; False.
+        threads: likewise; 2.
+        seed: of the random maps that calibrate a float network; 0.
+    """
+
+    model: api.ModelLike | QuantisedNetwork | None
+    array: tuple[int, int] | None
+    algorithms: Iterable[str] | None
+    dataflows: Iterable[str] | None
+    cost: str
+    input_shapes: Mapping[str, Sequence[int]] | None
+    allow_host: bool
+    threads: int
+    seed: int
+
+
 def prepare(
     source: api.PlanLike | api.ModelLike | QuantisedNetwork,
     board: api.BoardLike | None = None,
-    *,
-    model: api.ModelLike | QuantisedNetwork | None = None,
-    array: tuple[int, int] | None = None,
-    algorithms: Iterable[str] | None = None,
-    dataflows: Iterable[str] | None = None,
-    cost: str = "overlay",
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
-    allow_host: bool = False,
-    threads: int = 2,
-    seed: int = 0,
+    **options: Unpack[SourceOptions],
 ) -> Prepared:
     """Plan and quantise, as far as that is not done.
 
     Args:
         source: a plan or its file, or a model: zoo name, network, or ONNX file, float or quantised already.
         board: for a model; a plan has its own.
-        model: the network of a plan, where it is not (any more) at the place the plan names.
-        array: (P1, P2); a plan for another array is made again for this one, with its own settings.
-        algorithms: for a model, as ``api.map`` takes it; if None those that its weights allow.
-        dataflows: likewise.
-        cost: likewise.
-        input_shapes: likewise.
-        allow_host: likewise.
-        threads: likewise.
-        seed: of the maps that calibrate a float network.
+        options: :class:`SourceOptions`.
 
     Raises:
         DynamapError, ModelError: when plan, model or board cannot be read or do not belong together.
     """
+    array, threads, seed = options.get("array"), options.get("threads", 2), options.get("seed", 0)
     plan = source if isinstance(source, Plan) else None
     if isinstance(source, str | os.PathLike) and is_plan_file(source):
         plan = load_plan(source)
@@ -87,23 +106,24 @@ def prepare(
         if board is None:
             raise DynamapError("a model needs a board, as --board alveo-u200; a plan has its own")
         assert not isinstance(source, Plan)
-        _, quantised = networks_of(source, input_shapes, seed)
+        shapes, algorithms = options.get("input_shapes"), options.get("algorithms")
+        _, quantised = networks_of(source, shapes, seed)
         plan = map_network(
             quantised.network,
             board if isinstance(board, Board) else load_board(board),
             array=array,
             algorithms=_possible(quantised) if algorithms is None else algorithms,
-            dataflows=dataflows,
-            cost=cost,
-            allow_host=allow_host,
+            dataflows=options.get("dataflows"),
+            cost=options.get("cost", "overlay"),
+            allow_host=options.get("allow_host", False),
             threads=threads,
             source=api.lasting_source(os.fspath(source)) if isinstance(source, str | os.PathLike) else "",
-            input_shapes={name: tuple(shape) for name, shape in (input_shapes or {}).items()},
+            input_shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
         )
         return Prepared(plan, quantised)
     if board is not None:
         raise DynamapError("a plan has its own board; leave out --board, or give the model instead of the plan")
-    place = model or plan.model.source
+    place = options.get("model") or plan.model.source
     if not place:
         raise DynamapError("the plan does not say where its network is; give the model as well")
     network, quantised = networks_of(place, plan.model.input_shapes, seed)
