@@ -36,7 +36,7 @@ def add_commands(commands: Any) -> None:
         "--time-limit", type=positive_seconds, default=60.0, metavar="S", help="seconds for one solve (default 60)"
     )
     parser.add_argument(
-        "--repeat", type=positive, default=3, metavar="N", help="repetitions of quick runs, for medians (default 3)"
+        "--repeat", type=positive, default=25, metavar="N", help="repetitions of quick runs, for medians (default 25)"
     )
     parser.add_argument("--seed", type=non_negative, default=0, metavar="N", help="for methods that randomise")
     parser.add_argument("--threads", type=positive, default=1, metavar="N", help="threads of a method (default 1)")

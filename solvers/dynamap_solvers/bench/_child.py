@@ -29,7 +29,7 @@ from dynamap_solvers.result import Solution, Status
 
 __all__ = ["Job", "main"]
 
-_REPEAT_BUDGET_SECONDS = 5.0
+_REPEAT_BUDGET_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,14 +46,14 @@ class Settings:
 
     Attributes:
         time_limit: seconds for one solve; a run that does not end by itself is ended soon after.
-        repeat: how often a run is repeated, as long as the repetitions take few seconds; medians are reported.
+        repeat: how often a run is repeated, as long as all together take under two seconds; medians are reported.
         seed: for methods that randomise.
         threads: for methods that can use several.
         memory_limit: bytes a run may have resident before it is ended, None for no limit.
     """
 
     time_limit: float = 60.0
-    repeat: int = 3
+    repeat: int = 25
     seed: int = 0
     threads: int = 1
     memory_limit: int | None = None

@@ -21,7 +21,7 @@ from dynamap_solvers.methods.branch_and_bound import (
 )
 from dynamap_solvers.methods.highs import solve_highs
 from dynamap_solvers.methods.min_cut import solve_min_cut
-from dynamap_solvers.methods.tree_decomposition import best_order, fits, solve_along, undominated
+from dynamap_solvers.methods.tree_decomposition import best_order, cheap_order, fits, solve_along, undominated
 from dynamap_solvers.options import Options
 from dynamap_solvers.passes import drop_forbidden
 from dynamap_solvers.passes.base import Simplification
@@ -48,12 +48,12 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
     """Simplify, then whatever is cheapest; the certificate says which it was.
 
     Series-parallel graphs are reduced. Elsewhere forbidden choices go. Small problems are searched for a little while,
-    which may settle them, then dominated choices go, then wide graphs are searched for a while. What is thin enough is
-    eliminated along the best order found; where that is much work, branch and bound first gets as long as it would
-    take, or on thin graphs a part of that: so much work, counted in cells, for results must not depend on the machine.
-    Problems with two choices that a minimum cut solves are given to it. What is left falls into components and blocks
-    where it can and is searched: by branch and bound in the compiled kernel, without one by HiGHS. Problems with a
-    resource limit go to the search at once.
+    which may settle them; what is cheap to eliminate is eliminated. Then dominated choices go, then wide graphs are
+    searched for a while. What is thin enough is eliminated along the best order found; where that is much work, branch
+    and bound first gets as long as it would take, or on thin graphs a part of that: so much work, counted in cells, for
+    results must not depend on the machine. Problems with two choices that a minimum cut solves are given to it. What is
+    left falls into components and blocks where it can and is searched: by branch and bound in the compiled kernel,
+    without one by HiGHS. Problems with a resource limit go to the search at once.
     """
     if problem.usage_costs is not None:
         return _search(problem, options)
@@ -82,6 +82,11 @@ def solve_auto(problem: SelectionProblem, options: Options) -> Solution:
             found = searching.go_on(_FIRST_LOOK * cells)
             if found is not None:
                 return _lifted(problem, first, found, before)
+        order = cheap_order(first.problem)
+        if order is not None:
+            before = options.elapsed
+            stack.close()
+            return solve_along(problem, first, order, options, {"simplify": before})
         smaller = undominated(first)
         before = options.elapsed
         if smaller.conflict:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dynamap_solvers._drops import Drops
 from dynamap_solvers.certificates import EliminationCertificate
-from dynamap_solvers.elimination import EliminationOrder, Stop, eliminate, order_of
+from dynamap_solvers.elimination import EliminationOrder, Stop, eliminate, find_order, order_of
 from dynamap_solvers.errors import NotSeriesParallelError, ProblemError
 from dynamap_solvers.methods._conflict import why_infeasible
 from dynamap_solvers.methods._watch import watched
@@ -28,6 +28,7 @@ MAX_BYTES = 2**32
 
 _MOST_CELLS = 1e18  # no order beyond this is of any use
 _UNWATCHED = 1e7  # cells: a few milliseconds, so that nobody looks at the clock meanwhile
+_CHEAP = 40  # cells eliminated for each of the problem: in less time than dominated choices are found
 _METHOD = "tree-decomposition"
 
 
@@ -68,7 +69,10 @@ def solve_tree_decomposition(problem: SelectionProblem, options: Options) -> Sol
 
 
 def simplified(first: Simplification) -> tuple[Simplification, EliminationOrder | None]:
-    """:func:`undominated`, and the order that is best then."""
+    """:func:`undominated`, and the order that is best then; where elimination is cheap, that at once."""
+    order = cheap_order(first.problem)
+    if order is not None:
+        return first, order
     smaller = undominated(first)
     return smaller, None if smaller.conflict else best_order(smaller.problem)
 
@@ -76,6 +80,13 @@ def simplified(first: Simplification) -> tuple[Simplification, EliminationOrder 
 def best_order(problem: SelectionProblem) -> EliminationOrder | None:
     """The order to eliminate along, if any can be."""
     return order_of(problem, most_cells=_MOST_CELLS)
+
+
+def cheap_order(problem: SelectionProblem) -> EliminationOrder | None:
+    """The first order that comes to hand, if it is so cheap that nothing done before would pay."""
+    cells = _CHEAP * max(1, len(problem.pair_costs))
+    order = find_order(problem.edge_ends, problem.sizes, tries=1, most_cells=cells)
+    return order if order is not None and order.price <= cells and fits(problem, order) else None
 
 
 def undominated(first: Simplification) -> Simplification:
