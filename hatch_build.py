@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 KERNEL = Path("solvers", "dynamap_solvers", "_kernel")
 LIBRARY = "_dynamap_kernel.so"  # as in _kernel/__init__.py; loaded by ctypes, so the same name serves everywhere
-FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fvisibility=hidden")
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden")
 
 
 class KernelHook(BuildHookInterface[Any]):
@@ -50,25 +52,38 @@ class KernelHook(BuildHookInterface[Any]):
 
 
 def compile_kernel(sources: Path, library: Path) -> str:
-    """Compile and link; a sentence on what went wrong, empty when all is well. The file appears whole or not at all."""
+    """Compile and link; a sentence on what went wrong, empty when all is well.
+
+    The file appears whole or not at all; one newer than its sources stays, unless CXX chooses the compiler.
+    """
     wanted = os.environ.get("CXX")
     compiler = wanted or next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
     if compiler is None:
         return "no C++ compiler (c++, g++, clang++) is on the path."
-    files = sorted(str(path) for path in sources.glob("*.cpp"))
-    fresh = library.with_suffix(f".{os.getpid()}.tmp")
+    files = sorted(sources.glob("*.cpp"))
+    newest = max(path.stat().st_mtime for path in (Path(__file__), *sources.glob("*.?pp"), *sources.glob("*.inc")))
+    if library.exists() and library.stat().st_mtime > newest and not wanted:
+        return ""
     try:
-        done = subprocess.run(  # noqa: S603  # our own arguments, no shell
-            [*compiler.split(), *FLAGS, "-o", str(fresh), *files], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            return f"{compiler} failed: {done.stderr.strip()[-2000:]}"
-        fresh.replace(library)
+        with tempfile.TemporaryDirectory(dir=library.parent, prefix="build-") as name:
+            folder = Path(name)
+            objects = [folder / f"{path.stem}.o" for path in files]
+            steps = [["-c", "-o", str(out), str(path)] for path, out in zip(files, objects, strict=True)]
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                said = list(pool.map(lambda step: _run([*compiler.split(), *FLAGS, *step]), steps))
+            said.append(_run([*compiler.split(), *FLAGS, "-shared", "-o", str(folder / LIBRARY), *map(str, objects)]))
+            if any(said):
+                return f"{compiler} failed: {next(filter(None, said))[-2000:]}"
+            (folder / LIBRARY).replace(library)
     except OSError as error:
         return f"{compiler} could not be run: {error}."
-    finally:
-        fresh.unlink(missing_ok=True)
     return ""
+
+
+def _run(command: list[str]) -> str:
+    """Run a compiler; what it complains of where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our arguments, no shell
+    return (done.stderr.strip() or "no reason given") if done.returncode else ""
 
 
 if __name__ == "__main__":  # compile in place, for work on the kernel

@@ -136,8 +136,8 @@ class Master:
 
 
 def every_place(data_bytes: int, first: int, dice: random.Random) -> list[Request]:
-    """From an address on, apart: every place in a beat with every length up to two beats, and around 4 KiB."""
-    sizes = [(at, count) for at in range(data_bytes) for count in range(1, 2 * data_bytes + 2)]
+    """From an address on, apart: every place in a beat with every length up to a beat, past two, around 4 KiB."""
+    sizes = [(at, count) for at in range(data_bytes) for count in (*range(1, data_bytes + 2), 2 * data_bytes + 1)]
     dice.shuffle(sizes)
     stride = 4 * data_bytes
     requests = [(first + stride * number + at, count) for number, (at, count) in enumerate(sizes)]

@@ -70,7 +70,7 @@ def test_a_folder_of_files_is_a_suite(run, folder):
 def test_a_narrow_terminal_gets_several_tables_with_every_method(folder):
     import pty  # noqa: PLC0415 - not on every system
 
-    methods = ("auto", "tree-decomposition", "ilp", "ilp-highs", "highs", "brute-force")
+    methods = ("auto", "tree-decomposition", "branch-and-bound", "highs", "brute-force")
     command = [*COMMAND, "--suite", "iopddl", "--folder", str(folder), "--repeat", "1", "--time-limit", "20"]
     ours, theirs = pty.openpty()
     environment = os.environ | {"COLUMNS": "90", "TERM": "xterm"}

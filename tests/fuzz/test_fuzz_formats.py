@@ -25,7 +25,7 @@ from dynamap_solvers.formats import FORMATS, detect_format, read_problem, write_
 from onnx_damage import NUMBERS, damaged
 
 SETTINGS = settings(
-    max_examples=150,
+    max_examples=60,
     deadline=timedelta(seconds=10),  # a hang, not slowness: an example takes some milliseconds
     derandomize=True,
     database=None,

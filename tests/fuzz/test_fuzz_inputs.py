@@ -26,7 +26,7 @@ from dynamap_opt.cli import main
 from onnx_damage import NUMBERS, damaged, model, node, weights
 
 SETTINGS = settings(
-    max_examples=150,
+    max_examples=60,
     deadline=timedelta(seconds=10),  # a hang, not slowness: an example takes some milliseconds
     derandomize=True,
     database=None,

@@ -59,9 +59,9 @@ def test_no_strategy_beats_the_joint_optimum(name, board, cost):
 
 @pytest.mark.parametrize("cost", ["overlay", "paper"])
 @pytest.mark.parametrize("family", ["im2col", "kn2row", "winograd"])
-@pytest.mark.parametrize("name", ["googlenet", "inception-v4", "resnet-50", "mobilenet-v2"])
+@pytest.mark.parametrize("name", ["googlenet", "mobilenet-v2"])
 def test_a_forced_family_is_used_wherever_it_is_legal(name, family, cost):
-    board = load_board("zcu104")  # a row of tiles of Inception-v4's largest maps does not fit smaller ones
+    board = load_board("zcu104")
     free = Mapper(build_model(name), board, cost=cost, allow_host=True)
     mapper = Mapper(build_model(name), board, cost=cost, allow_host=True, prefer=family)
     plan = make_plan(mapper, mapper.explore((11, 12)))
@@ -118,18 +118,12 @@ def test_the_two_step_search_takes_the_shape_of_least_summed_compute(name, cost)
     assert found.latency_cycles.tolist() == [solve(mapper.decision(*expected).problem).objective]
 
 
-def test_the_best_square_is_the_best_of_all_squares():
-    network, board = build_model("squeezenet-1.1"), tiny_board(50)
-    results = {result.strategy: result for result in compare_strategies(network, board)}
+def test_the_best_square_is_the_best_of_all_squares_and_progress_counts_strategies():
+    network, board, seen = build_model("squeezenet-1.1"), tiny_board(10), []
+    found = compare_strategies(network, board, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(k, len(STRATEGIES)) for k in range(1, len(STRATEGIES) + 1)]
+    results = {result.strategy: result for result in found}
     mapper = Mapper(network, board)
-    squares = {(p, p): solve(mapper.decision(p, p).problem).objective for p in range(1, 8)}
+    squares = {(p, p): solve(mapper.decision(p, p).problem).objective for p in range(1, 4)}
     assert results["square array"].latency_cycles == min(squares.values())
     assert squares[results["square array"].array] == min(squares.values())
-
-
-def test_progress_counts_the_strategies():
-    seen = []
-    compare_strategies(
-        build_model("squeezenet-1.1"), tiny_board(8), progress=lambda done, total: seen.append((done, total))
-    )
-    assert seen == [(k, len(STRATEGIES)) for k in range(1, len(STRATEGIES) + 1)]

@@ -137,7 +137,7 @@ def treewidth_at_most_two(problem):
 @pytest.mark.parametrize(
     ("name", "board"),
     [
-        *((name, "pynq-z2") for name in ("resnet-18", "mobilenet-v2", "vgg-16")),
+        ("resnet-18", "pynq-z2"),
         *(("squeezenet-1.1", board) for board in board_names()[::3]),
         ("googlenet", "alveo-u200"),
     ],
@@ -150,7 +150,7 @@ def test_three_independent_methods_and_the_exploration_agree(name, board):
     assert set(found.values()) == {int(exploration.latency_cycles[exploration.best])}
 
 
-@pytest.mark.parametrize("board", ["ecp5-85k", "zcu102"])
+@pytest.mark.parametrize("board", ["zcu102"])
 @pytest.mark.parametrize("name", model_names())
 def test_three_independent_methods_and_the_exploration_agree_under_published_costs(name, board):
     mapper = Mapper(build_model(name), load_board(board), cost="paper", allow_host=True)
@@ -261,7 +261,7 @@ def test_exploration_by_bounds_solves_only_the_shapes_it_must(monkeypatch):
     assert len(set(solved)) == len(solved)
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(12))
 def test_batched_exploration_equals_solving_and_enumerating_each_shape(seed):
     cost = ("overlay", "paper")[seed % 2]
     mapper = Mapper(random_network(seed), tiny_board(6), cost=cost, algorithms=["im2col", "kn2row", "winograd-f2-2d"])

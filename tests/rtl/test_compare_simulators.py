@@ -84,7 +84,8 @@ endmodule
 
 
 @pytest.mark.parametrize("name", ["Icarus", "Verilator"])
-def test_simulators_of_verilog_get_the_stimulus(name: str, tmp_path):
+def test_simulators_of_verilog_get_the_stimulus(name: str, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "VERILATOR_CFLAGS", "-O0")  # compiling takes the time, not running
     try:
         run = SIMULATORS[name](task(writing_what_it_is_given), tmp_path)
     except HardwareError as error:

@@ -8,7 +8,7 @@ import pytest
 from compiled_agreement import agree
 from dynamap_rtl.hardware import Constant, Design, Grid, Leaf, Port, multiply
 
-WIDTHS = [1, 2, 7, 8, 9, 16, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 192, 200]
+WIDTHS = [1, 8, 9, 31, 32, 33, 63, 64, 65, 128, 129]
 
 
 @pytest.fixture(autouse=True)
@@ -84,10 +84,10 @@ def everything(width: int) -> Leaf:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_operator_at_a_width(width):
-    assert agree(everything(width), cycles=25, seed=width) > 40
+    assert agree(everything(width), cycles=12, seed=width) > 40
 
 
-@pytest.mark.parametrize("width", [1, 9, 32, 33, 70])
+@pytest.mark.parametrize("width", [1, 32, 33, 70])
 def test_every_operator_in_the_cells_of_a_grid(width):
     cell = everything(width)
     grid = Grid(f"grid_{width}", cell, rows=2, columns=3, shared=("s",))

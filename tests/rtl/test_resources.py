@@ -35,7 +35,6 @@ def counted(result: Callable[[Wires], pyrtl.WireVector], width: int, **inputs: i
     "module",
     [
         processing_element(ElementParameters()),
-        processing_element(ElementParameters(left_width=18, top_width=18, sum_width=48)),
         turn_buffer(TurnBufferParameters(lanes=4, width=9, depth=2048, transfer=2, kind=BufferKind.OPERAND)),
         queue(width=40, depth=16),
     ],

@@ -152,7 +152,7 @@ def assert_is_a_multiway_cut(graph: nx.Graph, terminals: list, cut: frozenset) -
 
 
 @pytest.mark.parametrize("method", ANY)
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_multiway_cuts_of_small_graphs_are_those_found_over_all_edge_sets(seed, method):
     graph = nx.gnm_random_graph(7, 11, seed=seed)
     for k in (2, 3, 4):

