@@ -36,7 +36,7 @@ def alive(pid):
 
 
 def test_the_smoke_suite_runs_from_end_to_end():
-    instances = suite("smoke")[::2]
+    instances = suite("smoke")[1::2]  # one size of each family
     report = run_benchmark(instances, ["auto", "batch", "brute-force"], settings=Settings(time_limit=20, repeat=2))
     assert report.disagreements == ()
     assert len(report.rows) == 4 * len(instances)
