@@ -33,11 +33,9 @@ class Kn2row(DirectConvolution):
 
     def gemms(self, conv: ConvShape) -> tuple[Gemm, ...]:
         """Products of equal size together: (output pixels that element meets, Cin, Cout)."""
-        vertical = _met(conv.in_height, conv.out_height, conv.kernel[0], conv.stride[0], conv.pads[0], conv.dilation[0])
-        horizontal = _met(conv.in_width, conv.out_width, conv.kernel[1], conv.stride[1], conv.pads[1], conv.dilation[1])
         sizes: dict[int, int] = {}
-        for rows in vertical:
-            for columns in horizontal:
+        for rows in conv.outputs_met(0):
+            for columns in conv.outputs_met(1):
                 if rows and columns:
                     sizes[rows * columns] = sizes.get(rows * columns, 0) + 1
         b, c = conv.in_channels // conv.groups, conv.out_channels // conv.groups
@@ -58,14 +56,3 @@ class Kn2row(DirectConvolution):
     def layout(self, conv: ConvShape) -> Layout | None:  # noqa: ARG002 - the protocol's signature
         """Only ``nhwc``."""
         return None
-
-
-def _met(size: int, out: int, taps: int, stride: int, pad: int, dilation: int) -> list[int]:
-    """For each kernel element along an axis, the number of outputs whose input position is not padding."""
-    met = []
-    for tap in range(taps):
-        shift = tap * dilation - pad
-        first = max(0, -(shift // stride) if shift < 0 else 0)
-        last = min(out - 1, (size - 1 - shift) // stride)
-        met.append(max(0, last - first + 1))
-    return met

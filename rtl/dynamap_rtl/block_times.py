@@ -41,6 +41,7 @@ class Product:
     Attributes:
         activations: pieces of its activations' load.
         weights: likewise.
+        port_activations: pieces of it for which the read port is taken; the others are written while it serves others.
         loads_activations: whether they are loaded for it, and not there already.
         loads_weights: likewise.
         asks_activations: requests its activations' load makes of the read port.
@@ -52,6 +53,7 @@ class Product:
 
     activations: IntArray
     weights: IntArray
+    port_activations: IntArray
     loads_activations: BoolArray
     loads_weights: BoolArray
     asks_activations: IntArray
@@ -227,7 +229,7 @@ def block_times(
         first, last = Loop(*_ends(counts, first=True)), Loop(*_ends(counts, first=False))
         early, late = product_at(first), product_at(last)
         group, final = group_at(first), group_at(last)
-        computing = start + early.activations + early.weights + fill
+        computing = start + np.maximum(early.activations, early.port_activations + early.weights) + fill
         tail = final.reads + final.stores + 2 * sizes.top_rotation + _STORE_READ + sizes.latency + _END + _FINISH_DONE
         finishing = computing + (early.tiles - 1) * early.period + early.steps + drain - 1
         behind = drain + final.rows + tail - 1 - (late.period - late.steps)  # nothing waits for the last period's end
@@ -257,6 +259,7 @@ def block_times(
             products[key] = numbers.record(product_at(Loop(numbers.flags(loop.first), numbers.flags(loop.last))))
         work = products[key]
         size = {"activations": work.activations, "weights": work.weights}
+        port = {"activations": work.port_activations, "weights": work.weights}
         loads = {"activations": work.loads_activations, "weights": work.loads_weights}
         new: dict[str, Any] = {}
         moved = {side: now[f"{side}_moved"] for side in sides}
@@ -273,8 +276,8 @@ def block_times(
             taken = where_((behind > 0) | (asks[side] > outstanding), less(held, greater(0, until - start)), 0)
             spent = where_((behind > 0) | (asks[side] > outstanding), held, 0)
             waits = less(since, greater(0, loaded[other] - start)) + taken
-            loaded[side] = where_(load, start + size[side] + waits, loaded[side])
-            moved[side] = moved[side] + where_(load, size[side] + taken, 0)
+            loaded[side] = where_(load, start + greater(size[side], port[side] + waits), loaded[side])
+            moved[side] = moved[side] + where_(load, port[side] + taken, 0)
             until = where_(load & (spent == 0), loaded[side] + held, until)
             held, behind = where_(load, held - spent, held), where_(load, 1, behind)
             new[f"{side}_other_loaded"] = where_(load, loaded[other], now[f"{side}_other_loaded"])

@@ -41,6 +41,18 @@ class ConvShape:
         """Number of weights."""
         return self.kernel[0] * self.kernel[1] * (self.in_channels // self.groups) * self.out_channels
 
+    def outputs_met(self, axis: int) -> list[int]:
+        """For each kernel element along an axis (0 vertical), the number of outputs whose input is not padding."""
+        size, out = (self.in_height, self.in_width)[axis], (self.out_height, self.out_width)[axis]
+        stride, pad = self.stride[axis], self.pads[axis]
+        met = []
+        for tap in range(self.kernel[axis]):
+            shift = tap * self.dilation[axis] - pad
+            first = max(0, -(shift // stride) if shift < 0 else 0)
+            last = min(out - 1, (size - 1 - shift) // stride)
+            met.append(max(0, last - first + 1))
+        return met
+
 
 @dataclass(frozen=True)
 class WindowShape:

@@ -98,6 +98,7 @@ def convolution_cycles(
         activations=activations,
         runs=lambda elements: up(elements, a_run),
         weight_row_pieces=_row_pieces(sizes, dataflow, 1),
+        rows_met=(sum(conv.outputs_met(0)), conv.kernel[0] * conv.out_height) if kn2row else (1, 1),
         bound=bound,
     )
 
@@ -176,6 +177,7 @@ def _cycles(
     activations: IntArray,
     runs: Callable[[IntArray], IntArray],
     weight_row_pieces: IntArray,
+    rows_met: tuple[int, int] = (1, 1),
     positions: int = 1,
     stores: int = 1,
     transforms: tuple[int, int] | None = None,
@@ -194,6 +196,8 @@ def _cycles(
         activations: pieces of all activations of a pack, each loaded once.
         runs: from the elements a product reduces to the runs in memory that these are of each pixel.
         weight_row_pieces: pieces of a row of weights.
+        rows_met: of how many rows of pixels, of how many, there are any activations to read: rows of padding before or
+            behind these are written while the read port serves others.
         positions: products side by side in every one.
         stores: instructions a group is stored by.
         transforms: of :func:`~dynamap_rtl.block_times.block_times`.
@@ -237,8 +241,10 @@ def _cycles(
             np.where(outer, first_outer, first_inner),
             np.where(outer, first_inner, first_outer),
         )
+        pieces = up(activations * block * part_length, extents.all * reduced)
         return Product(
-            activations=up(activations * block * part_length, extents.all * reduced) + waits,
+            activations=pieces + waits,
+            port_activations=up(pieces * rows_met[0], rows_met[1]) + waits,
             weights=depth * lanes_rows * weight_row_pieces,
             loads_activations=first_activations | ~activations_stay,
             loads_weights=(first_weights | ~weights_stay) & (first_part | ~blocks.joined),

@@ -156,6 +156,7 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         one = np.ones_like(p2)
         return Product(
             activations=pieces(loop),
+            port_activations=pieces(loop),
             weights=0 * one,
             loads_activations=one > 0,
             loads_weights=one < 0,
