@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .pipeline import OUTSTANDING_MARGIN
+from .pipeline import run_queue
 from .sizes import IntArray, Sizes
 
 __all__ = ["Group", "Loop", "Product", "Work", "block_times", "latency_of_loads"]
@@ -241,7 +241,7 @@ def block_times(
         )
         return np.asarray(np.max(np.broadcast_arrays(*paths), axis=0), dtype=np.int64)
     numbers = _Numbers(shapes)
-    outstanding = 1 << (sizes.latency + OUTSTANDING_MARGIN).bit_length()
+    ahead = run_queue(sizes.latency)
     where_: Any = _pick if numbers.one else np.where
     greater: Any = max if numbers.one else np.maximum
     less: Any = min if numbers.one else np.minimum
@@ -273,8 +273,8 @@ def block_times(
             # for, and the channel parameters.
             since = greater(0, now[f"{side}_other_loaded"] - start) + moved[other] - now[f"{side}_other_moved"]
             load = loads[side]
-            taken = where_((behind > 0) | (asks[side] > outstanding), less(held, greater(0, until - start)), 0)
-            spent = where_((behind > 0) | (asks[side] > outstanding), held, 0)
+            taken = where_((behind > 0) | (asks[side] > ahead), less(held, greater(0, until - start)), 0)
+            spent = where_((behind > 0) | (asks[side] > ahead), held, 0)
             waits = less(since, greater(0, loaded[other] - start)) + taken
             loaded[side] = where_(load, start + greater(size[side], port[side] + waits), loaded[side])
             moved[side] = moved[side] + where_(load, port[side] + taken, 0)

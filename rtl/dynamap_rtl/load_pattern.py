@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from enum import IntEnum
 
+from .pipeline import run_queue
 from .timing import ceil_div
 
 __all__ = ["ORDER_BITS", "Load", "LoadError", "LoadTarget", "LoaderParameters", "loader_fields"]
@@ -96,8 +97,8 @@ class LoaderParameters:
 
     @property
     def run_queue(self) -> int:
-        """Runs asked for and not yet being written: enough to hide the latency."""
-        return 1 << max(1, (self.latency + 1).bit_length())
+        """Runs asked for and not yet being written."""
+        return run_queue(self.latency)
 
     @property
     def set_up(self) -> int:

@@ -16,6 +16,7 @@ __all__ = [
     "ROW_LATENCY",
     "TOP_SKEW",
     "WRITE_LATENCY",
+    "run_queue",
     "transform_latency",
 ]
 
@@ -61,6 +62,11 @@ _TRANSFORMS = {
     ((2, 4), 4, False): (10, 12),
     ((2, 4), 4, True): (48, 39),
 }
+
+
+def run_queue(latency: int) -> int:
+    """Loader: runs asked for and not yet being written, enough to hide the memory's latency in runs of a beat."""
+    return 1 << max(1, (latency + 1).bit_length())
 
 
 def transform_latency(tiles: tuple[int, ...], tile: int, *, planar: bool) -> tuple[int, int]:
