@@ -158,9 +158,9 @@ class _Times:
         sides = {
             "used": _NEVER,  # last read of the block in one half
             "used_before": _NEVER,  # of the other
-            "moved": 0,  # pieces so far
+            "next": 0,  # when the next load of this side can start
+            "met": 0,  # pieces that loads of the other side, taken since this one last loaded, move after that
             "other_loaded": 0,  # when this side last loaded: the end of the other's last load then
-            "other_moved": 0,  # and its pieces
         }
         start = {
             "held": 0,  # cycles for which a load finds the port taken by channel parameters
@@ -262,28 +262,33 @@ def block_times(
         port = {"activations": work.port_activations, "weights": work.weights}
         loads = {"activations": work.loads_activations, "weights": work.loads_weights}
         new: dict[str, Any] = {}
-        moved = {side: now[f"{side}_moved"] for side in sides}
+        met = {side: now[f"{side}_met"] for side in sides}
         loaded = {side: now[f"{side}_loaded"] for side in sides}
         asks = {"activations": work.asks_activations, "weights": work.asks_weights}
         held, behind, until = now["held"], now["behind"], now["held_until"]
         for side, other in (sides, sides[::-1]):
-            idle = loaded[side] + (latency_of[side] if transforms and side == "activations" else 0)
-            start = greater(idle, now[f"{side}_used_before"] + latency_of[side])
+            settles = latency_of[side] if transforms and side == "activations" else 0
+            start = greater(loaded[side] + settles, now[f"{side}_used_before"] + latency_of[side])
             # Loads that come first in the program have the port first: what the other side moved meanwhile is waited
             # for, and the channel parameters.
-            since = greater(0, now[f"{side}_other_loaded"] - start) + moved[other] - now[f"{side}_other_moved"]
+            since = greater(0, now[f"{side}_other_loaded"] - start) + met[side]
             load = loads[side]
             taken = where_((behind > 0) | (asks[side] > ahead), less(held, greater(0, until - start)), 0)
             spent = where_((behind > 0) | (asks[side] > ahead), held, 0)
             waits = less(since, greater(0, loaded[other] - start)) + taken
             loaded[side] = where_(load, start + greater(size[side], port[side] + waits), loaded[side])
-            moved[side] = moved[side] + where_(load, port[side] + taken, 0)
+            late = greater(0, loaded[side] - new.get(f"{other}_next", now[f"{other}_next"]))
+            met[other] = met[other] + where_(load, less(port[side] + taken, late), 0)
+            met[side] = where_(load, 0, met[side])
             until = where_(load & (spent == 0), loaded[side] + held, until)
             held, behind = where_(load, held - spent, held), where_(load, 1, behind)
             new[f"{side}_other_loaded"] = where_(load, loaded[other], now[f"{side}_other_loaded"])
-            new[f"{side}_other_moved"] = where_(load, moved[other], now[f"{side}_other_moved"])
-            new[f"{side}_used_before"] = where_(load, now[f"{side}_used"], now[f"{side}_used_before"])
-            new[f"{side}_loaded"], new[f"{side}_moved"] = loaded[side], moved[side]
+            freed = now[f"{side}_used"]
+            new[f"{side}_used_before"] = where_(load, freed, now[f"{side}_used_before"])
+            soonest = greater(loaded[side] + settles, freed + latency_of[side])
+            new[f"{side}_next"] = where_(load, soonest, now[f"{side}_next"])
+            new[f"{side}_loaded"] = loaded[side]
+        new |= {f"{side}_met": met[side] for side in sides}
         soonest = greater(loaded["activations"], loaded["weights"])
         soonest = where_(loop.first[3], greater(soonest, now["finished_before"]), soonest)
         first = greater(now["engine"], soonest + fill_)
