@@ -122,6 +122,14 @@ class PaperCost:
         assert gemms is not None
         return array_cycles(dataflow, gemms, p1, p2, convention=TimingConvention.PUBLISHED)
 
+    def products(self, stage: Stage, algorithm: Algorithm | None) -> int:
+        """As published: of a 7x7 map under Winograd 13 tiles, ⌈H1·H2/m²⌉, where there are 16."""
+        if stage.conv is None or algorithm is None:
+            return 0
+        gemms = algorithm.published_gemms(stage.conv)
+        assert gemms is not None
+        return min(stage.conv.macs, sum(gemm.macs for gemm in gemms))
+
     def signature(self, stage: Stage) -> Hashable:
         """None but itself: transfers depend on every tensor around it."""
         return stage.name
