@@ -79,9 +79,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     output.json("reproduction", {"holds": result.holds, **facts})
     for owner, check in result.checks:
         if not check.holds:
-            sys.stderr.write(
-                f"dynamap: {owner.network}, {owner.preset}: it does not hold that {check.name}: {check.detail}\n"
-            )
+            sys.stderr.write(f"dynamap: {owner}: it does not hold that {check.name}: {check.detail}\n")
     return 0 if result.holds else 1
 
 

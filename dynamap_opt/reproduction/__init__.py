@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .bounds import ComputeBound, ComputeBounds, compute_bounds
-from .parts import ArrayResult, Check, LayerUse, NetworkResult, TimeResult, VariantResult
+from .parts import ArrayResult, Check, LayerUse, NetworkResult, ResidencyResult, TimeResult, VariantResult
 from .published import Claim, Figure, Published, load_published, parse_published
 from .run import PARTS, Beside, Reproduction, reproduce
 from .verdicts import Verdict, judge
@@ -21,6 +21,7 @@ __all__ = [
     "NetworkResult",
     "Published",
     "Reproduction",
+    "ResidencyResult",
     "TimeResult",
     "VariantResult",
     "Verdict",

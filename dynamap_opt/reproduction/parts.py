@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from functools import lru_cache
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ from dynamap_opt.lowering import lower
 from dynamap_opt.mapper import Mapper
 from dynamap_opt.mapping import make_plan, map_network
 from dynamap_opt.plan import Plan
+from dynamap_opt.residency import Residency, peak_bytes, solve_residency
 from dynamap_opt.study import SurveyRow, survey
 from dynamap_opt.verification import verify_plan
 from dynamap_solvers import Status, solve
@@ -36,6 +38,7 @@ __all__ = [
     "LayerUse",
     "Model",
     "NetworkResult",
+    "ResidencyResult",
     "TimeResult",
     "VariantResult",
     "array_part",
@@ -43,6 +46,7 @@ __all__ = [
     "network_of",
     "network_part",
     "other_part",
+    "residency_part",
     "time_part",
     "variant_part",
 ]
@@ -51,6 +55,8 @@ __all__ = [
 Model = str | Network
 
 _KN2ROW = "kn2row"
+# Budgets as shares of what keeping everything on chip takes, and seconds for each.
+_BUDGETS, _BUDGET_SECONDS = (0.0, 0.25, 0.5, 0.75, 1.0), 30.0
 # Explorations are timed this often, solves of one mapping problem that often.
 _EXPLORATIONS, _SOLVES = 3, 9
 
@@ -204,6 +210,28 @@ class TimeResult(msgspec.Struct, frozen=True, kw_only=True):
     search_s: float
     solves: int
     solve_s: float
+
+
+class ResidencyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeping tensors on chip would be worth under published costs, on the array that is best without.
+
+    Attributes:
+        network: its name.
+        array: (P1, P2).
+        latency_cycles: with everything in DRAM.
+        needed_bytes: on chip when everything that may stays there.
+        device_bytes: UltraRAM of the board, which the overlay leaves free; its buffers take the block RAM.
+        budgets: the optimum of each, growing.
+        checks: what must hold.
+    """
+
+    network: str
+    array: tuple[int, int]
+    latency_cycles: int
+    needed_bytes: int
+    device_bytes: int
+    budgets: tuple[Residency, ...]
+    checks: tuple[Check, ...]
 
 
 #: What goes beyond the paper's choices, per preset: algorithms (None for all there are) and products a slice.
@@ -371,6 +399,41 @@ def other_part(model: Model, board: Board, preset: str) -> SurveyRow:
     """The optimum on one board, as ``dynamap survey`` has it."""
     (row,) = survey([model], [board], cost=preset)
     return row
+
+
+def residency_part(model: Model, board: Board) -> ResidencyResult:
+    """The least latency for growing budgets of on-chip memory."""
+    network = network_of(model)
+    mapper = Mapper(network, board, cost="paper", allow_host=True)
+    exploration = mapper.explore(threads=1)
+    latency = int(exploration.latency_cycles[exploration.best])
+    needed = peak_bytes(mapper.program)
+    found = [
+        solve_residency(mapper, exploration.best_shape, int(share * needed), time_limit=_BUDGET_SECONDS)
+        for share in _BUDGETS
+    ]
+    proved = [one for one in found if one.status == "optimal"]
+    falling = all(more.latency_cycles <= less.latency_cycles for less, more in pairwise(proved))
+    return ResidencyResult(
+        network=network.name,
+        array=exploration.best_shape,
+        latency_cycles=latency,
+        needed_bytes=needed,
+        device_bytes=board.uram_bits // 8,
+        budgets=tuple(found),
+        checks=(
+            Check(
+                name="nothing on chip costs what the plan costs",
+                holds=found[0].latency_cycles == latency,
+                detail=f"{found[0].latency_cycles:,} and {latency:,} cycles",
+            ),
+            Check(
+                name="more memory on chip is never slower, and never above its budget",
+                holds=falling and all(one.peak_bytes <= one.limit_bytes for one in found),
+                detail=", ".join(f"{one.latency_cycles:,}" for one in proved),
+            ),
+        ),
+    )
 
 
 def time_part(model: Model, board: Board, preset: str) -> TimeResult:

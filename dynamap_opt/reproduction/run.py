@@ -35,6 +35,7 @@ from .parts import (
     Check,
     Model,
     NetworkResult,
+    ResidencyResult,
     TimeResult,
     VariantResult,
     array_part,
@@ -42,6 +43,7 @@ from .parts import (
     network_of,
     network_part,
     other_part,
+    residency_part,
     time_part,
     variant_part,
 )
@@ -89,6 +91,7 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
         arrays: on the arrays the paper reports.
         bounds: what no mapping can go below.
         variants: beyond the paper's choices.
+        residency: what tensors on chip would be worth.
         others: other boards and networks.
         beside: published figures beside ours.
         times: how long optimisation takes.
@@ -103,6 +106,7 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
     arrays: tuple[ArrayResult, ...]
     bounds: tuple[ComputeBounds, ...]
     variants: tuple[VariantResult, ...]
+    residency: tuple[ResidencyResult, ...]
     others: tuple[tuple[str, SurveyRow], ...]
     beside: tuple[Beside, ...]
     times: tuple[TimeResult, ...]
@@ -112,9 +116,13 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
     parts: int
 
     @property
-    def checks(self) -> tuple[tuple[NetworkResult, Check], ...]:
+    def checks(self) -> tuple[tuple[str, Check], ...]:
         """What must hold, with whose it is."""
-        return tuple((result, check) for result in self.networks for check in result.checks)
+        owners: list[tuple[str, tuple[Check, ...]]] = [
+            *((f"{one.network} under {one.preset}", one.checks) for one in self.networks),
+            *((f"{one.network} with tensors on chip", one.checks) for one in self.residency),
+        ]
+        return tuple((owner, check) for owner, checks in owners for check in checks)
 
     @property
     def holds(self) -> bool:
@@ -155,7 +163,8 @@ def reproduce(
         board: the paper's unless another is given; operators the overlay lacks are left to the host.
         presets: cost presets.
         parts: what is wanted: ``strategies`` (fixed ones, the two-step search, layers), ``bounds``, ``published``
-            (others' figures, other boards and networks), ``beyond`` (more algorithms, two products a slice), ``time``.
+            (others' figures, other boards and networks), ``beyond`` (more algorithms, two products a slice, tensors on
+            chip), ``time``.
         published: figures and claims; those of this package for None.
         work: folder that keeps every part as it is done, so that an interrupted run goes on.
         jobs: processes, where ``executor`` is None; times are taken by one alone.
@@ -186,6 +195,7 @@ def reproduce(
         results, reused = _results(planned, folder, jobs, executor, progress)
     findings = Findings(
         board=found_board,
+        asked=tuple(models),
         networks=_of(results, NetworkResult),
         arrays=_of(results, ArrayResult),
         bounds=_of(results, ComputeBounds),
@@ -200,6 +210,7 @@ def reproduce(
         arrays=findings.arrays,
         bounds=findings.bounds,
         variants=_of(results, VariantResult),
+        residency=_of(results, ResidencyResult),
         others=others,
         beside=tuple(_beside(figure, others, found_board) for figure in beside),
         times=findings.times,
@@ -246,6 +257,8 @@ def _planned(
             found.append(_Part(label, other_part, (network, _device(device, board), preset)))
         if "beyond" in wanted:
             for name, model in models.items():
+                if preset == "paper":
+                    found.append(_Part(f"{name} with tensors on chip", residency_part, (model, board)))
                 for variant in VARIANTS[preset]:
                     label = f"{name}, {variant}, {preset}"
                     found.append(_Part(label, variant_part, (model, board, preset, variant)))

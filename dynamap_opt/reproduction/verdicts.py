@@ -52,9 +52,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """What verdicts are made from; whatever was not asked for is empty."""
+    """What verdicts are made from; ``asked`` are the networks, whatever was not wanted of them is empty."""
 
     board: Board
+    asked: tuple[str, ...]
     networks: tuple[NetworkResult, ...] = ()
     arrays: tuple[ArrayResult, ...] = ()
     bounds: tuple[ComputeBounds, ...] = ()
@@ -76,6 +77,8 @@ def judge(published: Published, findings: Findings) -> tuple[Verdict, ...]:
     """A verdict for every claim and preset for which something was found."""
     verdicts: list[Verdict] = []
     for claim in published.claims:
+        if claim.network and claim.network not in findings.asked:
+            continue
         for preset, ours, outcome, why, network in _JUDGES[claim.kind](claim, published, findings):
             verdicts.append(
                 Verdict(
