@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -51,7 +52,9 @@ def add_commands(commands: Any) -> None:
 
 def _reproduce(options: argparse.Namespace) -> int:
     output = Output(options.json)
-    folder = None if options.output is None else _folder(options.output)
+    folder = None if options.output is None else Path(options.output)
+    if folder is not None:
+        _check_folder(folder)
     said = _Said()
     result = reproduce(
         options.networks,
@@ -66,6 +69,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     if output.speaks:
         print_reproduction(output, result, layers=options.layers)
     if folder is not None:
+        _make_folder(folder)
         for network in dict.fromkeys(one.network for one in result.networks):
             write_text(folder / f"layers-{network}.csv", layers_csv(result, network))
         if result.beside:
@@ -83,13 +87,20 @@ def _reproduce(options: argparse.Namespace) -> int:
     return 0 if result.holds else 1
 
 
-def _folder(name: str) -> Path:
-    folder = Path(name)
+def _check_folder(folder: Path) -> None:
+    """Find out before minutes of work whether a folder could be made or written; nothing is made yet."""
+    there = next((path for path in (folder, *folder.absolute().parents) if path.exists()), Path())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise DynamapError(
+            f"cannot write into {str(folder)!r}: {str(there)!r} is no folder to write into; name another with -o"
+        )
+
+
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise DynamapError(f"cannot write into {name!r}: {reason_of(error)}; name another folder with -o") from None
-    return folder
+        raise DynamapError(f"cannot make {str(folder)!r}: {reason_of(error)}; name another folder with -o") from None
 
 
 class _Said:

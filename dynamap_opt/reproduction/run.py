@@ -183,7 +183,10 @@ def reproduce(
     models: dict[str, Model] = {}
     for model in given:
         lasting = model if isinstance(model, Network) else lasting_source(model)
-        models[network_of(lasting).name] = lasting
+        name = network_of(lasting).name
+        if name in models:
+            raise DynamapError(f"network {name!r} is named twice; name each once")
+        models[name] = lasting
     beside = [f for f in figures.figures if "published" in wanted and (networks is None or f.network in models)]
     planned = _planned(models, found_board, chosen, wanted, figures, beside)
     with contextlib.ExitStack() as stack:
