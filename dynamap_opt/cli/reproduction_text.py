@@ -150,12 +150,14 @@ def _print_kn2row(output: Output, runs: Sequence[NetworkResult]) -> None:
             continue
         saved = [(layer.without_kn2row_cycles or 0) - run.best.latency_cycles for layer in used]
         most = max(range(len(used)), key=lambda k: saved[k])
-        bound = sum(max(x.load_cycles, x.store_cycles) > x.compute_cycles for x in used)
+        kernels = sorted({layer.kernel for layer in used})
+        apart = sum(layer.without_kn2row_cycles == run.best.latency_cycles for layer in used)
         _say(
             output,
-            f"{run.network}, {run.preset}: kn2row is in {len(used)} layers of the optimum, {bound} of them bound by "
-            f"memory. Without it in one of these the network takes {integer(min(saved))} to {integer(max(saved))} "
-            f"cycles more (at most {percent(saved[most] / run.best.latency_cycles)}, {used[most].name}).",
+            f"{run.network}, {run.preset}: kn2row is in {len(used)} layers of the optimum, with kernels "
+            f"{', '.join(map(_shape, kernels))}. Without it in one of these the network takes {integer(min(saved))} to "
+            f"{integer(max(saved))} cycles more (at most {percent(saved[most] / run.best.latency_cycles)}, "
+            f"{used[most].name}){f'; in {apart} another choice is as good' if apart else ''}.",
         )
 
 

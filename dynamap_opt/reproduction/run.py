@@ -88,7 +88,7 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         board: on which.
         networks: results by network and preset.
-        arrays: on the arrays the paper reports.
+        arrays: on the arrays the paper reports, as they are and with rows and columns exchanged.
         bounds: what no mapping can go below.
         variants: beyond the paper's choices.
         residency: what tensors on chip would be worth.
@@ -251,8 +251,10 @@ def _planned(
     for preset in reversed(presets):  # published costs are quick
         if "strategies" in wanted:
             for name, array in sorted(arrays):
-                label = f"{name} on {array[0]}x{array[1]}, {preset}"
-                found.append(_Part(label, array_part, (models[name], board, preset, array)))
+                # As reported, and with rows and columns exchanged: which are which is a matter of convention.
+                for shape in dict.fromkeys((array, array[::-1])):
+                    label = f"{name} on {shape[0]}x{shape[1]}, {preset}"
+                    found.append(_Part(label, array_part, (models[name], board, preset, shape)))
             for name, model in models.items():
                 found.append(_Part(f"strategies for {name}, {preset}", network_part, (model, board, preset)))
         for network, device in dict.fromkeys((f.network, f.board) for f in beside):
