@@ -129,12 +129,14 @@ class PaperCost:
         return array_cycles(dataflow, gemms, p1, p2, convention=TimingConvention.PUBLISHED)
 
     def products(self, stage: Stage, algorithm: Algorithm | None) -> int:
-        """As published: of a 7x7 map under Winograd 13 tiles, ⌈H1·H2/m²⌉, where there are 16."""
+        """As published: of a 7x7 map under Winograd 13 tiles, ⌈H1·H2/m²⌉, where there are 16.
+
+        The direct ones of an algorithm that has no published formula.
+        """
         if stage.conv is None or algorithm is None:
             return 0
         gemms = algorithm.published_gemms(stage.conv)
-        assert gemms is not None
-        return min(stage.conv.macs, sum(gemm.macs for gemm in gemms))
+        return stage.conv.macs if gemms is None else min(stage.conv.macs, sum(gemm.macs for gemm in gemms))
 
     def signature(self, stage: Stage) -> Hashable:
         """None but itself: transfers depend on every tensor around it."""
