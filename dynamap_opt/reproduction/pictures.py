@@ -16,6 +16,8 @@ __all__ = ["can_draw", "draw_pictures"]
 
 # Okabe & Ito (2008): colours that people with any colour vision tell apart.
 _COLOURS = {"paper": "#0072B2", "overlay": "#D55E00"}
+# Bars longer than so many times the median are cut.
+_MOST_ROOM = 4
 
 
 def can_draw() -> bool:
@@ -71,17 +73,31 @@ def _strategies(runs: list[NetworkResult]) -> Any:
     figure, (axes,) = _figure(8.0, 4.2)
     names = [s.strategy for s in runs[0].strategies]
     height = 0.8 / len(runs)
+    # Bars that would leave no room for the others are cut, and keep their number.
+    every = sorted(s.latency_s * 1e3 for run in runs for s in run.strategies)
+    right = 1.15 * max(value for value in every if value <= _MOST_ROOM * every[len(every) // 2])
     for k, run in enumerate(runs):
         places = [row + (k - (len(runs) - 1) / 2) * height for row in range(len(names))]
         values = [s.latency_s * 1e3 for s in run.strategies]
-        bars = axes.barh(places, values, height=height, color=_COLOURS[run.preset], label=f"cost preset {run.preset}")
-        axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=3, fontsize=8)
+        axes.barh(places, values, height=height, color=_COLOURS[run.preset], label=f"cost preset {run.preset}")
+        for place, value in zip(places, values, strict=True):
+            cut = value > right
+            axes.text(
+                min(value, right) + (-1 if cut else 1) * 0.008 * right,
+                place,
+                f"{value:.2f} \N{RIGHTWARDS ARROW}" if cut else f"{value:.2f}",
+                va="center",
+                ha="right" if cut else "left",
+                color="white" if cut else "black",
+                fontsize=8,
+            )
+    axes.set_xlim(0, right)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("latency in milliseconds")
     axes.grid(visible=True, axis="x", color="#DDDDDD", linewidth=0.8)
     axes.set_title(f"{runs[0].network}: each strategy with its own best array")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     return figure
 
 
@@ -100,7 +116,8 @@ def _utilisation(runs: list[NetworkResult]) -> Any:
             linewidth=0.9,
             label="NS for all layers",
         )
-        one.set_ylim(0, 105)
+        one.set_ylim(0, 125)
+        one.set_yticks(range(0, 101, 20))
         one.set_xlim(-0.5, len(run.layers) - 0.5)
         one.set_ylabel("percent")
         one.set_title(
