@@ -145,7 +145,8 @@ def _print_kn2row(output: Output, runs: Sequence[NetworkResult]) -> None:
             _say(
                 output,
                 f"{run.network}, {run.preset}: kn2row is in no layer of the optimum. Of the {len(large)} with kernels "
-                f"above 1x1, where it differs from im2col, {winograd} are Winograd's and {strided} have a stride.",
+                f"above 1x1, where it differs from im2col, {winograd} are Winograd's; "
+                f"{strided} {'has' if strided == 1 else 'have'} a stride.",
             )
             continue
         saved = [(layer.without_kn2row_cycles or 0) - run.best.latency_cycles for layer in used]

@@ -202,6 +202,7 @@ def reproduce(
         networks=_of(results, NetworkResult),
         arrays=_of(results, ArrayResult),
         bounds=_of(results, ComputeBounds),
+        variants=_of(results, VariantResult),
         times=_of(results, TimeResult),
     )
     others = tuple(
@@ -212,7 +213,7 @@ def reproduce(
         networks=findings.networks,
         arrays=findings.arrays,
         bounds=findings.bounds,
-        variants=_of(results, VariantResult),
+        variants=findings.variants,
         residency=_of(results, ResidencyResult),
         others=others,
         beside=tuple(_beside(figure, others, found_board) for figure in beside),

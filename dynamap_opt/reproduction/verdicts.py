@@ -9,7 +9,7 @@ import msgspec
 from dynamap_opt.board import Board
 
 from .bounds import ComputeBounds
-from .parts import ArrayResult, NetworkResult, TimeResult
+from .parts import ArrayResult, NetworkResult, TimeResult, VariantResult
 from .published import REMEMBERED, Claim, Published
 
 __all__ = ["TOLERANCE", "Findings", "Verdict", "judge", "within"]
@@ -59,6 +59,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     networks: tuple[NetworkResult, ...] = ()
     arrays: tuple[ArrayResult, ...] = ()
     bounds: tuple[ComputeBounds, ...] = ()
+    variants: tuple[VariantResult, ...] = ()
     times: tuple[TimeResult, ...] = ()
 
 
@@ -187,6 +188,12 @@ def _latency(claim: Claim, published: Published, findings: Findings) -> Iterable
             peak = findings.board.dram_bytes_per_second / 1e9
             parts += f"; {peak * memory / left:.1f} GB/s instead of our {peak:.1f} would give {claim.value:g} ms"
         yield on.preset, f"{found:.3f} ms on {_shape(on.array)}", outcome, parts, claim.network
+    for one in findings.variants:
+        if one.network == claim.network:
+            found = one.latency_s * 1e3
+            ours = f"{found:.3f} ms on {_shape(one.array)}"
+            apart = f"{_percent(abs(found / claim.value - 1))} {'more' if found > claim.value else 'less'}"
+            yield one.preset, ours, within(found, claim.value), f"{one.variant}, {apart}", claim.network
 
 
 def _against_bound(published_ms: float, bound: ComputeBounds, board: Board) -> _Row:

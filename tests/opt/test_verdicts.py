@@ -7,7 +7,7 @@ import pytest
 from dynamap_opt.board import load_board
 from dynamap_opt.comparison import StrategyResult
 from dynamap_opt.reproduction.bounds import ComputeBound, ComputeBounds
-from dynamap_opt.reproduction.parts import ArrayResult, NetworkResult, TimeResult
+from dynamap_opt.reproduction.parts import ArrayResult, NetworkResult, TimeResult, VariantResult
 from dynamap_opt.reproduction.published import parse_published
 from dynamap_opt.reproduction.verdicts import TOLERANCE, Findings, judge, within
 
@@ -203,6 +203,25 @@ def test_a_latency_is_taken_apart_and_the_bandwidth_that_would_explain_it_comput
     assert "GB/s" not in close.why
     (never,) = verdicts(published, arrays=(on_array(900_000, compute=600_000, load=300_000),))
     assert "GB/s" not in never.why  # products alone take longer
+
+
+def test_what_goes_beyond_is_held_against_a_latency_as_well():
+    published = claim(kind="latency", network="googlenet", value=2.0, array=[4, 5])
+    close, far = (
+        VariantResult(
+            network="googlenet",
+            preset="paper",
+            variant="two products a DSP",
+            array=(8, 5),
+            latency_cycles=1,
+            latency_s=seconds,
+        )
+        for seconds in (2.1e-3, 1.5e-3)
+    )
+    found = verdicts(published, variants=(close, far))
+    assert [one.outcome for one in found] == ["matches within 5.0 %", "does not match"]
+    assert [one.why for one in found] == ["two products a DSP, 5.0 % more", "two products a DSP, 25.0 % less"]
+    assert found[0].ours == "2.100 ms on 8x5"
 
 
 def test_parts_that_overlap_explain_no_bandwidth():
