@@ -113,7 +113,7 @@ def _strategies(claim: Claim, published: Published, findings: Findings) -> Itera
 def _series_parallel(claim: Claim, published: Published, findings: Findings) -> Iterable[_Row]:  # noqa: ARG001
     for result in findings.networks:
         reduced = result.method == "series-parallel"
-        size = f"{result.variables} variables, {result.edges} edges"
+        size = f"{result.variables} variables, {result.edges} edge{'s' * (result.edges != 1)}"
         why = "reduced to a point, and the reduction sequence checks" if reduced else "not reduced to a point"
         yield result.preset, f"{result.method}: {size}", MATCHES if reduced else DIFFERS, why, result.network
 
