@@ -63,6 +63,16 @@ def test_people_read_tables_verdicts_and_checks(run, arguments):
         assert words in outcome.out
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_nothing_is_wider_than_the_terminal_and_nothing_is_cut(in_terminal, arguments, width):
+    lines = in_terminal(width, *arguments, "--cost", "paper", "--parts", "strategies,beyond", "--layers")
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert "…" not in text
+    for words in ("two-step search", "all on the array", "tensors on chip", "two products a DSP", "all 6 checks hold"):
+        assert words in text
+
+
 def test_figures_are_printed_with_how_far_they_are_trusted(run, tmp_path):
     work = tmp_path / "work"
     outcome = run(
@@ -101,6 +111,15 @@ def test_what_is_kept_is_printed_again_without_computing(run, arguments, tmp_pat
     assert first.err.count("[") == 1
     assert second.err == ""
     assert second.out == first.out
+
+
+def test_processes_beside_each_other_find_the_same(run, arguments):
+    arguments = (*arguments, "--cost", "paper", "--parts", "strategies,beyond", "--json", "-")
+    alone, spread = run(*arguments).document(), run(*arguments, "--jobs", "2").document()
+    for document in (alone, spread):
+        for strategy in document["networks"][0]["strategies"]:
+            strategy["seconds"] = 0
+    assert spread == alone
 
 
 def test_something_that_does_not_hold_is_exit_code_one(run, arguments, tmp_path):
