@@ -240,7 +240,7 @@ def _print_beside(output: Output, beside: Sequence[Beside]) -> None:
             output,
             "per DSP: direct multiply-accumulates a DSP and cycle. scaled: the published time with as many DSPs and as "
             "fast a clock as ours on that board. dev: the device's DSPs, as the design's are not stated, so that the "
-            "design does better a DSP than it says here. /image: from a throughput, no latency. remembered: "
+            "design does better a DSP than it says here. /image: from a throughput, no latency. figure: published, or "
             f"{REMEMBERED}.",
         )
         for source in dict.fromkeys(f"{row.figure.design}: {row.figure.source}" for row in beside):

@@ -82,7 +82,7 @@ def test_figures_are_printed_with_how_far_they_are_trusted(run, tmp_path):
     lines = outcome.out.splitlines()
     (theirs,) = [line for line in lines if line.lstrip().startswith("DYNAMAP ") and "1.34 ms" in line]
     assert theirs.split()[-1] == "remembered"
-    assert "remembered: remembered, not checked against the text" in " ".join(outcome.out.split())
+    assert "figure: published, or remembered, not checked against the text" in " ".join(outcome.out.split())
     assert any("Vitis AI 1.3, 3 B4096" in line and line.rstrip().endswith("published") for line in lines)
     assert "possible. at least 0.47 ms on 92x66" in outcome.out
 
