@@ -10,7 +10,7 @@ contest, ASPLOS 2025), solved exactly for one array. The generated overlay does 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,18 +150,22 @@ def solve_residency(
         array: (P1, P2).
         limit_bytes: on chip, for feature maps.
         method: of :func:`dynamap_solvers.solve`, one that takes a usage limit.
-        time_limit: in seconds.
+        time_limit: in seconds; what nothing was found for by then gets the optimum with nothing on chip, not proved.
 
     Raises:
         DynamapError: as :func:`residency_problem`.
-        NoMappingError: when nothing was found in time.
+        NoMappingError: when there is no mapping at all.
     """
     built = residency_problem(mapper, array, limit_bytes)
     solution = solve(built.problem, method=method, time_limit=time_limit)
+    bound = 0 if solution.bound is None else math.ceil(solution.bound)
+    if solution.assignment is None and limit_bytes > 0:  # nothing on chip is always possible, and quickly found
+        without = solve_residency(mapper, array, 0, method=method)
+        return replace(without, limit_bytes=limit_bytes, lower_bound_cycles=bound, status="feasible")
     if solution.assignment is None:
         raise NoMappingError(
-            f"no mapping of {mapper.network.name!r} with tensors on chip was found ({solution.status}, "
-            f"{solution.stop_reason}); allow more time"
+            f"no mapping of {mapper.network.name!r} on {array[0]}x{array[1]} was found ({solution.status}, "
+            f"{solution.stop_reason}); allow more algorithms or more time"
         )
     chosen = solution.assignment[len(mapper.tables.stages) :]
     resident = tuple(
@@ -170,7 +174,7 @@ def solve_residency(
     return Residency(
         limit_bytes=limit_bytes,
         latency_cycles=int(solution.objective_value()),
-        lower_bound_cycles=math.ceil(solution.bound) if solution.bound is not None else 0,
+        lower_bound_cycles=bound,
         resident=resident,
         peak_bytes=_peak(mapper.program, resident),
         status="optimal" if solution.status is Status.OPTIMAL else str(solution.status),

@@ -106,6 +106,13 @@ def test_all_that_may_stays_exactly_at_the_peak(mapper):
     assert solve_residency(mapper, ARRAY, 3 * 384 - 1).latency_cycles > whole.latency_cycles
 
 
+def test_out_of_time_the_answer_is_valid_and_claims_no_more_than_is_known(mapper):
+    hurried = solve_residency(mapper, ARRAY, 400, method="ilp", time_limit=1e-9)
+    assert hurried.status == "feasible"
+    assert hurried.lower_bound_cycles <= enumerated(mapper, 400) <= hurried.latency_cycles
+    assert hurried.peak_bytes <= 400
+
+
 def test_what_the_host_reads_or_writes_never_stays(mapper):
     found = solve_residency(mapper, ARRAY, 10**9)
     groups = {mapper.program.tensors[name].group for name in ("image", "head")}
