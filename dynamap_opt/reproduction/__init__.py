@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .bounds import ComputeBound, ComputeBounds, compute_bounds
-from .parts import ArrayResult, Check, LayerUse, NetworkResult, ResidencyResult, TimeResult, VariantResult
 from .published import Claim, Figure, Published, load_published, parse_published
+from .results import ArrayResult, Check, LayerUse, NetworkResult, ResidencyResult, TimeResult, VariantResult
 from .run import PARTS, Beside, Reproduction, reproduce
 from .verdicts import Verdict, judge
 

@@ -11,7 +11,6 @@ import time
 from functools import lru_cache
 from itertools import pairwise
 
-import msgspec
 import numpy as np
 
 from dynamap_models.ir import Network
@@ -24,23 +23,25 @@ from dynamap_opt.lowering import lower
 from dynamap_opt.mapper import Mapper
 from dynamap_opt.mapping import make_plan, map_network
 from dynamap_opt.plan import Plan
-from dynamap_opt.residency import Residency, peak_bytes, solve_residency
+from dynamap_opt.residency import peak_bytes, solve_residency
 from dynamap_opt.study import SurveyRow, survey
 from dynamap_opt.verification import verify_plan
 from dynamap_solvers import Status, solve
 
 from .bounds import ComputeBounds, compute_bounds
+from .results import (
+    ArrayResult,
+    Check,
+    LayerUse,
+    NetworkResult,
+    ResidencyResult,
+    TimeResult,
+    VariantResult,
+)
 
 __all__ = [
     "VARIANTS",
-    "ArrayResult",
-    "Check",
-    "LayerUse",
     "Model",
-    "NetworkResult",
-    "ResidencyResult",
-    "TimeResult",
-    "VariantResult",
     "array_part",
     "bounds_part",
     "network_of",
@@ -59,179 +60,6 @@ _KN2ROW = "kn2row"
 _BUDGETS, _BUDGET_SECONDS = (0.0, 0.25, 0.5, 0.75, 1.0), 30.0
 # Explorations are timed this often, solves of one mapping problem that often.
 _EXPLORATIONS, _SOLVES = 3, 9
-
-
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that must hold, whatever was published."""
-
-    name: str
-    holds: bool
-    detail: str
-
-
-class LayerUse(msgspec.Struct, frozen=True, kw_only=True):
-    """One layer of the optimum that the array computes.
-
-    Attributes:
-        name: of the layer.
-        operation: for people.
-        kernel: (vertical, horizontal), like the next.
-        stride: likewise.
-        macs: direct multiply-accumulates.
-        algorithm: chosen.
-        dataflow: chosen.
-        cycles: of the whole layer.
-        load_cycles: as in a plan, like the next two.
-        compute_cycles: likewise.
-        store_cycles: likewise.
-        array_utilization: products over elements and cycles of computing (the paper's "effective PE utilisation").
-        utilization: products over elements and all cycles of the layer.
-        ns_utilization: array utilisation with dataflow NS for all layers, on the same array.
-        ns_compute_cycles: of the layer then.
-        without_kn2row_cycles: where kn2row is chosen, the network's latency if it were not in this layer, everything
-            else re-optimised; None elsewhere.
-    """
-
-    name: str
-    operation: str
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    macs: int
-    algorithm: str
-    dataflow: str
-    cycles: int
-    load_cycles: int
-    compute_cycles: int
-    store_cycles: int
-    array_utilization: float
-    utilization: float
-    ns_utilization: float
-    ns_compute_cycles: int
-    without_kn2row_cycles: int | None = None
-
-
-class NetworkResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One network under one cost preset: every strategy, and the optimum layer by layer.
-
-    Attributes:
-        network: its name.
-        preset: cost preset.
-        macs: direct multiply-accumulates.
-        strategies: the joint optimum first.
-        layers: of the optimum, those on the array.
-        off_array_cycles: of pooling and other stages.
-        method: that proved the mapping of the chosen shape.
-        variables: of that mapping problem.
-        edges: likewise.
-        host_operators: layers left to the host at zero cycles.
-        checks: what must hold.
-    """
-
-    network: str
-    preset: str
-    macs: int
-    strategies: tuple[StrategyResult, ...]
-    layers: tuple[LayerUse, ...]
-    off_array_cycles: int
-    method: str
-    variables: int
-    edges: int
-    host_operators: tuple[str, ...]
-    checks: tuple[Check, ...]
-
-    @property
-    def best(self) -> StrategyResult:
-        """The joint optimum."""
-        return self.strategies[0]
-
-
-class ArrayResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One network on an array that somebody else chose.
-
-    Attributes:
-        network: its name.
-        preset: cost preset.
-        array: (P1, P2), not ours.
-        latency_cycles: of the best mapping on it; None where board or overlay cannot have it.
-        load_cycles: sums over its stages, like the next two.
-        compute_cycles: likewise.
-        store_cycles: likewise.
-        overlaps: whether load, compute and store overlap under this preset, so that the sums do not add up.
-        faster_shapes: how many of all shapes are faster; None where not all were made exact.
-        small_array: the best shape with at most as many elements; None likewise.
-        small_cycles: its latency; None likewise.
-    """
-
-    network: str
-    preset: str
-    array: tuple[int, int]
-    latency_cycles: int | None
-    load_cycles: int
-    compute_cycles: int
-    store_cycles: int
-    overlaps: bool
-    faster_shapes: int | None
-    small_array: tuple[int, int] | None
-    small_cycles: int | None
-
-
-class VariantResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The optimum with other algorithms or more products a slice, with its own best array."""
-
-    network: str
-    preset: str
-    variant: str
-    array: tuple[int, int]
-    latency_cycles: int
-    latency_s: float
-
-
-class TimeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How long it takes to find the optimum, in wall time on one core; medians.
-
-    Attributes:
-        network: its name.
-        preset: cost preset.
-        shapes: array shapes explored.
-        variables: of the mapping problem of the chosen shape.
-        edges: likewise.
-        explorations: how often the search was timed.
-        search_s: tables, exploration of every shape and plan together.
-        solves: how often the mapping problem was solved.
-        solve_s: the mapping of one shape by ``solve``, its costs made already.
-    """
-
-    network: str
-    preset: str
-    shapes: int
-    variables: int
-    edges: int
-    explorations: int
-    search_s: float
-    solves: int
-    solve_s: float
-
-
-class ResidencyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What keeping tensors on chip would be worth under published costs, on the array that is best without.
-
-    Attributes:
-        network: its name.
-        array: (P1, P2).
-        latency_cycles: with everything in DRAM.
-        needed_bytes: on chip when everything that may stays there.
-        device_bytes: UltraRAM of the board, which the overlay leaves free; its buffers take the block RAM.
-        budgets: the optimum of each, growing.
-        checks: what must hold.
-    """
-
-    network: str
-    array: tuple[int, int]
-    latency_cycles: int
-    needed_bytes: int
-    device_bytes: int
-    budgets: tuple[Residency, ...]
-    checks: tuple[Check, ...]
 
 
 #: What goes beyond the paper's choices, per preset: algorithms (None for all there are) and products a slice.

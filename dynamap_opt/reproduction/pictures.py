@@ -9,7 +9,7 @@ from typing import Any
 from dynamap_opt.errors import DynamapError
 from dynamap_opt.files import reason_of
 
-from .parts import NetworkResult
+from .results import NetworkResult
 from .run import Reproduction
 
 __all__ = ["can_draw", "draw_pictures"]

@@ -31,13 +31,7 @@ from dynamap_opt.study import SurveyRow
 from .bounds import ComputeBounds
 from .parts import (
     VARIANTS,
-    ArrayResult,
-    Check,
     Model,
-    NetworkResult,
-    ResidencyResult,
-    TimeResult,
-    VariantResult,
     array_part,
     bounds_part,
     network_of,
@@ -48,6 +42,14 @@ from .parts import (
     variant_part,
 )
 from .published import Claim, Figure, Published, load_published
+from .results import (
+    ArrayResult,
+    Check,
+    NetworkResult,
+    ResidencyResult,
+    TimeResult,
+    VariantResult,
+)
 from .verdicts import Findings, Verdict, judge
 
 __all__ = ["BOARD", "NETWORKS", "PARTS", "Beside", "Reproduction", "reproduce"]
@@ -325,7 +327,7 @@ def _code() -> str:
     """A digest of the code that results come from; what only tells of them is left out."""
     digest = hashlib.sha256()
     telling = ("dynamap_opt/cli/", "dynamap_opt/reproduction/")
-    asking = ("dynamap_opt/reproduction/bounds.py", "dynamap_opt/reproduction/parts.py")
+    asking = tuple(f"dynamap_opt/reproduction/{name}.py" for name in ("bounds", "parts", "results"))
     for package in (dynamap_models, dynamap_rtl, dynamap_solvers, sys.modules["dynamap_opt"]):
         root = Path(str(package.__file__)).parent
         for path in sorted(root.rglob("*.py")):

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from .parts import LayerUse
+from .results import LayerUse
 from .run import Reproduction
 
 __all__ = ["figures_csv", "layers_csv"]

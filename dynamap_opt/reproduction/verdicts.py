@@ -9,8 +9,8 @@ import msgspec
 from dynamap_opt.board import Board
 
 from .bounds import ComputeBounds
-from .parts import ArrayResult, NetworkResult, TimeResult, VariantResult
 from .published import REMEMBERED, Claim, Published
+from .results import ArrayResult, NetworkResult, TimeResult, VariantResult
 
 __all__ = ["TOLERANCE", "Findings", "Verdict", "judge", "within"]
 

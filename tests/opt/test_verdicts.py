@@ -7,8 +7,8 @@ import pytest
 from dynamap_opt.board import load_board
 from dynamap_opt.comparison import StrategyResult
 from dynamap_opt.reproduction.bounds import ComputeBound, ComputeBounds
-from dynamap_opt.reproduction.parts import ArrayResult, NetworkResult, TimeResult, VariantResult
 from dynamap_opt.reproduction.published import parse_published
+from dynamap_opt.reproduction.results import ArrayResult, NetworkResult, TimeResult, VariantResult
 from dynamap_opt.reproduction.verdicts import TOLERANCE, Findings, judge, within
 
 BOARD = load_board("alveo-u200")  # 286 MHz, 76.8 GB/s, 6239 DSPs
