@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .mapper import Mapper as Mapper
     from .plan import Plan as Plan
     from .plan import load_plan as load_plan
+    from .reproduction import reproduce as reproduce
 
 _HOME = {
     # networks
@@ -68,6 +69,7 @@ _HOME = {
     "explain": "dynamap_opt.api",
     "verify": "dynamap_opt.api",
     "compare": "dynamap_opt.api",
+    "reproduce": "dynamap_opt.reproduction",
     # hardware
     "generate": "dynamap_opt.api",
     "simulators": "dynamap_opt.api",

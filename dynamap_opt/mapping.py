@@ -121,9 +121,7 @@ def _row(
     )
     assert found is not None
     cycles, load, compute, store = (int(part[0]) for part in (found.total, found.load, found.compute, found.store))
-    worked = 0
-    if stage.conv is not None and choice.algorithm is not None:
-        worked = min(stage.conv.macs, sum(gemm.macs for gemm in choice.algorithm.gemms(stage.conv)))
+    worked = table.model.products(stage, choice.algorithm)
     source = mapper.network.tensors[stage.inputs[0] if stage.inputs else stage.output]
     target = mapper.network.tensors[stage.output]
     parts = {"compute": compute, "load": load, "store": store}

@@ -69,7 +69,7 @@ class LayerPlan(_Record, frozen=True, kw_only=True):
         compute_cycles: of the array or the vector unit.
         store_cycles: of the DRAM port, outputs.
         macs: multiply-accumulates of the direct convolution.
-        utilization: multiply-accumulates the array really does (with Winograd fewer than ``macs``), over its
+        utilization: multiply-accumulates the cost preset counts (with Winograd fewer than ``macs``), over the array's
             elements times ``cycles``; between 0 and 1.
         bound_by: ``load``, ``compute`` or ``store``, the longest.
     """

@@ -127,7 +127,7 @@ def _check_facts(plan: Plan, mapper: Mapper, stage: Stage, row: LayerPlan) -> li
     macs = 0 if stage.conv is None else stage.conv.macs
     worked = macs
     if stage.conv is not None and row.algorithm in ALGORITHMS:
-        worked = min(macs, sum(gemm.macs for gemm in ALGORITHMS[row.algorithm].gemms(stage.conv)))
+        worked = mapper.model.products(stage, ALGORITHMS[row.algorithm])
     parts = {"load": row.load_cycles, "compute": row.compute_cycles, "store": row.store_cycles}
     facts = (
         ("input shape", row.input_shape, (source.height, source.width, source.channels)),

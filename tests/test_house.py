@@ -91,6 +91,10 @@ def test_the_wheel_brings_the_board_presets(wheel_names: list[str]) -> None:
     assert {"alveo-u200", "ecp5-85k"} <= presets
 
 
+def test_the_wheel_brings_the_published_figures(wheel_names: list[str]) -> None:
+    assert "dynamap_opt/reproduction/published.toml" in wheel_names
+
+
 @pytest.mark.parametrize("package", LOWER)
 def test_lower_packages_import_no_other_of_ours(package: str) -> None:
     files = sorted(PACKAGES[package].rglob("*.py"))

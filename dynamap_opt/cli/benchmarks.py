@@ -12,7 +12,7 @@ from dynamap_opt.benchmark import suite_names
 from dynamap_solvers.bench import Row, summarise
 
 from .options import add_json, names, non_negative, positive, positive_seconds
-from .output import Output, integer, percent, table
+from .output import Output, column_blocks, integer, percent, table
 
 __all__ = ["add_commands"]
 
@@ -132,20 +132,10 @@ def _print_instances(output: Output, rows: Sequence[Row], title: str) -> None:
         lines.append([instance, *("" if f is None else integer(f) for f in known), _best(line.values()), *cells])
     headings = ["instance", *facts, *methods]
     title = f"{title} (* fastest; n/a: refused; -: not tried)"
-    for block in _blocks([max(len(c[k]) for c in (headings, *lines)) for k in range(len(headings))], output):
+    for block in column_blocks((headings, *lines), output.console.width):
         sides = [(headings[k], "left" if k == 0 else "right") for k in block]
         output.print(table(sides, [[line[k] for k in block] for line in lines], title=title))
         title = f"{title.partition(' (')[0]} (continued)" if "(continued)" not in title else title
-
-
-def _blocks(widths: Sequence[int], output: Output) -> list[list[int]]:
-    """Columns in as many tables as the terminal's width asks for; the first column stands in each of them."""
-    blocks: list[list[int]] = [[0]]
-    for k in range(1, len(widths)):
-        if len(blocks[-1]) > 1 and sum(widths[c] + 3 for c in (*blocks[-1], k)) > output.console.width:
-            blocks.append([0])
-        blocks[-1].append(k)
-    return blocks
 
 
 def _best(line: Any) -> str:

@@ -13,7 +13,7 @@ from dynamap_opt.plan import write_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Output", "Progress", "integer", "percent", "seconds", "table"]
+__all__ = ["Output", "Progress", "column_blocks", "integer", "percent", "seconds", "table"]
 
 # Where output goes to a file or a pipe, tables are as wide as they need to be.
 _UNBOUNDED = 240
@@ -110,6 +110,20 @@ def table(
             built.add_section()
         built.add_row(*(Text(cell) for cell in row))
     return built
+
+
+def column_blocks(rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
+    """Columns in as many tables as a terminal of ``width`` asks for; the first column stands in each of them.
+
+    ``rows`` are the cells, headings among them.
+    """
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    blocks: list[list[int]] = [[0]]
+    for k in range(1, len(widths)):
+        if len(blocks[-1]) > 1 and sum(widths[c] + 3 for c in (*blocks[-1], k)) > width:
+            blocks.append([0])
+        blocks[-1].append(k)
+    return blocks
 
 
 def integer(value: int) -> str:

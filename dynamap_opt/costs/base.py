@@ -103,6 +103,9 @@ class CostModel(Protocol):
     def signature(self, stage: Stage) -> Hashable:
         """Equal for stages that always cost the same."""
 
+    def products(self, stage: Stage, algorithm: Algorithm | None) -> int:
+        """Multiply-accumulates the array is counted to do for a stage, no more than the direct convolution's."""
+
     def cycles(
         self,
         stage: Stage,

@@ -68,6 +68,12 @@ class OverlayCost:
         found = (algorithm.layout(conv) for algorithm in self.algorithms(stage))
         return (NHWC, *(layout for layout in found if layout is not None and layout.kind is LayoutKind.TOEPLITZ))[:2]
 
+    def products(self, stage: Stage, algorithm: Algorithm | None) -> int:
+        """Those the algorithm runs; kn2row's fewer where it meets padding."""
+        if stage.conv is None or algorithm is None:
+            return 0
+        return min(stage.conv.macs, sum(gemm.macs for gemm in algorithm.gemms(stage.conv)))
+
     def signature(self, stage: Stage) -> Hashable:
         """Geometry, whether the input is a slice, and whether the host writes it."""
         from_host = bool(stage.inputs) and not self.program.writers[self.program.tensors[stage.inputs[0]].group]

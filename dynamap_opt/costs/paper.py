@@ -89,14 +89,20 @@ class PaperCost:
 
     def load_cycles(self, stage: Stage, algorithm: Algorithm | None, layout: Layout) -> int | None:
         """The transfer of every input."""
+        return sum(self.input_cycles(stage, algorithm, layout, position) for position in range(len(stage.inputs)))
+
+    def input_cycles(self, stage: Stage, algorithm: Algorithm | None, layout: Layout, position: int) -> int:
+        """The transfer of one input, the first in ``layout``.
+
+        The format of further inputs does not matter: only a Winograd consumer's cost depends on it.
+        """
         if stage.kind is StageKind.HOST:
             return 0
+        tensor = self.program.tensors[stage.inputs[position]]
+        if position:
+            return self._transfer(tensor, (1, 1), NHWC, "none")
         kernel = (1, 1) if stage.conv is None else stage.conv.kernel
-        main, *others = (self.program.tensors[name] for name in stage.inputs)
-        family = "none" if algorithm is None else algorithm.family
-        cycles = self._transfer(main, kernel, layout, family)
-        # The format of further inputs does not matter: only a Winograd consumer's cost depends on it.
-        return cycles + sum(self._transfer(tensor, (1, 1), NHWC, "none") for tensor in others)
+        return self._transfer(tensor, kernel, layout, "none" if algorithm is None else algorithm.family)
 
     def store_cycles(self, stage: Stage, algorithm: Algorithm | None, layout: Layout) -> int | None:
         """Nothing towards a single reader, who has paid; the transfer into the stored format otherwise."""
@@ -121,6 +127,16 @@ class PaperCost:
         gemms = algorithm.published_gemms(stage.conv)
         assert gemms is not None
         return array_cycles(dataflow, gemms, p1, p2, convention=TimingConvention.PUBLISHED)
+
+    def products(self, stage: Stage, algorithm: Algorithm | None) -> int:
+        """As published: of a 7x7 map under Winograd 13 tiles, ⌈H1·H2/m²⌉, where there are 16.
+
+        The direct ones of an algorithm that has no published formula.
+        """
+        if stage.conv is None or algorithm is None:
+            return 0
+        gemms = algorithm.published_gemms(stage.conv)
+        return stage.conv.macs if gemms is None else min(stage.conv.macs, sum(gemm.macs for gemm in gemms))
 
     def signature(self, stage: Stage) -> Hashable:
         """None but itself: transfers depend on every tensor around it."""

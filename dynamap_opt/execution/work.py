@@ -1,4 +1,4 @@
-"""Where a run keeps the results of its layers, so that it goes on where it was interrupted.
+"""Where a run keeps the results of its layers, or of its parts, so that it goes on where it was interrupted.
 
 Every run has a folder of its own below the one the caller names, called after what it computes: runs of other plans,
 models, inputs or versions do not meet. A result is a file that appears whole or not at all. While a run is at work it
@@ -11,7 +11,7 @@ import io
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -23,6 +23,8 @@ from dynamap_opt.files import reason_of, write_bytes
 from .layer_run import LayerOutcome
 
 __all__ = ["WorkFolder"]
+
+Kept = TypeVar("Kept")
 
 _SCHEMA = "dynamap/run/1"
 _NAME_DIGITS = 16
@@ -86,12 +88,24 @@ class WorkFolder:
         document = {"schema": _SCHEMA, "fingerprint": self._fingerprint, **self._facts}
         write_bytes(record, msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
 
-    def outcome(self, index: int) -> LayerOutcome | None:
-        """The result of a layer, if it was stored; damaged ones do not count."""
+    def kept(self, name: str, kind: type[Kept]) -> Kept | None:
+        """The result of that name, if it was stored and is one of ``kind``; damaged ones do not count."""
         try:
-            return msgspec.json.decode((self.path / f"layer-{index:05}.json").read_bytes(), type=LayerOutcome)
+            return msgspec.json.decode((self.path / f"{name}.json").read_bytes(), type=kind)
         except (OSError, msgspec.MsgspecError):
             return None
+
+    def keep(self, name: str, result: object) -> None:
+        """Store a result that msgspec can write under a name that can be a file's.
+
+        Raises:
+            DynamapError: when it cannot be written.
+        """
+        write_bytes(self.path / f"{name}.json", msgspec.json.encode(result) + b"\n")
+
+    def outcome(self, index: int) -> LayerOutcome | None:
+        """The result of a layer, if it was stored; damaged ones do not count."""
+        return self.kept(_layer(index), LayerOutcome)
 
     def store(self, index: int, outcome: LayerOutcome, values: NDArray[np.uint8] | None = None) -> None:
         """Store the result of a layer, and what it wrote if that is given.
@@ -102,16 +116,20 @@ class WorkFolder:
         if values is not None:
             content = io.BytesIO()
             np.save(content, values, allow_pickle=False)
-            write_bytes(self.path / f"layer-{index:05}.npy", content.getvalue())
-        write_bytes(self.path / f"layer-{index:05}.json", msgspec.json.encode(outcome) + b"\n")
+            write_bytes(self.path / f"{_layer(index)}.npy", content.getvalue())
+        self.keep(_layer(index), outcome)
 
     def values(self, index: int, shape: tuple[int, int, int]) -> NDArray[np.uint8] | None:
         """What a layer wrote, if it was stored."""
         try:
-            found = np.load(self.path / f"layer-{index:05}.npy", allow_pickle=False)
+            found = np.load(self.path / f"{_layer(index)}.npy", allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
         return found if found.shape == shape and found.dtype == np.uint8 else None
+
+
+def _layer(index: int) -> str:
+    return f"layer-{index:05}"
 
 
 def _lock(file: IO[bytes]) -> None:

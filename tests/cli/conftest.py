@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -65,6 +69,34 @@ def refused(run, tmp_path):
             assert word in message
         assert sorted(tmp_path.rglob("*")) == before
         return message
+
+    return call
+
+
+@pytest.fixture
+def in_terminal():
+    """Run ``dynamap`` in a process on a terminal so many columns wide; the lines it shows, without colours."""
+    if os.name != "posix":
+        pytest.skip("needs a pseudo-terminal")
+    import pty  # noqa: PLC0415 - not on every system
+
+    def call(width: int, *arguments) -> list[str]:
+        command = [sys.executable, "-m", "dynamap_opt", *map(str, arguments)]
+        environment = os.environ | {"COLUMNS": str(width), "TERM": "xterm"}
+        ours, theirs = pty.openpty()
+        with (
+            os.fdopen(ours, "rb", buffering=0) as screen,
+            subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environment) as process,
+        ):
+            os.close(theirs)
+            shown = b""
+            try:
+                while part := screen.read(1 << 16):
+                    shown += part
+            except OSError:  # Linux says so at the end
+                pass
+        assert process.returncode == 0
+        return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).splitlines()
 
     return call
 

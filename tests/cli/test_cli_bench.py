@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -66,29 +65,10 @@ def test_a_folder_of_files_is_a_suite(run, folder):
         assert words in table.out
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-def test_a_narrow_terminal_gets_several_tables_with_every_method(folder):
-    import pty  # noqa: PLC0415 - not on every system
-
+def test_a_narrow_terminal_gets_several_tables_with_every_method(in_terminal, folder):
     methods = ("auto", "tree-decomposition", "branch-and-bound", "highs", "brute-force")
-    command = [*COMMAND, "--suite", "iopddl", "--folder", str(folder), "--repeat", "1", "--time-limit", "20"]
-    ours, theirs = pty.openpty()
-    environment = os.environ | {"COLUMNS": "90", "TERM": "xterm"}
-    with (
-        os.fdopen(ours, "rb", buffering=0) as screen,
-        subprocess.Popen(
-            [*command, "--methods", ",".join(methods)], stdout=theirs, stderr=subprocess.DEVNULL, env=environment
-        ) as process,
-    ):
-        os.close(theirs)
-        shown = b""
-        try:
-            while part := screen.read(1 << 16):
-                shown += part
-        except OSError:  # Linux says so at the end
-            pass
-    assert process.returncode == 0
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).splitlines()
+    options = ("--suite", "iopddl", "--folder", folder, "--repeat", "1", "--time-limit", "20")
+    lines = in_terminal(90, "bench", *options, "--methods", ",".join(methods))
     headings = [line.split() for line in lines if line.strip().startswith("instance")]
     assert len(headings) >= 2
     assert {word for line in headings for word in line} >= set(methods)

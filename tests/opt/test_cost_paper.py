@@ -130,6 +130,18 @@ def test_a_layer_pays_the_transfer_of_its_input(program, model, name, algorithm,
     assert model.load_cycles(stage_named(program, name), chosen, layout) == cycles
 
 
+def test_products_are_counted_as_published():
+    net = NetworkBuilder("deep")
+    program = lower(net.build(net.conv("c", net.input("x", 5, 7, 7), 6, 3, pads=1)))
+    (stage,) = program.stages
+    model = PaperCost(program, tuple(ALGORITHMS.values()), Fraction(10))
+    counted = {name: model.products(stage, ALGORITHMS[name]) for name in ("im2col", "kn2row", "winograd-f2-2d")}
+    # 49 pixels of 9·30 products; ⌈49/4⌉ = 13 tiles of 16·30, where a map of 7 rows has 4·4 tiles.
+    assert counted == {"im2col": 13_230, "kn2row": 13_230, "winograd-f2-2d": 6_240}
+    assert model.products(stage, ALGORITHMS["winograd-f4-2d"]) == 13_230  # no published formula
+    assert model.products(stage, None) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "algorithm", "layout", "cycles"),
     [

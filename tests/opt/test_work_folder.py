@@ -29,6 +29,14 @@ def test_results_are_there_in_the_next_run(tmp_path):
         assert folder.values(4, (2, 3, 4)) is None
 
 
+def test_results_of_any_kind_are_kept_by_name(tmp_path):
+    with WorkFolder(tmp_path, ONE, {}) as folder:
+        folder.keep("part", (1, "two"))
+        assert folder.kept("part", tuple[int, str]) == (1, "two")
+        assert folder.kept("part", tuple[int, int]) is None  # another kind does not count
+        assert folder.kept("other", tuple[int, str]) is None
+
+
 def test_two_runs_in_one_folder_do_not_mix(tmp_path):
     with WorkFolder(tmp_path, ONE, {}) as one, WorkFolder(tmp_path, OTHER, {}) as other:
         one.store(0, OUTCOME)
