@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # what runs on the overlay loads only when it is wanted
     from .execution.simulate import Simulation
     from .execution.sources import Inputs
     from .execution.tasks import ExecutorLike
-    from .report import Report
+    from .reporting import Report
 
 __all__ = [
     "ModelSummary",
@@ -249,7 +249,7 @@ def report(
     threads: int = 2,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
-    """One self-contained HTML page about a plan; see :func:`dynamap_opt.report.make_report`.
+    """One self-contained HTML page about a plan; see :func:`dynamap_opt.reporting.make_report`.
 
     Args:
         plan: a plan or its file.
@@ -263,7 +263,7 @@ def report(
         DynamapError, ModelError: when plan or network cannot be read or do not belong together, or a package of the
             extra ``report`` is not installed.
     """
-    from .report import make_report  # noqa: PLC0415 - only this call needs it
+    from .reporting import make_report  # noqa: PLC0415 - only this call needs it
 
     loaded, network = _plan_and_network(plan, model)
     other = against if against is None or isinstance(against, Plan) else load_plan(against)

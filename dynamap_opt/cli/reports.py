@@ -23,7 +23,7 @@ def add_commands(commands: Any) -> None:
         "--no-explore",
         dest="explore",
         action="store_false",
-        help="leave out the map of all arrays and the Pareto front, which take longest",
+        help="leave out the map of all arrays, the Pareto front and other memories, which take longest",
     )
     parser.add_argument("--threads", type=positive, default=2, metavar="N", help="cores to use (default 2)")
     parser.add_argument("-o", "--output", required=True, metavar="F.html", help="the page")

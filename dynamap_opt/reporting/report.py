@@ -63,8 +63,8 @@ def make_report(
         plan: to report on.
         mapper: of the plan's network, board and settings (:func:`~dynamap_opt.explanation.mapper_of`).
         against: another plan for the same network, to show what differs.
-        explore: whether the map of all shapes is made; it takes about as long as verifying them all. A plan for an
-            array that was asked for has none.
+        explore: whether all shapes are explored again for the map and the Pareto front, and the array is mapped for
+            other memories. A plan for an array that was asked for has no map.
         plan_name: how the page calls the plan's file.
         threads: for exploring.
         progress: called with (what is done, steps done, steps in all).
@@ -83,7 +83,7 @@ def make_report(
     drawing = draw(*edges_and_nodes(mapper.program, plan.layers))
     explained = explain_plan(plan, mapper, progress=stage("explaining layers"))
     rows = layer_rows(plan, mapper.program.stages)
-    sweep = board_sweep(plan, mapper, progress=stage("mapping for other memories"))
+    sweep = board_sweep(plan, mapper, progress=stage("mapping for other memories")) if explore else []
     shapes = None
     if explore and plan.settings.array is None:
         shapes = shape_facts(plan, explore_front(mapper, threads=threads, progress=stage("exploring array shapes")))
@@ -134,18 +134,21 @@ def _charts(
     plan: Plan, rows: Rows, shapes: dict[str, Any] | None, sweep: Rows, changes: Rows | None, port: float
 ) -> dict[str, charts.Spec]:
     """The specifications of the charts this report has, by name."""
+    used = {row["family"] for row in rows}
+    families = [family for family in FAMILIES if family.label in used]
     specs = {
         "latency": charts.latency_chart(len(rows), _WIDE if len(rows) <= _MANY else _NARROW),
-        "occupancy": charts.occupancy_chart(),
-        "roofline": charts.roofline_chart(plan.array[0] * plan.array[1], port),
+        "occupancy": charts.occupancy_chart(families),
+        "roofline": charts.roofline_chart(families, plan.array[0] * plan.array[1], port),
         **{
             what: charts.sweep_chart(what, title, [row["amount"] for row in sweep if row["what"] == what])
             for what, title in (("bandwidth", "memory bytes per cycle"), ("memory", "MiB of block RAM"))
+            if sweep
         },
     }
     if shapes is not None:
         specs["map"] = charts.map_chart(max(shapes["p2"]), max(shapes["p1"]))
         specs["front"] = charts.front_chart()
     if changes:
-        specs["changes"] = charts.changes_chart(len(changes))
+        specs["changes"] = charts.changes_chart()
     return specs

@@ -6,9 +6,10 @@ https://vega.github.io/vega-lite/ describes the language. Data sets are ``layers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from .style import FAMILIES, PARTS
+from .style import PARTS, Family
 
 __all__ = [
     "changes_chart",
@@ -22,12 +23,8 @@ __all__ = [
 
 Spec = dict[str, Any]
 
-_FAMILY_COLOUR = {
-    "field": "family",
-    "type": "nominal",
-    "title": "computed by",
-    "scale": {"domain": [family.label for family in FAMILIES], "range": [family.colour for family in FAMILIES]},
-}
+_DECADES = [10.0**n for n in range(-3, 10)]
+_FINER = [digit * decade for decade in _DECADES for digit in (1, 2, 5)]
 _LAYER_TOOLTIP = [
     {"field": "name", "type": "nominal", "title": "layer"},
     {"field": "operation", "type": "nominal"},
@@ -36,6 +33,15 @@ _LAYER_TOOLTIP = [
     {"field": "cycles", "type": "quantitative", "format": ","},
 ]
 _CHOSEN = "#d55e00"
+
+
+def _colour(families: Sequence[Family]) -> Spec:
+    return {
+        "field": "family",
+        "type": "nominal",
+        "title": "computed by",
+        "scale": {"domain": [family.label for family in families], "range": [family.colour for family in families]},
+    }
 
 
 def _spec(data: str, description: str, **rest: Any) -> Spec:
@@ -72,7 +78,7 @@ def latency_chart(layers: int, step: int) -> Spec:
                     },
                     {"calculate": "datum.part == datum.bound", "as": "limits"},
                 ],
-                "mark": {"type": "bar", "stroke": "#000000"},
+                "mark": {"type": "bar", "stroke": {"expr": "ink"}},
                 "encoding": {
                     "x": place,
                     "y": {"field": "part cycles", "type": "quantitative", "title": "cycles", "axis": {"format": "~s"}},
@@ -126,7 +132,7 @@ def latency_chart(layers: int, step: int) -> Spec:
     )
 
 
-def occupancy_chart() -> Spec:
+def occupancy_chart(families: Sequence[Family]) -> Spec:
     """How much of the array does useful work, over the run of the network."""
     return _spec(
         "layers",
@@ -150,13 +156,13 @@ def occupancy_chart() -> Spec:
                 "scale": {"domain": [0, 1]},
             },
             "y2": {"datum": 0},
-            "color": _FAMILY_COLOUR,
+            "color": _colour(families),
             "tooltip": [*_LAYER_TOOLTIP, {"field": "use", "type": "quantitative", "title": "at work", "format": ".1%"}],
         },
     )
 
 
-def roofline_chart(elements: int, bytes_per_cycle: float) -> Spec:
+def roofline_chart(families: Sequence[Family], elements: int, bytes_per_cycle: float) -> Spec:
     """Every convolution under the two roofs: the array's elements, and the memory port's width times the intensity."""
     ridge = elements / bytes_per_cycle
     low, high = min(0.5, ridge / 10), max(1e4, ridge * 10)
@@ -180,12 +186,14 @@ def roofline_chart(elements: int, bytes_per_cycle: float) -> Spec:
                         "type": "quantitative",
                         "scale": scale,
                         "title": "multiply-accumulates per byte",
+                        "axis": {"values": _DECADES, "format": "~s"},
                     },
                     "y": {
                         "field": "y",
                         "type": "quantitative",
                         "scale": {"type": "log"},
                         "title": "multiply-accumulates per cycle",
+                        "axis": {"values": _DECADES, "format": "~s"},
                     },
                 },
             },
@@ -224,14 +232,14 @@ def roofline_chart(elements: int, bytes_per_cycle: float) -> Spec:
                 "encoding": {
                     "x": {"field": "intensity", "type": "quantitative"},
                     "y": {"field": "rate", "type": "quantitative"},
-                    "color": _FAMILY_COLOUR,
+                    "color": _colour(families),
                     "shape": {
                         "field": "family",
                         "type": "nominal",
                         "title": "computed by",
                         "scale": {
-                            "domain": [family.label for family in FAMILIES],
-                            "range": ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"],
+                            "domain": [family.label for family in families],
+                            "range": [family.shape for family in families],
                         },
                     },
                     "tooltip": [
@@ -301,16 +309,16 @@ def map_chart(widest: int, tallest: int) -> Spec:
                         "field": "x",
                         "type": "quantitative",
                         "title": "columns P2",
-                        "scale": {"type": "log", "base": 2, "domain": [0.7, widest * 1.4], "nice": False},
-                        "axis": {"format": "d", "grid": False},
+                        "scale": {"type": "log", "base": 2, "domain": [0.5, widest * 1.3], "nice": False},
+                        "axis": {"format": "d", "grid": False, "values": [2**n for n in range(21)]},
                     },
                     "x2": {"field": "x2"},
                     "y": {
                         "field": "y",
                         "type": "quantitative",
                         "title": "rows P1",
-                        "scale": {"type": "log", "base": 2, "domain": [0.7, tallest * 1.4], "nice": False},
-                        "axis": {"format": "d", "grid": False},
+                        "scale": {"type": "log", "base": 2, "domain": [0.5, tallest * 1.3], "nice": False},
+                        "axis": {"format": "d", "grid": False, "values": [2**n for n in range(21)]},
                     },
                     "y2": {"field": "y2"},
                     "color": {
@@ -365,14 +373,15 @@ def front_chart() -> Spec:
                         "field": "dsp",
                         "type": "quantitative",
                         "title": "DSP slices of the array",
-                        "scale": {"type": "log"},
+                        "scale": {"type": "log", "nice": False},
+                        "axis": {"format": ",d", "values": _FINER},
                     },
                     "y": {
                         "field": "ms",
                         "type": "quantitative",
                         "title": "latency in ms",
-                        "scale": {"type": "log"},
-                        "axis": {"format": ".3~g"},
+                        "scale": {"type": "log", "nice": False},
+                        "axis": {"format": ",.3~r", "values": _FINER},
                     },
                 },
             },
@@ -437,12 +446,13 @@ def sweep_chart(what: str, title: str, amounts: list[float]) -> Spec:
     )
 
 
-def changes_chart(rows: int) -> Spec:
+def changes_chart() -> Spec:
     """What each layer that differs gained or lost, most first."""
     return _spec(
         "changes",
         "Bars of the change in microseconds of every layer that differs between the two plans",
-        height={"step": 18} if rows else 40,
+        height={"step": 18},
+        autosize={"type": "fit-x", "contains": "padding"},
         mark={"type": "bar"},
         encoding={
             "y": {

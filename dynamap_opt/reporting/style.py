@@ -21,6 +21,7 @@ class Family:
         colour: fill.
         letter: written on it.
         ink: of that letter; the contrast between both is at least 4.5.
+        shape: of its points in charts, as Vega calls it.
     """
 
     key: str
@@ -28,15 +29,16 @@ class Family:
     colour: str
     letter: str
     ink: str
+    shape: str
 
 
 FAMILIES: tuple[Family, ...] = (
-    Family("im2col", "im2col", "#0072b2", "I", "#ffffff"),
-    Family("kn2row", "kn2row", "#e69f00", "K", "#000000"),
-    Family("winograd", "Winograd", "#009e73", "W", "#000000"),
-    Family("depthwise", "depthwise", "#cc79a7", "D", "#000000"),
-    Family("vector", "vector unit", "#56b4e9", "V", "#000000"),
-    Family("host", "host", "#c8c8c8", "H", "#000000"),
+    Family("im2col", "im2col", "#0072b2", "I", "#ffffff", "circle"),
+    Family("kn2row", "kn2row", "#e69f00", "K", "#000000", "square"),
+    Family("winograd", "Winograd", "#009e73", "W", "#000000", "triangle-up"),
+    Family("depthwise", "depthwise", "#cc79a7", "D", "#000000", "diamond"),
+    Family("vector", "vector unit", "#56b4e9", "V", "#000000", "cross"),
+    Family("host", "host", "#c8c8c8", "H", "#000000", "triangle-down"),
 )
 
 #: (key, label, colour) of what a layer's latency is made of.

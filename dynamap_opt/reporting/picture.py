@@ -13,10 +13,10 @@ from .style import family_of
 __all__ = ["network_svg", "place"]
 
 # Pixels at scale 1: a node, and the distance of columns and rows.
-_WIDTH, _HEIGHT = 148, 46
-_COLUMN, _ROW = 168, 92
+_WIDTH, _HEIGHT = 172, 46
+_COLUMN, _ROW = 190, 86
 _MARGIN = 24
-_NAME_LENGTH = 21
+_NAME_LENGTH = 20
 
 
 def network_svg(drawing: Drawing, rows: Sequence[Mapping[str, Any]], *, changed: Collection[int] = ()) -> str:
@@ -24,7 +24,7 @@ def network_svg(drawing: Drawing, rows: Sequence[Mapping[str, Any]], *, changed:
 
     Args:
         drawing: where everything lies.
-        rows: of the stages, from :func:`~dynamap_opt.report.facts.layer_rows`.
+        rows: of the stages, from :func:`~dynamap_opt.reporting.facts.layer_rows`.
         changed: stages to mark as different from another plan.
 
     Nodes are ``<g class="node FAMILY" id="nK" data-n="K">`` with K counted over ``drawing.nodes``; of a stage it is
@@ -125,7 +125,8 @@ def _node(
         f'<path class="band" d="M22 0H5a5 5 0 0 0 -5 5V{_HEIGHT - 5}a5 5 0 0 0 5 5H22z"/>'
         f'<text class="letter" x="11" y="27" text-anchor="middle">{family.letter}</text>'
         f'<text class="name" x="28" y="16">{escape(_short(row["name"], _NAME_LENGTH))}</text>'
-        f'<text class="detail" x="28" y="31">{escape(how)} {row["cycles"]:,}</text>'
+        f'<text class="detail" x="28" y="31">{escape(how)}</text>'
+        f'<text class="detail" x="{_WIDTH - 5}" y="31" text-anchor="end">{row["cycles"]:,}</text>'
         f'<rect class="bar" x="26" y="{_HEIGHT - 8}" width="{bar:.1f}" height="4"/></g>'
     )
 

@@ -134,7 +134,7 @@ function fit() {
 function start() {
   const { width } = view.getBoundingClientRect();
   const top = nodes.reduce((least, node) => (node.y < least.y ? node : least));
-  place.k = Math.min(1, Math.max(0.62, (width - 100) / whole.width));
+  place.k = Math.min(0.9, Math.max(0.62, (width - 100) / whole.width));
   place.x = width / 2 - top.x * place.k;
   if (whole.width * place.k < width) place.x = (width - whole.width * place.k) / 2;
   place.y = 8 - (top.y - 40) * place.k;
@@ -334,7 +334,7 @@ function drawMinimap() {
     pen.scale(ratio, ratio);
     for (const node of nodes) {
       pen.fillStyle = node.stage === null ? "#888888" : facts.colours[facts.layers[node.stage].family];
-      pen.fillRect(left + (node.x - 74) * scale, top + (node.y - 23) * scale, Math.max(2, 148 * scale), Math.max(1.2, 46 * scale));
+      pen.fillRect(left + (node.x - 86) * scale, top + (node.y - 23) * scale, Math.max(2, 172 * scale), Math.max(1.2, 46 * scale));
     }
   }
   const pen = minimap.getContext("2d");
@@ -345,7 +345,12 @@ function drawMinimap() {
   pen.strokeStyle = getComputedStyle(view).getPropertyValue("--accent");
   pen.lineWidth = 2;
   const box = view.getBoundingClientRect();
-  pen.strokeRect(left + (-place.x / place.k) * scale, top + (-place.y / place.k) * scale, (box.width / place.k) * scale, (box.height / place.k) * scale);
+  const clamp = (value, most) => Math.min(most - 1, Math.max(1, value));
+  const x0 = clamp(left - (place.x / place.k) * scale, minimap.clientWidth);
+  const y0 = clamp(top - (place.y / place.k) * scale, minimap.clientHeight);
+  const x1 = clamp(left + ((box.width - place.x) / place.k) * scale, minimap.clientWidth);
+  const y1 = clamp(top + ((box.height - place.y) / place.k) * scale, minimap.clientHeight);
+  pen.strokeRect(x0, y0, x1 - x0, y1 - y0);
 }
 function jump(event) {
   if (event.type === "pointermove" && !event.buttons) return;
@@ -387,7 +392,7 @@ function shapes() {
     data.shapes = p1.map((row, index) => {
       const sure = !known || known.has(index);
       return {
-        array: `${row}×${p2[index]}`, y: row - 0.5, y2: row + 0.5, x: p2[index] - 0.5, x2: p2[index] + 0.5,
+        array: `${row}×${p2[index]}`, y: row - 0.5, y2: 1.01 * row + 0.5, x: p2[index] - 0.5, x2: 1.01 * p2[index] + 0.5, // a little over the next, so that no seam shows
         ratio: cycles[index] / best, said: `${sure ? "" : "at least "}${commas(cycles[index])}`, times: times(cycles[index], sure),
       };
     });

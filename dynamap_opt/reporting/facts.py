@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dynamap_opt.board import Board
 from dynamap_opt.errors import DynamapError
 from dynamap_opt.explanation import LayerExplanation
 from dynamap_opt.exploration import Exploration
@@ -16,7 +15,7 @@ from dynamap_opt.mapper import Mapper
 from dynamap_opt.overlays import dram_bytes_per_cycle
 from dynamap_opt.plan import LayerPlan, Plan
 from dynamap_opt.program import Stage
-from dynamap_solvers import SolverError, solve
+from dynamap_solvers import SolverError, Status, solve
 
 from .style import family_of
 
@@ -24,6 +23,8 @@ __all__ = ["alternative_rows", "board_sweep", "layer_rows", "proof_rows", "shape
 
 # Alternatives of a layer that a page shows, best first.
 _ALTERNATIVES = 8
+# Of the board's bandwidth and block RAM.
+_FACTORS = (0.125, 0.25, 0.5, 1, 2)
 
 
 def layer_rows(plan: Plan, stages: Sequence[Stage]) -> list[dict[str, Any]]:
@@ -116,53 +117,66 @@ def shape_facts(plan: Plan, found: Exploration) -> dict[str, Any]:
 def board_sweep(
     plan: Plan, mapper: Mapper, *, progress: Callable[[int, int], None] | None = None
 ) -> list[dict[str, Any]]:
-    """The optimal latency on the plan's array with more or less memory bandwidth, or block RAM for its buffers.
+    """The optimal latency on the plan's array with an eighth to twice the board's memory bandwidth, or block RAM.
 
-    Every point is mapped anew, exactly; points at which the array cannot be built are left out.
+    Every point is mapped anew, exactly; points at which the array cannot be built are left out, and so is what makes no
+    other overlay: ports are powers of two, and no wider than a bus can be.
     """
-    board = mapper.board
-    changes: list[tuple[str, float, Board]] = []
-    for step in range(-4, 3):
-        factor = 2.0**step
-        changes.append(
-            ("bandwidth", factor, replace(board, dram_bytes_per_second=board.dram_bytes_per_second * factor))
-        )
-        if plan.settings.cost == "overlay":
-            changes.append(("memory", factor, replace(board, bram_bits=max(1, int(board.bram_bits * factor)))))
     rows: list[dict[str, Any]] = []
-    for count, (what, factor, changed) in enumerate(changes):
-        try:
-            other = Mapper(
-                mapper.network,
-                changed,
-                algorithms=plan.settings.algorithms,
-                dataflows=plan.settings.dataflows,
-                cost=plan.settings.cost,
-                allow_host=plan.settings.allow_host,
-                macs_per_dsp=plan.settings.macs_per_dsp,
-            )
-            other.shapes(plan.array)
-            solution = solve(other.decision(*plan.array).problem)
-        except (DynamapError, SolverError):
-            continue
-        if solution.objective is not None:
-            amount = (
-                float(
-                    dram_bytes_per_cycle(changed)
-                    if plan.settings.cost == "paper"
-                    else other.overlay.dram_bytes_per_cycle
-                )
-                if what == "bandwidth"
-                else changed.bram_bits / 8 / 2**20
-            )
-            # Ports are powers of two and no wider than a bus can be, so that neighbours may be the same.
-            if factor == 1 or not any(row["what"] == what and row["amount"] == amount for row in rows):
-                rows.append(
-                    {"what": what, "factor": factor, "amount": amount, "cycles": int(solution.objective_value())}
-                )
-        if progress is not None:
-            progress(count + 1, len(changes))
+    done = 0
+    for what in ("bandwidth", "memory"):
+        seen = {_amount(plan, mapper, what)}
+        for factor in _FACTORS:
+            done += 1
+            cycles: int | None = plan.latency_cycles
+            other = mapper
+            if factor != 1:
+                other = _with_memory(plan, mapper, what, factor)
+                if _amount(plan, other, what) in seen:
+                    continue
+                cycles = _optimum(plan, other)
+            seen.add(_amount(plan, other, what))
+            if cycles is not None:
+                rows.append({"what": what, "factor": factor, "amount": _amount(plan, other, what), "cycles": cycles})
+            if progress is not None:
+                progress(done, 2 * len(_FACTORS))
     return rows
+
+
+def _with_memory(plan: Plan, mapper: Mapper, what: str, factor: float) -> Mapper:
+    board = mapper.board
+    if what == "bandwidth":
+        board = replace(board, dram_bytes_per_second=board.dram_bytes_per_second * factor)
+    elif plan.settings.cost == "overlay":  # the published formulas know no buffers
+        board = replace(board, bram_bits=max(1, int(board.bram_bits * factor)))
+    return Mapper(
+        mapper.network,
+        board,
+        algorithms=plan.settings.algorithms,
+        dataflows=plan.settings.dataflows,
+        cost=plan.settings.cost,
+        allow_host=plan.settings.allow_host,
+        macs_per_dsp=plan.settings.macs_per_dsp,
+    )
+
+
+def _amount(plan: Plan, mapper: Mapper, what: str) -> float:
+    """Bytes per cycle of the memory port, or MiB of block RAM."""
+    if what == "memory":
+        return mapper.overlay.on_chip_bits / 8 / 2**20
+    if plan.settings.cost == "paper":
+        return float(dram_bytes_per_cycle(mapper.board))
+    return float(mapper.overlay.dram_bytes_per_cycle)
+
+
+def _optimum(plan: Plan, mapper: Mapper) -> int | None:
+    """Cycles of the best mapping on the plan's array; None where there is none, or no such array."""
+    try:
+        mapper.shapes(plan.array)
+        solution = solve(mapper.decision(*plan.array).problem)
+    except (DynamapError, SolverError):
+        return None
+    return int(solution.objective_value()) if solution.status is Status.OPTIMAL else None
 
 
 def shares(rows: Sequence[dict[str, Any]]) -> list[tuple[str, int, int]]:
@@ -173,6 +187,10 @@ def shares(rows: Sequence[dict[str, Any]]) -> list[tuple[str, int, int]]:
         cycles[row["family"]] += row["cycles"]
         count[row["family"]] += 1
     return [(name, count[name], total) for name, total in sorted(cycles.items(), key=lambda item: -item[1])]
+
+
+def _edges(count: int) -> str:
+    return f"{count:,} edge{'' if count == 1 else 's'}"
 
 
 def proof_rows(plan: Plan) -> list[tuple[str, str]]:
@@ -196,7 +214,7 @@ def proof_rows(plan: Plan) -> list[tuple[str, str]]:
         ("status", "proved optimal" if plan.status == "optimal" else f"not proved optimal ({proof.stop_reason})"),
         ("latency", f"{plan.latency_cycles:,} cycles"),
         ("lower bound", f"{plan.lower_bound_cycles:,} cycles" + (" (no gap)" if gap == 0 else f" (gap {gap:,})")),
-        ("method", f"{proof.method}, on {proof.variables:,} variables and {proof.edges:,} edges"),
+        ("method", f"{proof.method}; the problem has {proof.variables:,} variables and {_edges(proof.edges)}"),
         ("certificate", certificate),
         ("holds over", scope),
         ("costs", f"preset {plan.settings.cost}"),

@@ -135,7 +135,7 @@ def exploration(plan: Plan, shapes: dict[str, Any] | None, sweep: Rows) -> Secti
         marks = '<p class="note">◆ chosen, ▲ next best' + (
             ", ○ on the Pareto front</p>" if shapes["front"] else "; bounds leave the Pareto front open</p>"
         )
-        maps = f"<div>{chart('map', 'Latency of every array shape')}{marks}</div>"
+        maps = f"<div><h3>Latency of every array</h3>{chart('map', 'Latency of every array shape')}{marks}</div>"
         if shapes["front"]:
             maps += (
                 "<div><h3>Latency against DSP slices</h3>"
@@ -150,8 +150,9 @@ def exploration(plan: Plan, shapes: dict[str, Any] | None, sweep: Rows) -> Secti
             charts.append(f"<div>{chart(what, f'Latency over {title}')}</div>")
     if charts:
         parts.append(
-            "<h3>The same array with other memories</h3><p>The best mapping of the chosen array, found anew with a "
-            "sixteenth to four times the board's memory bandwidth or block RAM; ◆ is the board.</p>"
+            "<h3>The same array with other memories</h3><p>The best mapping of the chosen array, found anew with an "
+            "eighth to twice the board's memory bandwidth or block RAM, where that makes another overlay; ◆ is the "
+            "board.</p>"
             f'<div class="columns">{"".join(charts)}</div>'
         )
     return Section("exploration", "Exploration", "".join(parts))
@@ -198,8 +199,8 @@ def difference(plan: Plan, other: Plan, changes: Rows, node_of: dict[int, int]) 
     speed = other.latency_s / plan.latency_s if plan.latency_s else 1.0
     said = (
         f"<p>This plan takes {plan.latency_s * 1e3:.3f} ms, the other one {other.latency_s * 1e3:.3f} ms ({speed:.3f} "
-        f"times as long). {differ:,} of {len(plan.layers):,} layers are computed or stored differently; {len(changes):,} "
-        "differ at all and are outlined with dashes in the graph.</p>"
+        f"times as long). {differ:,} of {len(plan.layers):,} layers are computed or stored differently; "
+        f"{len(changes):,} differ at all and are outlined with dashes in the graph.</p>"
     )
     rows = [
         (
