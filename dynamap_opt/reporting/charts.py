@@ -446,13 +446,12 @@ def sweep_chart(what: str, title: str, amounts: list[float]) -> Spec:
     )
 
 
-def changes_chart() -> Spec:
-    """What each layer that differs gained or lost, most first."""
+def changes_chart(rows: int) -> Spec:
+    """What each of so many layers that differ gained or lost, most first."""
     return _spec(
         "changes",
         "Bars of the change in microseconds of every layer that differs between the two plans",
-        height={"step": 18},
-        autosize={"type": "fit-x", "contains": "padding"},
+        height=max(40, 18 * rows),
         mark={"type": "bar"},
         encoding={
             "y": {

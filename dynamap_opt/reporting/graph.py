@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import ModuleType
 
 from dynamap_models.ir import Concat
 from dynamap_opt.errors import DynamapError
 from dynamap_opt.plan import LayerPlan
 from dynamap_opt.program import Program
 
-__all__ = ["Drawing", "Edge", "Node", "draw", "edges_and_nodes"]
+__all__ = ["Drawing", "Edge", "Node", "draw", "edges_and_nodes", "layout_library"]
 
 Point = tuple[float, float]
 
@@ -43,6 +44,21 @@ class Drawing:
     edges: tuple[Edge, ...]
     centres: tuple[Point, ...]
     routes: tuple[tuple[Point, ...], ...]
+
+
+def layout_library() -> ModuleType:
+    """The igraph package.
+
+    Raises:
+        DynamapError: when it is not installed.
+    """
+    try:
+        import igraph  # noqa: PLC0415 - an extra, and only the report needs it
+    except ImportError:
+        raise DynamapError(
+            "the report needs igraph to lay out the network; install it with 'pip install dynamap-opt[report]'"
+        ) from None
+    return igraph  # type: ignore[no-any-return,unused-ignore]  # it has no types
 
 
 def edges_and_nodes(program: Program, rows: Sequence[LayerPlan]) -> tuple[list[Node], list[Edge]]:
@@ -99,12 +115,7 @@ def draw(nodes: Sequence[Node], edges: Sequence[Edge]) -> Drawing:
     Raises:
         DynamapError: when igraph is not installed.
     """
-    try:
-        import igraph  # noqa: PLC0415 - an extra, and only the report needs it
-    except ImportError:
-        raise DynamapError(
-            "the report needs igraph to lay out the network; install it with 'pip install dynamap-opt[report]'"
-        ) from None
+    igraph = layout_library()
     rows = _rows(len(nodes), edges)
     layers = list(rows)
     chains: list[list[int]] = []

@@ -49,7 +49,7 @@ function describe(index) {
       line.append(
         element("td", `${chosen ? "✓ " : ""}${algorithm} ${flow}`),
         element("td", layout),
-        element("td", total === null ? "impossible" : total === best ? "the same" : `+${commas(total - best)} (+${percent(total / best - 1)})`, "number"),
+        element("td", total === null ? "impossible" : chosen ? commas(total) : total === best ? "the same" : `+${commas(total - best)} (+${percent(total / best - 1)})`, "number"),
       );
     }
     card.append(table);
@@ -134,7 +134,7 @@ function fit() {
 function start() {
   const { width } = view.getBoundingClientRect();
   const top = nodes.reduce((least, node) => (node.y < least.y ? node : least));
-  place.k = Math.min(0.9, Math.max(0.62, (width - 100) / whole.width));
+  place.k = width < 600 ? 0.85 : Math.min(0.9, Math.max(0.62, (width - 100) / whole.width));
   place.x = width / 2 - top.x * place.k;
   if (whole.width * place.k < width) place.x = (width - whole.width * place.k) / 2;
   place.y = 8 - (top.y - 40) * place.k;
@@ -191,9 +191,9 @@ svg.addEventListener("pointerover", (event) => {
   show(nodes.indexOf(node), node.group.getBoundingClientRect());
 });
 svg.addEventListener("pointerout", (event) => {
-  if (nodeOf(event.target) && nodeOf(event.target) !== nodeOf(event.relatedTarget)) { hide(); light(null); }
+  if (event.pointerType !== "touch" && nodeOf(event.target) && nodeOf(event.target) !== nodeOf(event.relatedTarget)) { hide(); light(null); }
 });
-svg.addEventListener("focusin", (event) => {
+view.addEventListener("focusin", (event) => {
   const node = nodeOf(event.target);
   if (!node) return;
   choose(node);
@@ -201,7 +201,7 @@ svg.addEventListener("focusin", (event) => {
   light(node);
   show(nodes.indexOf(node), node.group.getBoundingClientRect());
 });
-svg.addEventListener("focusout", () => { hide(); light(null); });
+view.addEventListener("focusout", () => { hide(); light(null); });
 addEventListener("scroll", hide, { passive: true });
 
 let dragging = null;

@@ -68,7 +68,7 @@ def html_page(
     own = files(__package__)
     style, script = (own.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     families = "".join(
-        f".{family.key} .band, .{family.key} .bar {{ fill: {family.colour}; }}\n"
+        f".{family.key} .band, .{family.key} .bar, svg.far .{family.key} .card {{ fill: {family.colour}; }}\n"
         f".node.{family.key} .letter {{ fill: {family.ink}; }}\n"
         for family in FAMILIES
     )

@@ -18,7 +18,7 @@ from dynamap_opt.plan import Plan
 from . import charts, sections
 from .difference import check_comparable, layer_differences
 from .facts import alternative_rows, board_sweep, layer_rows, shape_facts
-from .graph import draw, edges_and_nodes
+from .graph import draw, edges_and_nodes, layout_library
 from .page import chart_library, html_page
 from .picture import place
 from .style import FAMILIES
@@ -79,9 +79,10 @@ def make_report(
 
     if against is not None:
         check_comparable(plan, against)
-    chart_library()  # before anything that takes long
-    drawing = draw(*edges_and_nodes(mapper.program, plan.layers))
+    layout_library()  # before anything that takes long
+    chart_library()
     explained = explain_plan(plan, mapper, progress=stage("explaining layers"))
+    drawing = draw(*edges_and_nodes(mapper.program, plan.layers))
     rows = layer_rows(plan, mapper.program.stages)
     sweep = board_sweep(plan, mapper, progress=stage("mapping for other memories")) if explore else []
     shapes = None
@@ -150,5 +151,5 @@ def _charts(
         specs["map"] = charts.map_chart(max(shapes["p2"]), max(shapes["p1"]))
         specs["front"] = charts.front_chart()
     if changes:
-        specs["changes"] = charts.changes_chart()
+        specs["changes"] = charts.changes_chart(len(changes))
     return specs

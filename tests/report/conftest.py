@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import dynamap_opt
@@ -9,15 +11,21 @@ from headless_browser import chromium, launched
 
 
 @pytest.fixture(scope="session")
-def plan():
-    """A plan over all arrays of a small board."""
-    return dynamap_opt.map("squeezenet-1.1", "ecp5-85k")
+def board():
+    """With room for some two hundred arrays."""
+    return replace(dynamap_opt.load_board("ecp5-85k"), array_dsp=48, name="small")
 
 
 @pytest.fixture(scope="session")
-def other_plan():
+def plan(board):
+    """Over all arrays."""
+    return dynamap_opt.map("squeezenet-1.1", board)
+
+
+@pytest.fixture(scope="session")
+def other_plan(board):
     """For the same network, without Winograd and on an array that was asked for."""
-    return dynamap_opt.map("squeezenet-1.1", "ecp5-85k", algorithms=["im2col"], array=(11, 12))
+    return dynamap_opt.map("squeezenet-1.1", board, algorithms=["im2col"], array=(4, 12))
 
 
 @pytest.fixture(scope="session")
