@@ -32,8 +32,8 @@ def explore_front(
 ) -> Exploration:
     """Explore every shape, so that all on the Pareto front of latency against elements are exact.
 
-    Entries that are not exact are lower bounds, for networks of the zoo most of them within ten percent. Where the
-    graph of layouts is not series-parallel, only the best shape is sure to be exact.
+    Entries that are not exact are lower bounds: sums over the stages, each with its favourite layouts. Where the graph
+    of layouts is not series-parallel, only the best shape is sure to be exact.
 
     Args:
         mapper: of the network and the board.

@@ -79,6 +79,7 @@ const view = document.getElementById("view");
 const svg = document.getElementById("network");
 const scene = document.getElementById("scene");
 const whole = { width: Number(svg.dataset.width), height: Number(svg.dataset.height) };
+const [wide, high] = svg.dataset.node.split(" ").map(Number);
 const nodes = facts.nodes.map((node, index) => ({ ...node, group: document.getElementById(`n${index}`), down: [], up: [] }));
 const paths = [...svg.querySelectorAll(".edges path")];
 facts.edges.forEach(([source, target], index) => {
@@ -92,7 +93,7 @@ let frame = 0;
 function draw() {
   frame = 0;
   scene.style.transform = `translate(${place.x}px, ${place.y}px) scale(${place.k})`;
-  const level = place.k < 0.3 ? "far" : place.k < 0.58 ? "mid" : "near";
+  const level = place.k < 0.3 ? "far" : place.k < 0.58 || zooming ? "mid" : "near";
   if (!svg.classList.contains(level)) {
     svg.classList.remove("far", "mid", "near");
     svg.classList.add(level);
@@ -108,7 +109,18 @@ function moved() {
   if (!frame) frame = requestAnimationFrame(draw);
 }
 
+// While a large graph is zoomed its small print is hidden: drawing text at ever new sizes is what takes long.
+let zooming = 0;
+function rest() {
+  zooming = 0;
+  moved();
+}
+
 function zoom(factor, x, y) {
+  if (nodes.length > 300) {
+    clearTimeout(zooming);
+    zooming = setTimeout(rest, 200);
+  }
   const box = view.getBoundingClientRect();
   const [cx, cy] = x === undefined ? [box.width / 2, box.height / 2] : [x - box.left, y - box.top];
   const k = Math.min(4, Math.max(smallest(), place.k * factor));
@@ -334,7 +346,7 @@ function drawMinimap() {
     pen.scale(ratio, ratio);
     for (const node of nodes) {
       pen.fillStyle = node.stage === null ? "#888888" : facts.colours[facts.layers[node.stage].family];
-      pen.fillRect(left + (node.x - 86) * scale, top + (node.y - 23) * scale, Math.max(2, 172 * scale), Math.max(1.2, 46 * scale));
+      pen.fillRect(left + (node.x - wide / 2) * scale, top + (node.y - high / 2) * scale, Math.max(2, wide * scale), Math.max(1.2, high * scale));
     }
   }
   const pen = minimap.getContext("2d");
@@ -380,8 +392,8 @@ const shape = (p1, p2, cycles, exact) => ({
   times: times(cycles, exact),
 });
 data.marked = [
-  { ...shape(facts.array[0], facts.array[1], best, true), what: "chosen" },
   ...(facts.shapes ? facts.shapes.next : []).map((row) => ({ ...shape(...row, true), what: "next best" })),
+  { ...shape(facts.array[0], facts.array[1], best, true), what: "chosen" }, // above the others
 ];
 data.front = ((facts.shapes && facts.shapes.front) || []).map((row) => shape(...row, true));
 

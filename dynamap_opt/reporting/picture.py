@@ -13,8 +13,8 @@ from .style import family_of
 __all__ = ["network_svg", "place"]
 
 # Pixels at scale 1: a node, and the distance of columns and rows.
-_WIDTH, _HEIGHT = 172, 46
-_COLUMN, _ROW = 190, 86
+_WIDTH, _HEIGHT = 186, 46
+_COLUMN, _ROW = 204, 86
 _MARGIN = 24
 _NAME_LENGTH = 20
 
@@ -25,7 +25,7 @@ def network_svg(drawing: Drawing, rows: Sequence[Mapping[str, Any]], *, changed:
     Args:
         drawing: where everything lies.
         rows: of the stages, from :func:`~dynamap_opt.reporting.facts.layer_rows`.
-        changed: stages to mark as different from another plan.
+        changed: stages to mark as computed or stored differently in another plan.
 
     Nodes are ``<g class="node FAMILY" id="nK" data-n="K">`` with K counted over ``drawing.nodes``; of a stage it is
     the stage's index. Each has a label that reads it aloud.
@@ -44,7 +44,7 @@ def network_svg(drawing: Drawing, rows: Sequence[Mapping[str, Any]], *, changed:
         (x0, y0), (x1, y1) = points[-2:]
         # Close to the reader, where edges that leave one node have parted.
         labels.append(
-            f'<text x="{x0 + 0.72 * (x1 - x0):.0f}" y="{y0 + 0.72 * (y1 - y0):.0f}">{escape(edge.layout)}</text>'
+            f'<text x="{x0 + 0.72 * (x1 - x0) + 4:.0f}" y="{y0 + 0.72 * (y1 - y0):.0f}">{escape(edge.layout)}</text>'
         )
     nodes = [
         _node(
@@ -59,7 +59,8 @@ def network_svg(drawing: Drawing, rows: Sequence[Mapping[str, Any]], *, changed:
     ]
     return (
         f'<svg id="network" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'data-width="{width:.0f}" data-height="{height:.0f}" role="group" aria-label="The network as a graph">'
+        f'data-width="{width:.0f}" data-height="{height:.0f}" data-node="{_WIDTH} {_HEIGHT}" '
+        'role="group" aria-label="The network as a graph">'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
         'markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0.5 L8 4 L0 7.5 z" class="tip"/></marker></defs>'
         f'<g id="scene"><g class="edges">{"".join(paths)}</g>'

@@ -50,7 +50,7 @@ def head(plan: Plan) -> list[tuple[str, str, str]]:
 
 def network(drawing: Drawing, rows: Rows, changes: Rows | None) -> Section:
     """The graph."""
-    changed = {row["n"] - 1 for row in changes or ()}
+    changed = {row["n"] - 1 for row in changes or () if row["choice"]}
     used = {row["family"] for row in rows}
     layouts = sorted({edge.layout.partition("-")[0].partition(" ")[0] for edge in drawing.edges})
     body = network_section(
@@ -199,8 +199,8 @@ def difference(plan: Plan, other: Plan, changes: Rows, node_of: dict[int, int]) 
     speed = other.latency_s / plan.latency_s if plan.latency_s else 1.0
     said = (
         f"<p>This plan takes {plan.latency_s * 1e3:.3f} ms, the other one {other.latency_s * 1e3:.3f} ms ({speed:.3f} "
-        f"times as long). {differ:,} of {len(plan.layers):,} layers are computed or stored differently; "
-        f"{len(changes):,} differ at all and are outlined with dashes in the graph.</p>"
+        f"times as long). {differ:,} of {len(plan.layers):,} layers are computed or stored differently, and "
+        f"outlined with dashes in the graph; {len(changes):,} take another time or differ in that.</p>"
     )
     rows = [
         (
