@@ -195,7 +195,7 @@ def network_section(
         legend.append(
             '<li><svg width="24" height="16" aria-hidden="true">'
             '<rect x="1" y="1" width="22" height="14" rx="3" fill="none" '
-            'stroke="#d55e00" stroke-width="2.5" stroke-dasharray="5 3"/></svg>another choice than the other plan's</li>'
+            'stroke="#d55e00" stroke-width="2.5" stroke-dasharray="5 3"/></svg>chosen otherwise in the other plan</li>'
         )
     options = "".join(f'<option value="{escape(name)}">' for name in names)
     return f"""<p>Point at a layer, tap it or move to it with the arrow keys to see its shape, cycles and

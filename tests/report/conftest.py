@@ -12,8 +12,8 @@ from headless_browser import chromium, launched
 
 @pytest.fixture(scope="session")
 def board():
-    """With room for some two hundred arrays."""
-    return replace(dynamap_opt.load_board("ecp5-85k"), array_dsp=48, name="small")
+    """With room for a hundred arrays."""
+    return replace(dynamap_opt.load_board("ecp5-85k"), array_dsp=32, name="small")
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def plan(board):
 @pytest.fixture(scope="session")
 def other_plan(board):
     """For the same network, without Winograd and on an array that was asked for."""
-    return dynamap_opt.map("squeezenet-1.1", board, algorithms=["im2col"], array=(4, 12))
+    return dynamap_opt.map("squeezenet-1.1", board, algorithms=["im2col"], array=(4, 8))
 
 
 @pytest.fixture(scope="session")
