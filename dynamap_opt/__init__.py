@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .api import load_model as load_model
     from .api import map as map  # noqa: A004 - the command's name
     from .api import models as models
+    from .api import report as report
     from .api import simulate as simulate
     from .api import simulators as simulators
     from .api import verify as verify
@@ -70,6 +71,7 @@ _HOME = {
     "verify": "dynamap_opt.api",
     "compare": "dynamap_opt.api",
     "reproduce": "dynamap_opt.reproduction",
+    "report": "dynamap_opt.api",
     # hardware
     "generate": "dynamap_opt.api",
     "simulators": "dynamap_opt.api",

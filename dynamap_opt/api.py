@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # what runs on the overlay loads only when it is wanted
     from .execution.simulate import Simulation
     from .execution.sources import Inputs, SourceOptions
     from .execution.tasks import ExecutorLike
+    from .reporting import Report
 
 __all__ = [
     "ModelSummary",
@@ -44,6 +45,7 @@ __all__ = [
     "load_model",
     "map",
     "models",
+    "report",
     "simulate",
     "simulators",
     "verify",
@@ -236,6 +238,44 @@ def verify(plan: PlanLike, *, model: ModelLike | None = None, explore: bool = Fa
     """
     loaded, network = _plan_and_network(plan, model)
     return verify_plan(loaded, mapper_of(loaded, network), explore=explore)
+
+
+def report(
+    plan: PlanLike,
+    *,
+    against: PlanLike | None = None,
+    model: ModelLike | None = None,
+    explore: bool = True,
+    threads: int = 2,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Report:
+    """One self-contained HTML page about a plan; see :func:`dynamap_opt.reporting.make_report`.
+
+    Args:
+        plan: a plan or its file.
+        against: another plan for the same network; the page shows what differs.
+        model: the network, where it is no longer at the place the plan names.
+        explore: whether all shapes are explored again for the map and the Pareto front.
+        threads: cores to use for that.
+        progress: called with (what is done, steps done, steps in all).
+
+    Raises:
+        DynamapError, ModelError: when plan or network cannot be read or do not belong together, or a package of the
+            extra ``report`` is not installed.
+    """
+    from .reporting import make_report  # noqa: PLC0415 - only this call needs it
+
+    loaded, network = _plan_and_network(plan, model)
+    other = against if against is None or isinstance(against, Plan) else load_plan(against)
+    return make_report(
+        loaded,
+        mapper_of(loaded, network),
+        against=other,
+        explore=explore,
+        plan_name=f"{loaded.model.name}.json" if isinstance(plan, Plan) else Path(plan).name,
+        threads=threads,
+        progress=progress,
+    )
 
 
 def compare(

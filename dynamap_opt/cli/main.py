@@ -16,7 +16,7 @@ from dynamap_opt.errors import DisagreementError, DynamapError, NoMappingError
 from dynamap_rtl import OverlayError
 from dynamap_solvers.errors import SolverError
 
-from . import benchmarks, hardware, listing, mapping, plans, programs, reproducing, solving, studies
+from . import benchmarks, hardware, listing, mapping, plans, programs, reports, reproducing, solving, studies
 from .interrupts import INTERRUPTED
 
 __all__ = ["main"]
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser.add_argument("--version", action="version", version=f"dynamap {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (listing, mapping, plans, studies, reproducing, solving, benchmarks, hardware, programs):
+    for module in (listing, mapping, plans, reports, studies, reproducing, solving, benchmarks, hardware, programs):
         module.add_commands(commands)
     return parser
 
