@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/overlay.md: blocks checked against the circuit, waves and occupancy from simulations of it.
+"""Draw the pictures of the overlay: blocks checked against the circuit, waves and occupancy from simulations of it.
 
 ``python docs/pictures.py`` writes ``docs/images/*.svg``; ``--png FOLDER`` writes the same as PNG as well, to look at.
 The same circuit gives the same bytes. Needs matplotlib and a C compiler.

@@ -21,7 +21,7 @@ class Depthwise:
 
     name: str = "depthwise"
     family: str = "depthwise"
-    source: str = "this project: block-diagonal packing, docs/cost-model.md"
+    source: str = "this project: block-diagonal packing, docs/explanation/cost-model.md"
     activation_bytes: int = 1
     weight_bytes: int = 1
     _im2col: Im2col = field(default=Im2col(), repr=False)

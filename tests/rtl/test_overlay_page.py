@@ -29,7 +29,7 @@ from dynamap_rtl.units.channel_memory import channel_load_cycles
 from dynamap_rtl.units.finisher import finish_cycles
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "overlay.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "overlay.md").read_text(encoding="utf-8")
 PARAMETERS = re.findall(r"^\| `(\w+)` \|(?: (\w+))? \| (\d+)(?: to |, )(\d+) \| [^|]+ \|$", PAGE, re.MULTILINE)
 
 
@@ -101,7 +101,7 @@ def pictures():
 
 
 def test_the_page_shows_every_picture(pictures) -> None:
-    assert set(re.findall(r"\(images/([\w-]+)\.svg\)", PAGE)) == set(pictures.PICTURES)
+    assert set(re.findall(r"\((?:\.\./)?images/([\w-]+)\.svg\)", PAGE)) == set(pictures.PICTURES)
 
 
 @pytest.mark.parametrize("name", ["overlay-blocks", "tile-switch-ns", "tile-switch-ws", "occupancy"])

@@ -1,4 +1,4 @@
-"""docs/solvers.md: its examples run and print what it shows, and its tables say what the code says."""
+"""docs/reference/solvers.md: its examples run and print what it shows, and its tables say what the code says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dynamap_solvers.methods.tree_decomposition import MAX_BYTES
 from dynamap_solvers.problem import FINITE_LIMIT
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGE = (DOCS / "solvers.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "reference" / "solvers.md").read_text(encoding="utf-8")
 YES = {True: "yes", False: "no"}
 
 
@@ -27,7 +27,7 @@ def section(title: str) -> str:
 
 
 def test_the_examples_of_the_page_run():
-    results = doctest.testfile(str(DOCS / "solvers.md"), module_relative=False)
+    results = doctest.testfile(str(DOCS / "reference" / "solvers.md"), module_relative=False)
     assert results.attempted > 30
     assert results.failed == 0
 
