@@ -147,6 +147,7 @@ def _command(line: str) -> str:
 def _run_here(page: Path) -> list[str]:
     """Run a page in the current folder; what each of its run blocks prints."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
+    source = page.read_text(encoding="utf-8")
     outputs = []
     for fence in fences(page):
         if fence.kind == "file":
@@ -159,7 +160,8 @@ def _run_here(page: Path) -> list[str]:
             continue
         written = io.StringIO()
         with contextlib.redirect_stdout(written):
-            exec(compile(fence.text, str(page), "exec"), namespace)  # noqa: S102  # our own page
+            lines_before = source[: fence.place[0]].count("\n")  # so that errors name the line of the page
+            exec(compile("\n" * lines_before + fence.text, str(page), "exec"), namespace)  # noqa: S102  # our own page
         outputs.append(written.getvalue())
     return outputs
 
