@@ -13,7 +13,9 @@ PLACES = ((0.0, 0.0), (1.0, 0.0), (2.0, 0.75), (2.0, -0.75), (3.0, 0.0), (4.0, 0
 INK, NEW, GOES = "#1a1a1a", "#b5651d", "#f0b860"
 
 
-def _draw(axes: Axes, edges: list[tuple[int, int]], alive: set[int], goes: int | None, new: list[tuple[int, int]]) -> None:
+def _draw(
+    axes: Axes, edges: list[tuple[int, int]], alive: set[int], goes: int | None, new: list[tuple[int, int]]
+) -> None:
     """The graph before a step: the vertex that goes is coloured, tables made by the step before are too."""
     seen: dict[tuple[int, int], int] = {}
     for i, j in edges:

@@ -10,7 +10,7 @@ from dynamap_rtl.circuit_parameters import CircuitParameters
 from dynamap_rtl.program.sample import sample_convolution
 from dynamap_rtl.simulation import OverlaySimulation
 
-#: By unit: the wire that starts an instruction and the one that says that it is done; both in the order of instructions.
+#: By unit: the wires that start an instruction and that say that it is done; both in the order of instructions.
 UNITS = {
     "load left": ("sequencer.load_left_start", "left.done"),
     "load top": ("sequencer.load_top_start", "top.done"),
@@ -49,6 +49,10 @@ def overlay_at_work() -> Figure:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     figure.text(
-        0.015, 0.94, f"{instructions} instructions of six units, {cycles} cycles, 4 x 4 elements", fontsize=10.5, va="center"
+        0.015,
+        0.94,
+        f"{instructions} instructions of six units, {cycles} cycles, 4 x 4 elements",
+        fontsize=10.5,
+        va="center",
     )
     return figure

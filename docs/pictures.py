@@ -1,6 +1,6 @@
 """Draw the pictures of the pages: blocks checked against the circuit, waves and occupancy from simulations of it.
 
-``python docs/pictures.py [NAME ...]`` writes ``docs/images/*.svg``; ``--png FOLDER`` writes the same as PNG as well, to look at.
+``python docs/pictures.py [NAME ...]`` writes ``docs/images/*.svg``; ``--png FOLDER`` writes PNG as well, to look at.
 The same circuit gives the same bytes. Needs matplotlib and a C compiler.
 """
 
