@@ -1,6 +1,6 @@
 # One command for each job; each makes the virtual environment it needs first. See README.md.
 #   make run     maps GoogLeNet onto an Alveo U200
-#   make test    linter, type checker, all tests and the documentation
+#   make test    linter, type checker and all tests, which build the documentation as well
 #   make docs    the documentation as a site, in docs/_build/html
 #   make peers   also installs the solvers that dynamap bench compares with
 #   make lock    pins the newest dependencies again
@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 run: $(VENV)/run.stamp
 	@$(BIN)/dynamap map googlenet --board alveo-u200
 
-test: lint types docs tests
+test: lint types tests  # the tests build the documentation as well
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check

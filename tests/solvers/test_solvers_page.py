@@ -83,12 +83,3 @@ def test_the_numbers_of_the_page_are_the_code_s():
     assert all(text in PAGE for text in ("`FORBIDDEN` is 2^61", "less than 2^60", "`FLOAT_GAP` = 1e-9"))
     assert sum(entry.readable for entry in FORMATS.values()) == 7
     assert "in any of seven [formats]" in PAGE
-
-
-def test_the_example_of_the_readme_prints_what_its_comment_says(capsys):
-    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    (code,) = [
-        text for text in re.findall(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE) if "solve" in text
-    ]
-    exec(code, {})  # noqa: S102  # our own page
-    assert capsys.readouterr().out == code.strip().rpartition("# ")[2] + "\n"
