@@ -11,6 +11,7 @@ import argparse
 import ast
 import importlib
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -66,6 +67,7 @@ def _sections(parser: argparse.ArgumentParser, summary: str, depth: int) -> Iter
     below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
     if depth > 1:
         usage = " ".join(parser.format_usage().split()).removeprefix("usage: ")
+        usage = "\n".join(textwrap.wrap(usage, 110, subsequent_indent="    ", break_on_hyphens=False))
         yield f"{'#' * depth} {parser.prog}\n"
         yield _escaped(parser.description or summary) + "\n"
         yield f"```text\n{usage}\n```\n"

@@ -10,7 +10,7 @@ import numpy as np
 from dynamap_models.ir import Network
 from dynamap_solvers import FORBIDDEN, NotSeriesParallelError, Status, solve, solve_batch
 
-from .algorithms import Algorithm
+from .algorithms import ALGORITHMS, Algorithm
 from .board import Board
 from .errors import DynamapError
 from .mapper import Mapper
@@ -61,6 +61,12 @@ def mapper_of(plan: Plan, network: Network, *, algorithms: Iterable[Algorithm] =
     except TypeError:
         raise PlanError("the plan's board lacks a field or has an unknown one; map the network again") from None
     own = {algorithm.name: algorithm for algorithm in algorithms}
+    foreign = [name for name in plan.settings.algorithms if name not in ALGORITHMS and name not in own]
+    if foreign:
+        raise PlanError(
+            f"the plan was made with algorithm {foreign[0]!r}, which is none of ours; give it to explain or verify by "
+            "algorithms=, and map again without it to compile or simulate: there are programs of ours only"
+        )
     return Mapper(
         network,
         board,
