@@ -64,8 +64,8 @@ def mapper_of(plan: Plan, network: Network, *, algorithms: Iterable[Algorithm] =
     foreign = [name for name in plan.settings.algorithms if name not in ALGORITHMS and name not in own]
     if foreign:
         raise PlanError(
-            f"the plan was made with algorithm {foreign[0]!r}, which is none of ours; give it to explain or verify by "
-            "algorithms=, and map again without it to compile or simulate: there are programs of ours only"
+            f"the plan was made with unknown algorithm {foreign[0]!r}; if it is yours, give it to explain or verify by "
+            "algorithms=, and map again without it to compile or simulate, as only ours have programs"
         )
     return Mapper(
         network,
