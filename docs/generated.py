@@ -107,7 +107,8 @@ def documentation() -> str:
 
 def contributing() -> str:
     """CONTRIBUTING.md, its links as seen from here."""
-    return (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("](docs/", "](")
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    return text.replace("](docs/README.md", "](index.md").replace("](docs/", "](")
 
 
 GENERATED = {
