@@ -1,6 +1,7 @@
 # One command for each job; each makes the virtual environment it needs first. See README.md.
 #   make run     maps GoogLeNet onto an Alveo U200
-#   make test    linter, type checker and all tests
+#   make test    linter, type checker and all tests, which build the documentation as well
+#   make docs    the documentation as a site, in docs/_build/html
 #   make peers   also installs the solvers that dynamap bench compares with
 #   make lock    pins the newest dependencies again
 
@@ -9,12 +10,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint types tests peers lock clean
+.PHONY: run test lint types tests docs peers lock clean
 
 run: $(VENV)/run.stamp
 	@$(BIN)/dynamap map googlenet --board alveo-u200
 
-test: lint types tests
+test: lint types tests  # the tests build the documentation as well
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check
@@ -25,6 +26,10 @@ types: $(VENV)/test.stamp
 
 tests: $(VENV)/test.stamp $(VENV)/browser.stamp
 	$(BIN)/python -m pytest --numprocesses 2 --durations 30
+
+docs: $(VENV)/test.stamp
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet --builder html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 $(VENV)/python.stamp:
 	@python=$$(for name in python3 python3.13 python3.12 python3.11 python; do \
@@ -63,4 +68,4 @@ lock:
 	  pyproject.toml --group build --group peers -c requirements/test.txt -o requirements/peers.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf $(VENV) docs/_build .mypy_cache .pytest_cache .ruff_cache dist

@@ -1,6 +1,6 @@
-"""Draw the pictures of docs/overlay.md: blocks checked against the circuit, waves and occupancy from simulations of it.
+"""Draw the pictures of the pages: blocks checked against the circuit, waves and occupancy from simulations of it.
 
-``python docs/pictures.py`` writes ``docs/images/*.svg``; ``--png FOLDER`` writes the same as PNG as well, to look at.
+``python docs/pictures.py [NAME ...]`` writes ``docs/images/*.svg``; ``--png FOLDER`` writes PNG as well, to look at.
 The same circuit gives the same bytes. Needs matplotlib and a C compiler.
 """
 
@@ -18,6 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from numpy.typing import NDArray
+from picture_reductions import reductions
+from picture_units import overlay_at_work
 
 from dynamap_rtl import Dataflow, Gemm, array_cycles
 from dynamap_rtl.circuit_parameters import CircuitParameters
@@ -525,17 +527,20 @@ PICTURES = {
     "tile-switch-ns": tile_switch_ns,
     "tile-switch-ws": tile_switch_ws,
     "occupancy": occupancy,
+    "overlay-at-work": overlay_at_work,
+    "reductions": reductions,
 }
 
 
 def main() -> None:
-    """Write all pictures."""
+    """Write the pictures asked for, all if none is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PICTURES))
     parser.add_argument("--png", type=Path, metavar="FOLDER", help="where PNG go as well")
     parser.add_argument("--output", type=Path, default=IMAGES, metavar="FOLDER", help="where SVG go")
     options = parser.parse_args()
     with mpl.rc_context(STYLE):
-        for name, draw in PICTURES.items():
+        for name, draw in ((name, PICTURES[name]) for name in options.names or PICTURES):
             figure = draw()
             path = options.output / f"{name}.svg"
             figure.savefig(path, metadata={"Date": None, "Creator": None})

@@ -6,8 +6,10 @@ A page marks a command, ``dynamap`` or ``python docs/examples/...``, in a commen
     <!-- recorded 2026-11-22: dynamap ... --> output with times in it; true for that day's machine
     <!-- checked 8+6: dynamap map ... -->     only the first 8 and the last 6 lines are shown
 
-``python docs/record.py`` runs all checked commands again and rewrites their blocks; ``--recorded`` the others too,
-which takes many minutes; ``--recorded simulation.md`` only that page's.
+Pages whose code runs from top to bottom, each block with its output under it, are ``session.py``'s.
+
+``python docs/record.py`` runs all pages and all checked commands again and rewrites what they show; ``--recorded`` the
+others too, which takes many minutes; ``--recorded simulation.md`` only that page's.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+import session
+from session import CUT, PAGES, ROOT, trimmed
 
 _BLOCK = re.compile(
     r"<!-- (?P<kind>checked|recorded)(?: (?P<date>\d{4}-\d\d-\d\d))?(?: (?P<head>\d+)\+(?P<tail>\d+))?: "
@@ -67,14 +69,10 @@ def output(block: Block) -> str:
     finished = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=ROOT)
     if finished.returncode:
         raise RuntimeError(f"{block.command}: {finished.stderr.strip()}")
-    lines = [line.rstrip() for line in finished.stdout.splitlines()]
-    while lines and not lines[0]:
-        lines.pop(0)
-    while lines and not lines[-1]:
-        lines.pop()
+    lines = trimmed(finished.stdout).splitlines()
     if block.head and len(lines) > block.head + block.tail:
-        lines = [*lines[: block.head], " ...", *lines[len(lines) - block.tail :]]
-    return "\n".join(lines) + "\n"
+        lines = [*lines[: block.head], CUT, *lines[len(lines) - block.tail :]]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def main() -> int:
@@ -94,6 +92,12 @@ def main() -> int:
             fresh = f"<!-- {block.kind}{date}{cut}: {block.command} -->\n```text\n{output(block)}```\n"
             text = text.replace(match[0], fresh)
         page.write_text(text, encoding="utf-8")
+        if session.is_session(page):
+            print(f"{page.name}: from top to bottom", flush=True)
+            for fence, fresh in reversed(session.run(page)):
+                first, end = fence.place
+                text = text[:first] + fresh + text[end:]
+            page.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -12,6 +12,7 @@ from dynamap_models.errors import ModelError
 from dynamap_models.ir import Network
 from dynamap_models.zoo import build_model, model_names
 
+from .algorithms import Algorithm
 from .benchmark import bench
 from .board import Board, board_names, load_board
 from .comparison import StrategyResult, compare_strategies
@@ -138,7 +139,7 @@ def map(  # noqa: A001 - the command's name; users write dynamap_opt.map
     board: BoardLike,
     *,
     array: tuple[int, int] | None = None,
-    algorithms: Iterable[str] | None = None,
+    algorithms: Iterable[str | Algorithm] | None = None,
     dataflows: Iterable[str] | None = None,
     cost: str = "overlay",
     method: str = "auto",
@@ -155,7 +156,7 @@ def map(  # noqa: A001 - the command's name; users write dynamap_opt.map
         model: zoo name, ONNX path or network.
         board: preset name, TOML path or board.
         array: (P1, P2) to fix the shape.
-        algorithms: names or families to choose from.
+        algorithms: names or families to choose from, and algorithms of one's own, which need no registration.
         dataflows: names to choose from.
         cost: ``overlay`` or ``paper``.
         method: of :func:`dynamap_solvers.solve`.
@@ -208,6 +209,7 @@ def explain(
     layer: str | None = None,
     *,
     model: ModelLike | None = None,
+    algorithms: Iterable[Algorithm] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[LayerExplanation, ...]:
     """Why this choice: every alternative of every stage (or one), with the rest re-optimised.
@@ -216,28 +218,32 @@ def explain(
         plan: a plan or its file.
         layer: name of a layer; all for None.
         model: the network, where it is no longer at the place the plan names.
+        algorithms: of one's own that the plan was made with.
         progress: called with (stages done, stages in all).
 
     Raises:
         DynamapError, ModelError: when plan or network cannot be read or do not belong together.
     """
     loaded, network = _plan_and_network(plan, model)
-    return explain_plan(loaded, mapper_of(loaded, network), layer=layer, progress=progress)
+    return explain_plan(loaded, mapper_of(loaded, network, algorithms=algorithms), layer=layer, progress=progress)
 
 
-def verify(plan: PlanLike, *, model: ModelLike | None = None, explore: bool = False) -> Verification:
+def verify(
+    plan: PlanLike, *, model: ModelLike | None = None, algorithms: Iterable[Algorithm] = (), explore: bool = False
+) -> Verification:
     """Price a plan again from the network alone and check its certificate.
 
     Args:
         plan: a plan or its file.
         model: the network, where it is no longer at the place the plan names.
+        algorithms: of one's own that the plan was made with.
         explore: also solve every other array shape again.
 
     Raises:
         DynamapError, ModelError: when plan or network cannot be read or do not belong together.
     """
     loaded, network = _plan_and_network(plan, model)
-    return verify_plan(loaded, mapper_of(loaded, network), explore=explore)
+    return verify_plan(loaded, mapper_of(loaded, network, algorithms=algorithms), explore=explore)
 
 
 def report(

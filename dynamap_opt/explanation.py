@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from dynamap_models.ir import Network
 from dynamap_solvers import FORBIDDEN, NotSeriesParallelError, Status, solve, solve_batch
 
+from .algorithms import ALGORITHMS, Algorithm
 from .board import Board
 from .errors import DynamapError
 from .mapper import Mapper
@@ -38,8 +39,13 @@ class LayerExplanation:
     choices: tuple[Alternative, ...]
 
 
-def mapper_of(plan: Plan, network: Network) -> Mapper:
+def mapper_of(plan: Plan, network: Network, *, algorithms: Iterable[Algorithm] = ()) -> Mapper:
     """The tables a plan was made from.
+
+    Args:
+        plan: says of which board and with which settings.
+        network: the one the plan is for.
+        algorithms: of one's own that the plan was made with.
 
     Raises:
         PlanError: when ``network`` is not the one the plan is for, or the plan's board or settings are not valid.
@@ -54,10 +60,17 @@ def mapper_of(plan: Plan, network: Network) -> Mapper:
         board = Board(**plan.board)  # type: ignore[arg-type]  # the constructor checks every field
     except TypeError:
         raise PlanError("the plan's board lacks a field or has an unknown one; map the network again") from None
+    own = {algorithm.name: algorithm for algorithm in algorithms}
+    foreign = [name for name in plan.settings.algorithms if name not in ALGORITHMS and name not in own]
+    if foreign:
+        raise PlanError(
+            f"the plan was made with unknown algorithm {foreign[0]!r}; if it is yours, give it to explain or verify by "
+            "algorithms=, and map again without it to compile or simulate, as only ours have programs"
+        )
     return Mapper(
         network,
         board,
-        algorithms=plan.settings.algorithms,
+        algorithms=[own.get(name, name) for name in plan.settings.algorithms],
         dataflows=plan.settings.dataflows,
         cost=plan.settings.cost,
         allow_host=plan.settings.allow_host,

@@ -2,7 +2,7 @@
 
 The latency of a network is a function of the shape and the mapping together; its minimum over both is found by solving
 the mapping problem of every shape, in batches over shapes. No shape is skipped and none is estimated, so that the best
-of them is the global optimum (docs/mapping.md has the argument).
+of them is the global optimum (docs/explanation/mapping.md has the argument).
 """
 
 from __future__ import annotations

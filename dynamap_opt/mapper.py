@@ -69,7 +69,7 @@ class Mapper:
     Args:
         network: to map.
         board: to map it onto.
-        algorithms: names or families to choose from; all for None.
+        algorithms: names or families to choose from, and algorithms of one's own; all of ours for None.
         dataflows: names to choose from; all for None.
         cost: preset, ``overlay`` or ``paper``.
         allow_host: whether operators the overlay lacks may run on the host at zero cycles.
@@ -85,7 +85,7 @@ class Mapper:
         network: Network,
         board: Board,
         *,
-        algorithms: Iterable[str] | None = None,
+        algorithms: Iterable[str | Algorithm] | None = None,
         dataflows: Iterable[str] | None = None,
         cost: str = "overlay",
         allow_host: bool = False,
@@ -95,6 +95,7 @@ class Mapper:
         self.network = network
         self.board = board
         chosen, flows = select_algorithms(algorithms), select_dataflows(dataflows)
+        self.algorithms = {algorithm.name: algorithm for algorithm in chosen}
         self.overlay = overlay_for(board, winograd_tiles(chosen), macs_per_dsp=macs_per_dsp)
         self.elements = max_elements(board, self.overlay)
         self.settings = Settings(

@@ -10,6 +10,7 @@ import numpy as np
 from dynamap_models.ir import Conv, ConvTranspose, FullyConnected, Layer, Network, Pool
 from dynamap_solvers import ReductionCertificate, Solution, Status, solve
 
+from .algorithms import Algorithm
 from .board import Board
 from .costs import ShapeBatch
 from .errors import DisagreementError, NoMappingError
@@ -213,7 +214,7 @@ def map_network(
     board: Board,
     *,
     array: tuple[int, int] | None = None,
-    algorithms: Iterable[str] | None = None,
+    algorithms: Iterable[str | Algorithm] | None = None,
     dataflows: Iterable[str] | None = None,
     cost: str = "overlay",
     method: str = "auto",
@@ -231,7 +232,7 @@ def map_network(
         network: see :func:`dynamap_opt.load_model`.
         board: see :func:`dynamap_opt.load_board`.
         array: (P1, P2) to fix the shape instead of exploring all.
-        algorithms: names or families to choose from; all for None.
+        algorithms: names or families to choose from, and algorithms of one's own; all of ours for None.
         dataflows: names to choose from; all for None.
         cost: preset, ``overlay`` or ``paper``.
         method: that proves the mapping of the chosen shape.

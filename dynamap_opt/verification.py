@@ -22,7 +22,7 @@ from dynamap_solvers import (
     solve,
 )
 
-from .algorithms import ALGORITHMS, Algorithm
+from .algorithms import Algorithm
 from .costs import ShapeBatch
 from .errors import DynamapError
 from .layouts import NHWC, Layout
@@ -126,8 +126,8 @@ def _check_facts(plan: Plan, mapper: Mapper, stage: Stage, row: LayerPlan) -> li
     source, target = tensors[stage.inputs[0] if stage.inputs else stage.output], tensors[stage.output]
     macs = 0 if stage.conv is None else stage.conv.macs
     worked = macs
-    if stage.conv is not None and row.algorithm in ALGORITHMS:
-        worked = mapper.model.products(stage, ALGORITHMS[row.algorithm])
+    if stage.conv is not None and row.algorithm in mapper.algorithms:
+        worked = mapper.model.products(stage, mapper.algorithms[row.algorithm])
     parts = {"load": row.load_cycles, "compute": row.compute_cycles, "store": row.store_cycles}
     facts = (
         ("input shape", row.input_shape, (source.height, source.width, source.channels)),
@@ -153,7 +153,7 @@ def _price(
     where = f"layer {row.name!r}"
     algorithm: Algorithm | None = None
     if stage.kind is StageKind.ARRAY:
-        algorithm = ALGORITHMS.get(row.algorithm)
+        algorithm = mapper.algorithms.get(row.algorithm)
         if algorithm is None or algorithm not in model.algorithms(stage):
             return 0, [f"{where}: algorithm {row.algorithm!r} cannot compute it"]
         if row.dataflow not in Dataflow.__members__:

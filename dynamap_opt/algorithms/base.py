@@ -16,8 +16,8 @@ __all__ = ["Algorithm", "axis_windows"]
 class Algorithm(Protocol):
     """One way to compute a convolution on the array; a value without state, so that tables can be shared.
 
-    A Protocol, not a base class: an algorithm from outside only has to have these members (docs/cost-model.md lists
-    what each means for the built-in ones).
+    A Protocol, not a base class: an algorithm from outside only has to have these members
+    (docs/explanation/cost-model.md lists what each means for the built-in ones).
     """
 
     @property

@@ -18,7 +18,7 @@ class Depthwise(Im2col):
 
     name: str = "depthwise"
     family: str = "depthwise"
-    source: str = "this project: block-diagonal packing, docs/cost-model.md"
+    source: str = "this project: block-diagonal packing, docs/explanation/cost-model.md"
 
     def is_legal(self, conv: ConvShape) -> bool:
         """More than one group."""

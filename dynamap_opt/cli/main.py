@@ -19,7 +19,7 @@ from dynamap_solvers.errors import SolverError
 from . import benchmarks, hardware, listing, mapping, plans, programs, reports, reproducing, solving, studies
 from .interrupts import INTERRUPTED
 
-__all__ = ["main"]
+__all__ = ["command_line", "main"]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,7 +36,8 @@ def _one_line(message: object) -> str:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets ``run``, which takes the options and returns the exit code."""
     parser = _Parser(
         prog="dynamap",
         description="Provably optimal mapping of convolutional networks onto FPGA systolic-array overlays.",
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line without the program's name; ``sys.argv`` for None.
     """
     try:
-        options = _parser().parse_args(arguments)
+        options = command_line().parse_args(arguments)
     except SystemExit as stop:  # argparse has printed its sentence
         return int(stop.code or 0)
     run: Callable[[argparse.Namespace], int] = options.run

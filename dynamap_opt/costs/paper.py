@@ -3,7 +3,8 @@
 Compute is the published GEMM count plus one initialisation of max(P1, P2) cycles; communication is a sum beside it, not
 hidden behind it. A tensor with one reader costs one transfer, priced by the two algorithms at its ends; a tensor with
 several has a stored format of its own, and costs one transfer to write and one for every reader. Pooling and
-element-wise layers take no compute time. docs/cost-model.md lists where this departs from the authors' released code.
+element-wise layers take no compute time. docs/explanation/cost-model.md lists where this departs from the authors'
+released code.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """When the blocks of a layer are loaded, computed, finished and stored, for all array shapes at once.
 
-The recursion follows the units' contracts (docs/overlay.md) block by block: a load waits until the half it fills is
-free, a product for its loads, a group for the half of the accumulators before the last, and so on. Blocks that are
-alike are not followed one by one: after a few of them all times advance alike, and the rest is added in one step. So
-the cost does not grow with a layer.
+The recursion follows the units' contracts (docs/reference/overlay.md) block by block: a load waits until the half it
+fills is free, a product for its loads, a group for the half of the accumulators before the last, and so on. Blocks that
+are alike are not followed one by one: after a few of them all times advance alike, and the rest is added in one step.
+So the cost does not grow with a layer.
 """
 
 from __future__ import annotations

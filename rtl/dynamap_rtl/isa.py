@@ -4,7 +4,7 @@ An instruction names a unit, what it waits for and what it gives when done, and 
 their instructions in order, each at its own pace; *tokens* order them. ``wait`` has a bit for each of sixteen
 semaphores: the instruction starts when all of them are above zero, and takes one token from each. ``signal`` gives
 one token to each when the instruction is done, ``release`` when it has read its operands (compute only).
-docs/instruction-set.md describes every field.
+docs/reference/instruction-set.md describes every field.
 
 | bits | field | meaning |
 |---|---|---|

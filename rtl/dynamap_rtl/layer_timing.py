@@ -2,7 +2,7 @@
 
 A layer is cut into blocks (:mod:`dynamap_rtl.layer_blocks`), whose loads are counted in pieces
 (:mod:`dynamap_rtl.load_work`) and which pass through the units one behind the other (:mod:`dynamap_rtl.block_times`).
-docs/cost-model.md has the formulas. Everything is integer; arrays have the shape (shapes,).
+docs/explanation/cost-model.md has the formulas. Everything is integer; arrays have the shape (shapes,).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Every function works on Python integers and, element by element, on int64 arrays of array shapes: ``p1`` and ``p2`` may
 be arrays of one common shape, and the result then has that shape. Integers in, integers out; nothing is rounded but by
-the explicit ceilings. docs/cost-model.md derives each formula and says where it departs from published ones.
+the explicit ceilings. docs/explanation/cost-model.md derives each formula and says where it departs from published
+ones.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Dataflow(StrEnum):
 
 
 class TimingConvention(StrEnum):
-    """Which cycle count of a systolic GEMM is meant; docs/cost-model.md compares them."""
+    """Which cycle count of a systolic GEMM is meant; docs/explanation/cost-model.md compares them."""
 
     STALL_FREE = "stall-free"  # this overlay: tiles run back to back, fill and drain are paid once
     PUBLISHED = "published"  # DYNAMAP's formulas: no fill, no drain, one initialisation of max(P1, P2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -12,8 +12,11 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
+import dynamap_opt
+from dynamap_models import NetworkBuilder
 from dynamap_opt.algorithms import ALGORITHMS, AlgorithmError, select_algorithms
 from dynamap_opt.layouts import LayoutKind
+from dynamap_opt.plan import PlanError
 from dynamap_opt.program import ConvShape
 from dynamap_rtl import Gemm
 
@@ -436,3 +439,79 @@ def test_an_unknown_algorithm_lists_the_right_ones_and_none_is_refused():
     assert str(caught.value) == f"unknown algorithm 'fft'; give names or families among {', '.join(known)}"
     with pytest.raises(AlgorithmError, match="no algorithm is left to choose from; name at least one"):
         select_algorithms([])
+
+
+# ---- algorithms of one's own
+
+
+@dataclass(frozen=True)
+class Halved:
+    """Im2col at half its cycles, for convolutions of stride 2: nobody can do it, so it must be chosen."""
+
+    name: str = "halved"
+    family: str = "own"
+    source: str = "this test"
+    activation_bytes: int = 1
+    weight_bytes: int = 1
+
+    def is_legal(self, conv):
+        return conv.stride == (2, 2)
+
+    def gemms(self, conv):
+        return ALGORITHMS["im2col"].gemms(conv)
+
+    def published_gemms(self, conv):  # noqa: ARG002
+        return None
+
+    def cycles(self, *where, **options):
+        found = ALGORITHMS["im2col"].cycles(*where, **options)
+        return replace(found, total=found.total // 2)
+
+    def floor(self, *where, **options):
+        return ALGORITHMS["im2col"].floor(*where, **options) // 2
+
+    def windows(self, conv):
+        return ALGORITHMS["im2col"].windows(conv)
+
+    def layout(self, conv):  # noqa: ARG002
+        return None
+
+
+def test_an_algorithm_of_ones_own_stands_behind_ours():
+    own = Halved()
+    assert select_algorithms([own, "im2col"]) == (ALGORITHMS["im2col"], own)
+    assert select_algorithms([*ALGORITHMS, own]) == (*ALGORITHMS.values(), own)
+    assert select_algorithms([*ALGORITHMS.values(), own, own]) == (*ALGORITHMS.values(), own)
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "message"),
+    [
+        ([Halved("im2col")], "there is an algorithm 'im2col' already; give yours a name of its own"),
+        ([Halved(), Halved(family="x")], "there is an algorithm 'halved' already; give yours a name of its own"),
+        ([Halved("Halved")], "the name of an algorithm is lower case, without a comma, not 'Halved'; change it"),
+        ([Halved("a,b")], "the name of an algorithm is lower case, without a comma, not 'a,b'; change it"),
+    ],
+)
+def test_a_name_that_would_be_mistaken_is_refused(algorithms, message):
+    with pytest.raises(AlgorithmError) as caught:
+        select_algorithms(algorithms)
+    assert str(caught.value) == message
+
+
+def test_an_algorithm_of_ones_own_is_explored_explained_and_verified_like_ours():
+    net = NetworkBuilder("strided")
+    out = net.conv("second", net.conv("first", net.input("image", 3, 32, 32), 16, 3, stride=2, pads=1), 16, 3, pads=1)
+    network, own = net.build(out), Halved()
+    alone = dynamap_opt.map(network, "ecp5-85k")
+    plan = dynamap_opt.map(network, "ecp5-85k", algorithms=[*ALGORITHMS, own])
+    assert [layer.algorithm == "halved" for layer in plan.layers] == [True, False]
+    assert plan.status == "optimal"
+    assert plan.latency_cycles < alone.latency_cycles
+    (first,) = dynamap_opt.explain(plan, "first", model=network, algorithms=[own])
+    assert first.chosen.algorithm == "halved"
+    assert {choice.algorithm for choice in first.choices} >= {"halved", "im2col", "kn2row"}
+    assert dynamap_opt.verify(plan, model=network, algorithms=[own], explore=True).problems == ()
+    for call in (dynamap_opt.verify, dynamap_opt.explain, dynamap_opt.compile):
+        with pytest.raises(PlanError, match="made with unknown algorithm 'halved'; if it is yours"):
+            call(plan, model=network)

@@ -574,12 +574,12 @@ def test_the_line_of_a_key_is_the_first_line_that_tomllib_needs_for_it(statement
 
 # ---- the page about boards
 
-PAGE = (Path(__file__).parents[2] / "docs" / "boards.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "boards.md").read_text("utf-8")
 
 
 def test_the_example_file_of_the_page_is_a_board():
     (block,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    assert parse_board(block, origin="docs/boards.md").name == "my-board"
+    assert parse_board(block, origin="docs/reference/boards.md").name == "my-board"
 
 
 def test_the_table_of_the_page_is_what_the_presets_say():

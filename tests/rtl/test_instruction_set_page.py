@@ -11,7 +11,7 @@ from dynamap_rtl import isa
 from dynamap_rtl.program.schedule import Token
 from dynamap_rtl.record import Record
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "instruction-set.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "instruction-set.md").read_text(encoding="utf-8")
 BODY = isa.HEADER.width
 TABLES = {
     "Header": (isa.HEADER, 0),

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "examples"
-PAGE = (ROOT / "docs" / "how-to-compilers.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "compilers.md").read_text(encoding="utf-8")
 PROGRAMS = ("layout_selection.py", "sharding.py", "primitive_selection.py")
 SHOWN = dict(re.findall(r"<!-- checked: python docs/examples/(\S+) -->\n```text\n(.*?)```\n", PAGE, re.DOTALL))
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)

@@ -1,4 +1,4 @@
-"""docs/formats.md and docs/problem.schema.json say what the code does."""
+"""docs/reference/formats.md and docs/reference/problem.schema.json say what the code does."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from dynamap_solvers.formats import FORMATS, SCHEMA, detect_format, native, read
 from format_problems import problems
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGE = (DOCS / "formats.md").read_text("utf-8")
-SCHEMA_FILE = json.loads((DOCS / "problem.schema.json").read_text("utf-8"))
+PAGE = (DOCS / "reference" / "formats.md").read_text("utf-8")
+SCHEMA_FILE = json.loads((DOCS / "reference" / "problem.schema.json").read_text("utf-8"))
 EXAMPLES = dict(re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
 SHORTENED = {"json", "iopddl"}  # shown with line breaks of their own
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dynamap_solvers.hardness
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "hardness.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "hardness.md"
 
 
 def test_the_examples_of_the_page_run():

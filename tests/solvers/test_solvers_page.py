@@ -1,4 +1,4 @@
-"""docs/solvers.md: its examples run and print what it shows, and its tables say what the code says."""
+"""docs/reference/solvers.md: its examples run and print what it shows, and its tables say what the code says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dynamap_solvers.methods.tree_decomposition import MAX_BYTES
 from dynamap_solvers.problem import FINITE_LIMIT
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGE = (DOCS / "solvers.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "reference" / "solvers.md").read_text(encoding="utf-8")
 YES = {True: "yes", False: "no"}
 
 
@@ -27,7 +27,7 @@ def section(title: str) -> str:
 
 
 def test_the_examples_of_the_page_run():
-    results = doctest.testfile(str(DOCS / "solvers.md"), module_relative=False)
+    results = doctest.testfile(str(DOCS / "reference" / "solvers.md"), module_relative=False)
     assert results.attempted > 30
     assert results.failed == 0
 
@@ -83,12 +83,3 @@ def test_the_numbers_of_the_page_are_the_code_s():
     assert all(text in PAGE for text in ("`FORBIDDEN` is 2^61", "less than 2^60", "`FLOAT_GAP` = 1e-9"))
     assert sum(entry.readable for entry in FORMATS.values()) == 7
     assert "in any of seven [formats]" in PAGE
-
-
-def test_the_example_of_the_readme_prints_what_its_comment_says(capsys):
-    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    (code,) = [
-        text for text in re.findall(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE) if "solve" in text
-    ]
-    exec(code, {})  # noqa: S102  # our own page
-    assert capsys.readouterr().out == code.strip().rpartition("# ")[2] + "\n"

@@ -1,4 +1,4 @@
-"""The control registers: what the circuit decodes, the component describes and docs/axi.md shows.
+"""The control registers: what the circuit decodes, the component describes and docs/reference/axi.md shows.
 
 Registers have 32 bits. Between and behind their fields is nothing: it reads as zero, and writing it does nothing.
 """

@@ -1,6 +1,7 @@
 """The finishing unit: rows of the accumulators to bytes in the result buffer.
 
-Where Winograd was at work, rows go through its output transform first; then they are scaled, rounded and clamped.
+Where Winograd was at work, rows go through its output transform first; then they are scaled, rounded and clamped::
+
     accumulators -> [output transform] -> requantise with the channels' parameters -> result buffer
 
 Contract: ``finish_valid`` with ``finish_ready`` takes an instruction's fields (``isa.FINISH``). Rows are read a cycle

@@ -1,5 +1,7 @@
 """An operand of the array: its loader, Winograd's input transform where there is one, and its buffer.
 
+::
+
     read port -> loader ----------------------------> turn buffer -> array
                     `--> input transform -> writer --'
 

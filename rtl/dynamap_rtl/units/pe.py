@@ -5,14 +5,16 @@ A product enters the sum either of the element itself (output-stationary) or of 
 leaves through a drain register, so that neither a stationary operand's arrival nor a result's departure costs a
 cycle.
 
-| register | takes | when |
-|---|---|---|
-| ``left`` | ``left_in`` | always |
-| ``top`` | ``top_in`` | ``feed_in`` |
-| ``weight`` | ``top`` | ``load_in`` |
-| ``product`` | left * weight | always |
-| ``sum`` | product + (``sum_in`` if north, itself if keep, else 0) | always; north, keep: two cycles later |
-| ``drain`` | ``sum`` if last, else ``drain_in`` | last three cycles after its input; ``shift_in`` |
+===========  ===================================================  =================================================
+register     takes                                                 when
+===========  ===================================================  =================================================
+``left``     ``left_in``                                           always
+``top``      ``top_in``                                            ``feed_in``
+``weight``   ``top``                                               ``load_in``
+``product``  left * weight                                         always
+``sum``      product + (``sum_in`` if north, itself if keep)       always; north, keep: two cycles later
+``drain``    ``sum`` if last, else ``drain_in``                    last three cycles after its input; ``shift_in``
+===========  ===================================================  =================================================
 
 Output-stationary: ``feed`` and ``load`` are always high, the two operands of a product arrive with ``top_in`` one
 cycle ahead of ``left_in``; ``keep`` is low with the first operand of a tile, ``last`` high with its last.

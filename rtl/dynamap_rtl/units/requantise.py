@@ -17,7 +17,7 @@ saturates whatever its low bits and the zero point are.
 How it compares with ONNX Runtime's QLinearConv and QLinearMatMul, which convert the sum to float32, multiply by the
 float32 scale x · w / y (``fixed_point.float32_scale``) and round half to even:
 
-- the scale a power of two and |value + bias| up to 2**24: equal, since then both products are exact;
+- the scale a power of two and ``|value + bias|`` up to 2**24: equal, since then both products are exact;
 - else the float32 product is wrong by less than 2**-23 of itself, below 2**-14 for results that do not saturate. The
   two differ only if the exact product is so near to a tie, and then by one unit.
 """

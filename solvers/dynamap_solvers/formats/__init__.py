@@ -1,7 +1,7 @@
 """Files of selection problems: our own JSON, IOPDDL, UAI and LG, WCSP, CFN and Scholz both ways; LP and MPS out.
 
 :func:`read_problem` tells the format by content, :func:`write_problem` takes it by name or by the ending of the path.
-What each format holds and loses is in ``docs/formats.md`` and in the docstring of its module.
+What each format holds and loses is in ``docs/reference/formats.md`` and in the docstring of its module.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 The keys are the arguments of :class:`~dynamap_solvers.problem.SelectionProblem`; a forbidden cell is ``null``,
 ``dtype`` says whether costs are exact integers, and a batch has ``unary_sets`` or ``pair_sets``, one entry per cost
-set, in place of ``unary`` or ``pair``. Unknown keys are refused. The JSON schema is ``docs/problem.schema.json``.
+set, in place of ``unary`` or ``pair``. Unknown keys are refused. The JSON schema is
+``docs/reference/problem.schema.json``.
 """
 
 from __future__ import annotations

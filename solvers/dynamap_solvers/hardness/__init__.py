@@ -1,7 +1,7 @@
 """Why selection is hard, executable: reductions from known problems, both ways, and the case that is easy.
 
 Each function takes a networkx graph and returns a frozen object with the selection problem and the two translations.
-``docs/hardness.md`` has the statements and proofs.
+``docs/explanation/hardness.md`` has the statements and proofs.
 """
 
 from __future__ import annotations

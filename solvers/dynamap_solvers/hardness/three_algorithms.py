@@ -3,8 +3,8 @@
 Every edge ``u v`` of a MAX-CUT instance becomes four nodes on a hexagon ``u a b v c d``, and each of the six is tied
 with weight 2 to two of three terminals: u and v to 0 and 1, a and c to 0 and 2, b and d to 1 and 2. If u and v are on
 the sides of terminals 0 and 1, in either order, the rest can be chosen so that cuts of weight 15 suffice; otherwise 16
-are needed, and suffice where u and v are both on side 0 or both on side 1. The proof is in ``docs/hardness.md``, and a
-test goes over all 729 cases. So
+are needed, and suffice where u and v are both on side 0 or both on side 1. The proof is in
+``docs/explanation/hardness.md``, and a test goes over all 729 cases. So
 
     least multiway cut = 16 |E| - largest cut.
 

@@ -20,7 +20,7 @@ from dynamap_rtl.rotation import rotator_latency
 from dynamap_rtl.synthesis import check_verilog
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGE = (ROOT / "docs" / "axi.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "axi.md").read_text(encoding="utf-8")
 SIZES = {"left_depth": 64, "top_depth": 64, "accumulator_depth": 32, "result_depth": 64, "channel_words": 4}
 EVEN = AxiOverlay(circuit=CircuitParameters(rows=2, columns=2, dram_bytes_per_cycle=8, **SIZES))
 ODD = AxiOverlay(circuit=CircuitParameters(rows=2, columns=3, dram_bytes_per_cycle=6, **SIZES), address_width=40)
