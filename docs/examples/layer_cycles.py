@@ -77,19 +77,19 @@ def convolution(conv: ConvShape) -> Convolution:
     )
 
 
-def program(conv: ConvShape, algorithm: str, dataflow: Dataflow) -> LayerProgram:
+def program(conv: ConvShape, algorithm: str, dataflow: Dataflow, circuit: CircuitParameters = CIRCUIT) -> LayerProgram:
     """What the overlay runs."""
     layer = convolution(conv)
     if algorithm in TILES:
-        return winograd_program(layer, CIRCUIT, dataflow, tile=TILES[algorithm], constants_address=CONSTANTS)
-    return convolution_program(layer, CIRCUIT, dataflow, constants_address=CONSTANTS, kn2row=algorithm == "kn2row")
+        return winograd_program(layer, circuit, dataflow, tile=TILES[algorithm], constants_address=CONSTANTS)
+    return convolution_program(layer, circuit, dataflow, constants_address=CONSTANTS, kn2row=algorithm == "kn2row")
 
 
-def formula(conv: ConvShape, algorithm: str, dataflow: Dataflow) -> LayerCycles:
+def formula(conv: ConvShape, algorithm: str, dataflow: Dataflow, circuit: CircuitParameters = CIRCUIT) -> LayerCycles:
     """What ``layer_timing`` says of it."""
-    sizes = sizes_of(CIRCUIT)
+    sizes = sizes_of(circuit)
     if algorithm in TILES:
-        return winograd_cycles(WinogradShape(conv, TILES[algorithm]), sizes, dataflow, tiles=CIRCUIT.winograd)
+        return winograd_cycles(WinogradShape(conv, TILES[algorithm]), sizes, dataflow, tiles=circuit.winograd)
     return convolution_cycles(conv, sizes, dataflow, kn2row=algorithm == "kn2row", divides=True)
 
 

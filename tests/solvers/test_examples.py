@@ -41,6 +41,7 @@ def test_the_page_shows_the_whole_output_of_every_program():
         "overlay_program.py",
         "layer_cycles.py",
         "digits.py",
+        "formula_deviations.py",
         "published_and_measured.py",
     }
 
