@@ -109,6 +109,12 @@ def shown() -> set[str]:
 def test_every_picture_is_made_by_a_command_and_shown() -> None:
     texts = [page.read_text(encoding="utf-8") for page in session.PAGES]
     plotted = {found for text in texts for found in re.findall(r"--plot docs/images/([\w-]+)\.svg", text)}
+    plotted |= {
+        name
+        for text in texts
+        for names in re.findall(r"<!-- drawn by [^:]+: (.*) -->", text)
+        for name in names.split(", ")
+    }
     files = {path.stem for path in (DOCS / "images").glob("*.svg")}
     assert files == shown() == set(pictures.PICTURES) | plotted
 

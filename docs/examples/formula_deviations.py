@@ -22,7 +22,7 @@ from dynamap_rtl.program.cycles import program_cycles
 
 NETWORKS = ("googlenet", "squeezenet-1.1", "inception-v4")
 OVERLAYS = (((48, 128), (256, 57)), ((64, 97), (64, 30)), ((16, 16), (16, 20)))  # array; bytes a cycle, latency
-MOST = 12_000  # products for each element of the array
+MOST = 4_000  # products for each element of the array
 
 
 def convolutions() -> list[ConvShape]:
