@@ -15,6 +15,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import dynamap_opt
 from dynamap_opt.board import load_board
 from dynamap_opt.cli import main
 
@@ -131,6 +132,19 @@ def write_model(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def _plan_of_a_zoo_network():
+    return dynamap_opt.map("squeezenet-1.1", "ecp5-85k", array=(11, 12)).to_json()
+
+
+@pytest.fixture
+def plan_file(_plan_of_a_zoo_network, tmp_path):
+    """A plan of a zoo network on a fixed array."""
+    path = tmp_path / "plan.json"
+    path.write_text(_plan_of_a_zoo_network)
+    return path
 
 
 @pytest.fixture

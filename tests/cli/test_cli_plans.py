@@ -9,14 +9,6 @@ import pytest
 from dynamap_opt import load_plan
 
 
-@pytest.fixture
-def plan_file(run, tmp_path):
-    """A plan of a zoo network on a fixed array."""
-    path = tmp_path / "plan.json"
-    assert run("map", "squeezenet-1.1", "--board", "ecp5-85k", "--array", "11x12", "--json", path).code == 0
-    return path
-
-
 def edited(path, change):
     document = json.loads(path.read_text())
     change(document)

@@ -9,14 +9,6 @@ import onnx
 import pytest
 
 
-@pytest.fixture
-def plan_file(run, tmp_path):
-    """A plan of a zoo network on a fixed array."""
-    path = tmp_path / "plan.json"
-    assert run("map", "squeezenet-1.1", "--board", "ecp5-85k", "--array", "11x12", "--json", path).code == 0
-    return path
-
-
 def test_a_report_is_one_file(run, plan_file, tmp_path):
     page = tmp_path / "page.html"
     outcome = run("report", plan_file, "--no-explore", "-o", page)
