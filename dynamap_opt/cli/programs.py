@@ -175,10 +175,23 @@ def _print(output: Output, simulation: Simulation) -> None:
         f"{simulation.model} on the {rows_}x{columns_} overlay, layers {how}: {integer(compared)} elements, {verdict}; "
         f"{seconds(simulation.seconds)}"
     )
+    ratios = {
+        layer.name: layer.measured_cycles / layer.predicted_cycles - 1 for layer in simulation.layers if _ran(layer)
+    }
+    if ratios:
+        farthest = max(ratios, key=lambda name: abs(ratios[name]))
+        close = sum(abs(ratio) <= 0.01 for ratio in ratios.values())
+        output.print(
+            f"cycles: {close} of {len(ratios)} layers within 1 % of the plan, farthest {ratios[farthest]:+.1%} ({farthest})"
+        )
     if simulation.resumed:
         output.print(f"results of {simulation.resumed} layers were kept from an earlier run")
     if simulation.skipped:
         output.print(f"not run by the overlay, taken from the reference: {', '.join(simulation.skipped)}")
+
+
+def _ran(layer: LayerSimulation) -> bool:
+    return layer.predicted_cycles > 0 and layer.measured_cycles > 0
 
 
 def _row(layer: LayerSimulation) -> tuple[str, ...]:
