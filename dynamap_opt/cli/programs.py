@@ -175,14 +175,13 @@ def _print(output: Output, simulation: Simulation) -> None:
         f"{simulation.model} on the {rows_}x{columns_} overlay, layers {how}: {integer(compared)} elements, {verdict}; "
         f"{seconds(simulation.seconds)}"
     )
-    ratios = {
-        layer.name: layer.measured_cycles / layer.predicted_cycles - 1 for layer in simulation.layers if _ran(layer)
-    }
-    if ratios:
-        farthest = max(ratios, key=lambda name: abs(ratios[name]))
-        close = sum(abs(ratio) <= 0.01 for ratio in ratios.values())
+    far = {layer.name: layer.measured_cycles / layer.predicted_cycles - 1 for layer in simulation.layers if _ran(layer)}
+    if far:
+        farthest = max(far, key=lambda name: abs(far[name]))
+        close = sum(abs(deviation) <= 0.01 for deviation in far.values())
         output.print(
-            f"cycles: {close} of {len(ratios)} layers within 1 % of the plan, farthest {ratios[farthest]:+.1%} ({farthest})"
+            f"cycles of {close} of {len(far)} layers are within 1 % of the plan, the farthest: {farthest}, "
+            f"{percent(far[farthest])}"
         )
     if simulation.resumed:
         output.print(f"results of {simulation.resumed} layers were kept from an earlier run")
