@@ -53,8 +53,9 @@ def test_simulate_says_what_was_predicted_measured_and_compared(run, model):
     assert spoken.code == 0
     assert "all equal to the reference's" in spoken.out
     assert all(layer["name"] in spoken.out for layer in layers)
-    close = sum(abs(layer["measured_cycles"] / layer["predicted_cycles"] - 1) <= 0.01 for layer in layers)
-    assert f"cycles of {close} of {len(layers)} layers are within 1 % of the plan" in spoken.out
+    ran = [layer for layer in layers if layer["predicted_cycles"]]
+    close = sum(abs(layer["measured_cycles"] / layer["predicted_cycles"] - 1) <= 0.01 for layer in ran)
+    assert f"cycles of {close} of {len(ran)} layers are within 1 % of the plan" in spoken.out
 
 
 def test_a_plan_is_simulated_as_it_stands_and_on_another_array(run, plan):
