@@ -62,7 +62,7 @@ def refused(content):
     [
         ("googlenet", "overlay", {"array": (11, 12)}),
         ("googlenet", "paper", {}),
-        ("mobilenet-v2", "overlay", {"algorithms": ["im2col", "depthwise"], "dataflows": ["WS"], "array": (11, 12)}),
+        ("squeezenet-1.1", "overlay", {"algorithms": ["im2col", "kn2row"], "dataflows": ["WS"], "array": (11, 12)}),
         ("efficientnet-b0", "paper", {"allow_host": True}),
         ("vgg-16", "overlay", {"array": (8, 8), "method": "ilp-cbc"}),
         ("u-net", "overlay", {"array": (140, 1)}),

@@ -108,7 +108,7 @@ def test_the_programs_pass_pyright_and_a_wrong_call_does_not(tmp_path):
         settings = {
             "include": [str(path) for path in include],
             "typeCheckingMode": "standard",
-            "extraPaths": [str(ROOT / "solvers")],
+            "extraPaths": [str(ROOT / "solvers"), str(FOLDER)],  # programs find their neighbours
         }
         (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
         finished = subprocess.run(
