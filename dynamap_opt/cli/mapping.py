@@ -37,23 +37,22 @@ def add_commands(commands: Any) -> None:
 
 def _map(options: argparse.Namespace) -> int:
     output = Output(options.json)
-    progress = Progress("exploring array shapes")
-    plan = api.map(
-        options.model,
-        options.board,
-        array=options.array,
-        algorithms=options.algorithms,
-        dataflows=options.dataflows,
-        cost=options.cost,
-        method=options.method,
-        input_shapes=input_shapes(options),
-        allow_host=options.allow_host,
-        macs_per_dsp=options.macs_per_dsp,
-        time_limit=options.time_limit,
-        threads=options.threads,
-        progress=progress,
-    )
-    progress.close()
+    with Progress("exploring array shapes") as progress:
+        plan = api.map(
+            options.model,
+            options.board,
+            array=options.array,
+            algorithms=options.algorithms,
+            dataflows=options.dataflows,
+            cost=options.cost,
+            method=options.method,
+            input_shapes=input_shapes(options),
+            allow_host=options.allow_host,
+            macs_per_dsp=options.macs_per_dsp,
+            time_limit=options.time_limit,
+            threads=options.threads,
+            progress=progress,
+        )
     if output.speaks:
         _print(output, plan)
     if options.csv:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from dynamap_opt.plan import write_text
 
@@ -62,7 +62,7 @@ class Output:
 
 
 class Progress:
-    """A callback that reports on standard error once the work has taken two seconds."""
+    """A callback that reports on standard error once the work has taken two seconds, and clears its line when left."""
 
     _PATIENCE_S = 2.0
 
@@ -85,6 +85,12 @@ class Progress:
         sys.stderr.write(f"\r{text}\x1b[K" if terminal else f"{text}\n")
         sys.stderr.flush()
         self._shown = terminal
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Clear the line."""

@@ -35,9 +35,8 @@ def add_commands(commands: Any) -> None:
 
 def _explain(options: argparse.Namespace) -> int:
     output = Output(options.json)
-    progress = Progress("explaining layers")
-    layers = api.explain(options.plan, options.layer, model=options.model, progress=progress)
-    progress.close()
+    with Progress("explaining layers") as progress:
+        layers = api.explain(options.plan, options.layer, model=options.model, progress=progress)
     shown = _SHOWN if options.layer is None else None
     for layer in layers:
         if len(layer.choices) == 1:

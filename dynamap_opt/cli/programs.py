@@ -127,8 +127,7 @@ def _disassemble(options: argparse.Namespace) -> int:
 
 def _simulate(options: argparse.Namespace) -> int:
     output = Output(options.json)
-    progress = Progress("simulating predicted cycles")
-    try:
+    with Progress("simulating predicted cycles") as progress:
         simulation = api.simulate(
             options.source,
             options.board,
@@ -142,8 +141,6 @@ def _simulate(options: argparse.Namespace) -> int:
             work=options.work,
             progress=progress,
         )
-    finally:
-        progress.close()
     if output.speaks:
         _print(output, simulation)
     output.json("simulation", {**asdict(simulation), "values_match": simulation.values_match})

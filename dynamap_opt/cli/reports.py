@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import Any
 
 from dynamap_opt import api
@@ -31,16 +32,15 @@ def add_commands(commands: Any) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    progress = _Steps()
-    page = api.report(
-        options.plan,
-        against=options.against,
-        model=options.model,
-        explore=options.explore,
-        threads=options.threads,
-        progress=progress,
-    )
-    progress.close()
+    with contextlib.closing(_Steps()) as progress:
+        page = api.report(
+            options.plan,
+            against=options.against,
+            model=options.model,
+            explore=options.explore,
+            threads=options.threads,
+            progress=progress,
+        )
     page.save(options.output)
     Output(None).print(f"{page.title}: {options.output}, {len(page.html.encode()) / 1e6:.1f} MB")
     return 0

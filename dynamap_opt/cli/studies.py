@@ -44,20 +44,19 @@ def add_commands(commands: Any) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     output = Output(options.json)
-    progress = Progress("comparing strategies")
-    results = api.compare(
-        options.model,
-        options.board,
-        cost=options.cost,
-        input_shapes=input_shapes(options) or None,
-        allow_host=options.allow_host,
-        threads=options.threads,
-        measure=options.measure,
-        jobs=options.jobs,
-        executor=options.executor,
-        progress=progress,
-    )
-    progress.close()
+    with Progress("comparing strategies") as progress:
+        results = api.compare(
+            options.model,
+            options.board,
+            cost=options.cost,
+            input_shapes=input_shapes(options) or None,
+            allow_host=options.allow_host,
+            threads=options.threads,
+            measure=options.measure,
+            jobs=options.jobs,
+            executor=options.executor,
+            progress=progress,
+        )
     columns = [
         ("strategy", "left"),
         ("array", "right"),
@@ -101,9 +100,10 @@ def _survey(options: argparse.Namespace) -> int:
     output = Output(options.json)
     models = options.models or model_names()
     boards = [load_board(name) for name in options.boards or board_names()]
-    progress = Progress("mapping networks onto boards")
-    rows = survey(models, boards, cost=options.cost, jobs=options.jobs, executor=options.executor, progress=progress)
-    progress.close()
+    with Progress("mapping networks onto boards") as progress:
+        rows = survey(
+            models, boards, cost=options.cost, jobs=options.jobs, executor=options.executor, progress=progress
+        )
     columns = (
         "model",
         "board",
@@ -161,16 +161,14 @@ def _timing(options: argparse.Namespace) -> int:
     output = Output(options.json)
     network = api.load_model(options.model, input_shapes=input_shapes(options) or None)
     board = load_board(options.board)
-    progress = Progress("timing whole processes")
-    command = [sys.executable, "-m", "dynamap_opt", "map", options.model, "--board", options.board, "--allow-host"]
-    command += ["--cost", options.cost, "--threads", str(options.threads), "--json", "-"]
-    for name, shape in input_shapes(options).items():
-        command += ["--input-shape", f"{name}={','.join(map(str, shape))}"]
-    runs = run_processes(command, progress=progress)
-    progress.close()
-    progress = Progress("timing explorations")
-    rows = time_explorations(network, board, cost=options.cost, threads=options.threads, progress=progress)
-    progress.close()
+    with Progress("timing whole processes") as progress:
+        command = [sys.executable, "-m", "dynamap_opt", "map", options.model, "--board", options.board, "--allow-host"]
+        command += ["--cost", options.cost, "--threads", str(options.threads), "--json", "-"]
+        for name, shape in input_shapes(options).items():
+            command += ["--input-shape", f"{name}={','.join(map(str, shape))}"]
+        runs = run_processes(command, progress=progress)
+    with Progress("timing explorations") as progress:
+        rows = time_explorations(network, board, cost=options.cost, threads=options.threads, progress=progress)
     walls = [run.wall_seconds for run in runs]
     output.print(
         table(

@@ -99,7 +99,7 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
     """
     # All depends on the columns alone, but for the rows' part in the latency of a read.
     _, chosen, back = np.unique(sizes.columns * 1024 + sizes.left_rotation, return_index=True, return_inverse=True)
-    if chosen.size <= back.size // 2:
+    if 0 < chosen.size <= back.size // 2:
         few = vector_cycles(shape, sizes.at(chosen))
         return LayerCycles(
             total=few.total[back],

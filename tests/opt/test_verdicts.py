@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from dynamap_opt.board import load_board
 from dynamap_opt.comparison import StrategyResult
 from dynamap_opt.reproduction.bounds import ComputeBound, ComputeBounds
 from dynamap_opt.reproduction.published import parse_published
-from dynamap_opt.reproduction.results import ArrayResult, NetworkResult, TimeResult, VariantResult
+from dynamap_opt.reproduction.results import ArrayResult, Check, NetworkResult, TimeResult, VariantResult
 from dynamap_opt.reproduction.verdicts import TOLERANCE, Findings, judge, within
 
 BOARD = load_board("alveo-u200")  # 286 MHz, 76.8 GB/s, 6239 DSPs
@@ -115,6 +116,14 @@ def test_one_strategy_that_reaches_the_optimum_refutes_that_none_does():
     (equal,) = verdicts(published, networks=(network(1000, (1.0, 1.5)),))
     assert (equal.outcome, equal.why) == ("does not match", "fixed 0 reach the optimum")
     assert not equal.matches
+
+
+def test_a_reduction_is_no_proof_where_a_check_of_the_plan_fails():
+    failed = Check(name="the plan holds with its proof", holds=False, detail="a layer costs more")
+    doubtful = msgspec.structs.replace(network(1000), checks=(failed,))
+    (found,) = verdicts(claim(kind="series-parallel"), networks=(doubtful,))
+    assert found.outcome == "does not match"
+    assert "not every check of the plan holds" in found.why
 
 
 @pytest.mark.parametrize(("method", "outcome"), [("series-parallel", "matches"), ("ilp", "does not match")])

@@ -149,6 +149,12 @@ def test_the_vector_path_takes_the_formulas_cycles():
     found.within(0.01, share=0.9, farthest=0.04)
 
 
+def test_no_overlays_have_no_cycles():
+    none = np.zeros(0, np.int64)
+    window = WindowShape(14, 14, 64, 7, 7, (2, 2), (2, 2), (0, 0))
+    assert vector_cycles(window, overlay((64, 30)).sizes(none, none)).total.size == 0
+
+
 @pytest.mark.parametrize("array", [(16, 16), (12, 20)])
 def test_layers_on_the_circuit_take_the_formulas_cycles(array):
     parameters = overlay((64, 30), (2, 4))
