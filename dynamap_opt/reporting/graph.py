@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 from types import ModuleType
 
 from dynamap_models.ir import Concat
@@ -130,15 +130,38 @@ def draw(nodes: Sequence[Node], edges: Sequence[Edge]) -> Drawing:
         pairs.extend(pairwise(chain))
     graph = igraph.Graph(n=len(layers), edges=pairs, directed=True)
     placed = graph.layout_sugiyama(layers=layers, maxiter=200)
-    at = [(float(placed[index][0]), float(layers[index])) for index in range(len(layers))]
-    left = min((x for x, _ in at), default=0.0)
-    points = [(x - left, y) for x, y in at]
+    across = _apart([float(placed[index][0]) for index in range(len(layers))], layers, len(nodes))
+    left = min(across, default=0.0)
+    points = [(x - left, float(y)) for x, y in zip(across, layers, strict=True)]
     return Drawing(
         tuple(nodes),
         tuple(edges),
         tuple(points[: len(nodes)]),
         tuple(tuple(points[index] for index in chain) for chain in chains),
     )
+
+
+def _apart(across: Sequence[float], rows: Sequence[int], nodes: int) -> list[float]:
+    """Positions moved as little as possible so that no two in a row are too close: the method does not see to that.
+
+    Args:
+        across: position of every node and, behind them, of every bend of an edge.
+        rows: row of each.
+        nodes: how many are nodes, which are a column apart; a bend keeps half a column.
+    """
+    from scipy.optimize import isotonic_regression  # noqa: PLC0415 - loads for half a second, and only this needs it
+
+    moved = list(across)
+    order = sorted(range(len(across)), key=lambda index: (rows[index], across[index], index))
+    for _, row in groupby(order, key=lambda index: rows[index]):
+        members = list(row)
+        gaps = [1.0 if max(pair) < nodes else 0.5 for pair in pairwise(members)]
+        least = list(accumulate(gaps, initial=0.0))
+        # What remains without the gaps may not fall; the closest such positions are a regression.
+        rest = isotonic_regression([across[index] - at for index, at in zip(members, least, strict=True)]).x
+        for index, place, at in zip(members, rest, least, strict=True):
+            moved[index] = float(place) + at
+    return moved
 
 
 def _rows(count: int, edges: Sequence[Edge]) -> list[int]:

@@ -87,6 +87,16 @@ def test_edges_are_the_tensors_stages_read_and_go_down(name):
         assert {nodes[source].name for source in feeding(index)} == set().union(*(origin(t) for t in stage.inputs))
 
 
+@pytest.mark.parametrize("name", ["inception-v4", "nasnet-a-mobile"])
+def test_no_two_nodes_cover_each_other(name):
+    plan = dynamap_opt.map(name, "zcu104", array=(8, 8), cost="paper")
+    drawing = draw(*edges_and_nodes(lower(load_model(name)), plan.layers))
+    placed = sorted((y, x) for x, y in drawing.centres)
+    apart = [right - left for (y, left), (below, right) in pairwise(placed) if y == below]
+    assert len(apart) > 50
+    assert min(apart) > 0.999
+
+
 def test_an_edge_carries_the_layout_its_reader_reads(plan, mapper):
     nodes, edges = edges_and_nodes(mapper.program, plan.layers)
     for index, row in enumerate(plan.layers):
