@@ -282,12 +282,20 @@ class CellLoop(Code):
         field = self.program.memories[memory]
         name = self._pointer(field, f"q{self.netlist.number[memory]}", written=True, shared=True)
         place = self._word(self.slice(address, 0, len(address), clean=True).text)
+        enabled = self.slice(enable, 0, 1, clean=True).text
+        # Where all cells write the same word of theirs, these lie side by side, and the loop can go over them in vectors.
+        together = isinstance(address, pyrtl.Const) or address in self._uniform
         words = []
         for limb in self.words(len(data)):
             target = f"{name}[{limb * field.count} + {place}]"
             value = f"({field.ctype}){self.word(data, limb, len(data), clean=True).text}"
-            words.append(f"{self._change(field)} |= ({field.ctype})({target} ^ {value}); {target} = {value};")
-        self.lines.append(f"if ({self.slice(enable, 0, 1, clean=True).text}) {{ {' '.join(words)} }}")
+            change = self._change(field)
+            if together:
+                new = f"const {field.ctype} o = {target}, n = {enabled} ? {value} : o;"
+                words.append(f"{{ {new} {change} |= ({field.ctype})(o ^ n); {target} = n; }}")
+            else:
+                words.append(f"{change} |= ({field.ctype})({target} ^ {value}); {target} = {value};")
+        self.lines += words if together else [f"if ({enabled}) {{ {' '.join(words)} }}"]
 
     def text(self, function: str) -> str:
         """The function of a line: returns whether it changed anything, or, of several, notes it in ``seen``."""

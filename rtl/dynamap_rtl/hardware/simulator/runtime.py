@@ -38,10 +38,21 @@ UNUSED = "(void)S; (void)R; (void)N; (void)I; (void)O; (void)W; (void)D; (void)E
 # Nothing is exported but dm_ names: a symbol called "step" would be found in place of the one of some C library.
 _RUN = """
 /* Copy words, and tell whether they were others. */
+typedef uint64_t dm_words __attribute__((vector_size(32), aligned(8)));
 static inline uint64_t dm_take(uint8_t *to, const uint8_t *from, const size_t bytes)
 {{
     uint64_t c = 0;
-    for (size_t k = 0; k < bytes; k += 8) {{
+    size_t k = 0;
+    if (bytes >= sizeof(dm_words)) {{
+        dm_words many = {{0}};
+        for (; k + sizeof(dm_words) <= bytes; k += sizeof(dm_words)) {{
+            const dm_words n = *(const dm_words *)(from + k);
+            many |= n ^ *(dm_words *)(to + k);
+            *(dm_words *)(to + k) = n;
+        }}
+        c = many[0] | many[1] | many[2] | many[3];
+    }}
+    for (; k < bytes; k += 8) {{
         const uint64_t n = *(const uint64_t *)(from + k);
         c |= n ^ *(uint64_t *)(to + k);
         *(uint64_t *)(to + k) = n;
