@@ -398,7 +398,7 @@ def _control(unit: TileTransform) -> Leaf:
         emitting = pyrtl.Register(1, "emitting")
         emitted = pyrtl.Register(steps, "emitted")
         following = pyrtl.WireVector(steps, "following")
-        following <<= pyrtl.select(hold, pyrtl.Const(0, bitwidth=steps), (emitted + 1)[:steps])
+        following <<= pyrtl.select(hold, pyrtl.Const(0, bitwidth=steps), (emitted + emitting)[:steps])
         emitted.next <<= following
         emitting.next <<= hold | (emitting & (emitted != last_output))
         results["code_rows"] = delayed(code(following), 1, "code_rows_r")

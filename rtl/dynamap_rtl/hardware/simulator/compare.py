@@ -271,7 +271,8 @@ def _ours(task: Task, folder: Path) -> _Run:
 
     def run(cycles: int) -> None:
         for span in position.spans(cycles):
-            simulation.run({name: stream[span] for name, stream in streams.items()}, cycles=span.stop - span.start)
+            part = {name: stream[span] for name, stream in streams.items()}
+            simulation.run(part, cycles=span.stop - span.start, outputs=())
 
     return run
 
