@@ -15,7 +15,7 @@ from dynamap_opt.plan import LayerPlan, Plan, write_text
 from dynamap_solvers import write_iopddl
 
 from .options import add_json, add_mapping, add_model, input_shapes
-from .output import Output, Progress, integer, percent, seconds, table
+from .output import Output, Progress, counted, integer, percent, seconds, table
 
 __all__ = ["add_commands", "plan_csv"]
 
@@ -117,8 +117,9 @@ def _claim(plan: Plan) -> str:
         else "on this array"
     )
     return (
-        f"proved optimal {scope}; mapping by {proof.method}: {proof.variables} variables, {proof.edges} edges, bound "
-        f"{integer(plan.lower_bound_cycles)} cycles; cost preset {plan.settings.cost}"
+        f"proved optimal {scope}; mapping by {proof.method}: {counted(proof.variables, 'variable')}, "
+        f"{counted(proof.edges, 'edge')}, bound {integer(plan.lower_bound_cycles)} cycles; "
+        f"cost preset {plan.settings.cost}"
     )
 
 

@@ -13,7 +13,7 @@ from dynamap_opt.plan import write_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Output", "Progress", "column_blocks", "integer", "percent", "seconds", "table"]
+__all__ = ["Output", "Progress", "column_blocks", "counted", "integer", "percent", "seconds", "table"]
 
 # Where output goes to a file or a pipe, tables are as wide as they need to be.
 _UNBOUNDED = 240
@@ -135,6 +135,11 @@ def column_blocks(rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
 def integer(value: int) -> str:
     """With thousands separated."""
     return f"{value:,}"
+
+
+def counted(count: int, thing: str) -> str:
+    """``1 edge``, ``2 edges``."""
+    return f"{integer(count)} {thing}{'s' * (count != 1)}"
 
 
 def percent(value: float) -> str:

@@ -27,7 +27,7 @@ from dynamap_solvers import Progress as SolveProgress
 
 from .interrupts import interruptible
 from .options import add_json, add_solving
-from .output import Output, integer, percent, seconds, table
+from .output import Output, counted, integer, percent, seconds, table
 
 __all__ = ["add_commands"]
 
@@ -122,8 +122,8 @@ def _print(
     took: float,
 ) -> None:
     sizes = problem.sizes
-    size = f"{integer(problem.num_variables)} variables, {integer(problem.num_edges)} edges, at most "
-    size += f"{integer(int(sizes.max(initial=0)))} choices"
+    size = f"{counted(problem.num_variables, 'variable')}, {counted(problem.num_edges, 'edge')}, at most "
+    size += counted(int(sizes.max(initial=0)), "choice")
     if problem.usage_costs is not None:
         size += f", usage limit {integer(problem.usage_limit)}"
     stop = "" if solution.stop_reason.is_proof else f" (stopped by {solution.stop_reason})"

@@ -70,7 +70,7 @@ def test_people_read_a_summary(run, chain):
     outcome = run("solve", chain, "--method", "series-parallel", "--check")
     assert outcome.code == 0
     for words in (
-        "chain: 2 variables, 1 edges",
+        "chain: 2 variables, 1 edge,",
         "optimal",
         "9,007,199,254,740,995",
         "checked by the separate verifier",
