@@ -15,7 +15,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 run: $(VENV)/run.stamp
 	@$(BIN)/dynamap map googlenet --board alveo-u200
 
-test: lint types tests  # the tests build the documentation as well
+test:  # the tests build the documentation as well
+	@$(MAKE) --no-print-directory --jobs 2 lint types tests
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check
@@ -25,7 +26,7 @@ types: $(VENV)/test.stamp
 	$(BIN)/mypy
 
 tests: $(VENV)/test.stamp $(VENV)/browser.stamp
-	$(BIN)/python -m pytest --numprocesses 2 --durations 30
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --durations 30
 
 docs: $(VENV)/test.stamp
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet --builder html docs docs/_build/html

@@ -1,5 +1,29 @@
-"""Files beside the tests that pytest must not import."""
+"""What holds for all tests: files beside them that are none, and which of them share a worker."""
 
 from __future__ import annotations
 
+import pytest
+
 collect_ignore_glob = ["axi_cocotb_*.py"]  # run inside a simulator
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what a fixture makes once go to one worker, which then makes it once."""
+    for item in items:
+        if group := _shared(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _shared(item: pytest.Item) -> str:
+    """The widest fixture of ours that outlives the test, with the parameter it has here; empty without one."""
+    if not isinstance(item, pytest.Function):
+        return ""
+    chosen = item.callspec.params if hasattr(item, "callspec") else {}
+    found = [
+        (definition.baseid, name, str(chosen.get(name, "")))
+        for name, definitions in item._fixtureinfo.name2fixturedefs.items()
+        for definition in definitions[-1:]
+        if definition.scope in {"module", "package", "session"} and definition.baseid
+    ]
+    return ":".join(min(found, key=lambda one: (len(one[0]), one))) if found else ""

@@ -283,7 +283,7 @@ class CellLoop(Code):
         name = self._pointer(field, f"q{self.netlist.number[memory]}", written=True, shared=True)
         place = self._word(self.slice(address, 0, len(address), clean=True).text)
         enabled = self.slice(enable, 0, 1, clean=True).text
-        # Where all cells write the same word of theirs, these lie side by side, and the loop can go over them in vectors.
+        # Where all cells write the same word of theirs, these lie side by side: the loop can go over them in vectors.
         together = isinstance(address, pyrtl.Const) or address in self._uniform
         words = []
         for limb in self.words(len(data)):
