@@ -73,10 +73,9 @@ def test_yosys_finds_no_latch_no_loop_and_nothing_to_warn_of() -> None:
 def test_a_memory_that_is_not_always_ready_costs_time_and_changes_nothing_else(dataflow: Dataflow) -> None:
     sample = sample_convolution(PLAIN, dataflow, outputs=9)
     ready = record_run(PLAIN, sample.memory, sample.program_address)
-    for seed in (1,):
-        waiting = record_run(PLAIN, sample.memory, sample.program_address, stall=0.3, seed=10 * seed)
-        assert len(waiting.inputs["start"]) > len(ready.inputs["start"])
-        np.testing.assert_array_equal(waiting.memory, ready.memory)
+    waiting = record_run(PLAIN, sample.memory, sample.program_address, stall=0.3, seed=10)
+    assert len(waiting.inputs["start"]) > len(ready.inputs["start"])
+    np.testing.assert_array_equal(waiting.memory, ready.memory)
 
 
 def test_verilator_with_memory_beside_it_runs_a_program_as_ours_does(monkeypatch: pytest.MonkeyPatch) -> None:
