@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .pipeline import run_queue
-from .sizes import IntArray, Sizes
+from .pipeline import INSTRUCTION_QUEUE, run_queue
+from .isa import CHANNEL_BYTES
+from .sizes import IntArray, Sizes, up
 
-__all__ = ["Group", "Loop", "Product", "Work", "block_times", "latency_of_loads"]
+__all__ = ["Group", "Load", "Loop", "Product", "Work", "block_times", "latency_of_loads"]
 
 BoolArray = NDArray[np.bool_]
 
@@ -26,12 +27,49 @@ BoolArray = NDArray[np.bool_]
 _FOLLOWED = 6
 _NEVER = -(1 << 40)
 # Cycles of the units' contracts.
-_START = 18  # from a program's start to its first load's, besides the memory's latency
-_LOAD = 7  # from a load's start to its first request, and from the first beat to its first piece
+_START = 10  # from a program's start to its first load's, besides the memory's latency
+_FETCH = 8  # from an instruction to the next
+_ASK = 4  # from a load's start to its first request
+_CUT = 1  # from a beat to its first piece
+_WRITE = 2  # from a load's last piece to its end, besides shifter and rotation
 _FINISH_READY = 10  # from one finish to the next, besides its rows
 _FINISH_DONE = 9  # from a finish's start to its end, besides rows and rotation
 _STORE_READ = 5
 _END = 2
+_TRANSFORM = 2  # from the end of a transform's work to the next load's start
+_FETCHED = 10  # from the start of a product to that of a load behind the one that takes its place in the queue
+# Steps of the history of products that make up a full queue, two products each, and products whose operands are
+# not asked for when a product so far ahead is taken.
+_INTERVALS = INSTRUCTION_QUEUE // 2
+_LOADS_BETWEEN = INSTRUCTION_QUEUE - 1
+_SIDE = ("used", "used_before", "cut", "port", "met", "moved", "other_port")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """One product's need of one operand.
+
+    Attributes:
+        pieces: of the load, padding among them.
+        before: pieces of padding that are written before it needs the read port.
+        behind: pieces not yet written when its last beat has left the port: of beats in the loader, and padding.
+        asks: requests it makes of the read port.
+        loads: whether it is loaded for this product, and not there already.
+        soon: whether the next load of its side is one of a product that is fetched by then.
+        next_pieces: of that load.
+        next_queued: those of them that it can have asked for and not yet written.
+        older: whether it is in the half that was loaded before the last one.
+    """
+
+    pieces: IntArray
+    before: IntArray | int = 0
+    behind: IntArray
+    asks: IntArray
+    loads: BoolArray
+    soon: BoolArray
+    next_pieces: IntArray
+    next_queued: IntArray
+    older: BoolArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,25 +77,15 @@ class Product:
     """One product of a group.
 
     Attributes:
-        activations: pieces of its activations' load.
+        activations: what it needs of them.
         weights: likewise.
-        port_activations: pieces of it for which the read port is taken; the others are written while it serves others.
-        loads_activations: whether they are loaded for it, and not there already.
-        loads_weights: likewise.
-        asks_activations: requests its activations' load makes of the read port.
-        asks_weights: likewise.
         tiles: of the array.
         period: cycles from tile to tile.
         steps: cycles of a tile in which operands are read.
     """
 
-    activations: IntArray
-    weights: IntArray
-    port_activations: IntArray
-    loads_activations: BoolArray
-    loads_weights: BoolArray
-    asks_activations: IntArray
-    asks_weights: IntArray
+    activations: Load
+    weights: Load
     tiles: IntArray
     period: IntArray
     steps: IntArray
@@ -101,18 +129,26 @@ class Work:
 
 @dataclass(frozen=True)
 class Loop:
-    """Where in its loops a product or group is: for each, whether it is the first and whether the last iteration."""
+    """Where in its loops a product or group is.
+
+    Attributes:
+        first: for each loop, whether it is the first iteration.
+        last: whether it is the last one.
+        then_last: whether the next one is.
+        near: whether so few products are left up to the loop's end that what follows them can be fetched.
+    """
 
     first: tuple[BoolArray, ...]
     last: tuple[BoolArray, ...]
+    then_last: tuple[BoolArray, ...]
+    near: tuple[BoolArray, ...]
 
 
-def _ends(counts: Sequence[IntArray], *, first: bool) -> tuple[tuple[BoolArray, ...], tuple[BoolArray, ...]]:
-    """Flags of the first or the last iteration of all loops."""
+def _end(counts: Sequence[IntArray], *, first: bool) -> Loop:
+    """The first or the last iteration of all loops."""
     yes = np.ones(counts[0].size, dtype=bool)
-    only = tuple(count == 1 for count in counts)
-    every = tuple(yes for _ in counts)
-    return (every, only) if first else (only, every)
+    only, every, none = tuple(count == 1 for count in counts), (yes,) * len(counts), (~yes,) * len(counts)
+    return Loop(every, only, none, none) if first else Loop(only, every, none, none)
 
 
 def _pick(condition: bool, chosen: Any, other: Any) -> Any:  # noqa: FBT001 - as numpy.where
@@ -132,6 +168,8 @@ class _Numbers:
 
     def of(self, value: Any) -> Any:
         """A value of a caller's."""
+        if isinstance(value, Load):
+            return self.record(value)
         return value[0].item() if self.one and isinstance(value, np.ndarray) else value
 
     def record(self, record: Any) -> Any:
@@ -148,24 +186,36 @@ class _Numbers:
 
     def key(self, loop: Loop) -> object:
         """Equal for equal places."""
-        return loop if self.one else tuple(flag.tobytes() for flag in (*loop.first, *loop.last))
+        if self.one:
+            return loop
+        return tuple(flag.tobytes() for flag in (*loop.first, *loop.last, *loop.then_last, *loop.near))
+
+    def place(self, loop: Loop) -> Loop:
+        """The same as callers want it."""
+        return Loop(*(self.flags(getattr(loop, field.name)) for field in fields(loop)))
 
 
 class _Times:
     """Cycles in which things happen, for each shape."""
 
-    def __init__(self, numbers: _Numbers, loaded: Any) -> None:
+    def __init__(self, numbers: _Numbers) -> None:
         sides = {
             "used": _NEVER,  # last read of the block in one half
             "used_before": _NEVER,  # of the other
-            "next": 0,  # when the next load of this side can start
-            "met": 0,  # pieces that loads of the other side, taken since this one last loaded, move after that
-            "other_loaded": 0,  # when this side last loaded: the end of the other's last load then
+            "cut": _NEVER,  # when the last load's last piece is cut
+            "port": _NEVER,  # when the first piece of another could be, for all that load does
+            "met": 0,  # cycles for which loads of the other side, since this one last loaded, have the port it wants
+            "moved": 0,  # for which the last load had it
+            "other_port": 0,  # the other's port when this side last loaded
         }
         start = {
             "held": 0,  # cycles for which a load finds the port taken by channel parameters
             "behind": 0,  # whether the next load asks behind them
+            "asked": 0,  # when they are asked for
             "held_until": 0,  # when they are there
+            "taken": _NEVER,  # when the last product's operands are there
+            "taken_before": _NEVER,  # of the one before
+            "pace": -_NEVER,  # cycles of the last two products
             "engine": 0,  # first step of the next product at the soonest
             "released": _NEVER,  # last read of the last product
             **{f"{side}_{name}": value for side in ("activations", "weights") for name, value in sides.items()},
@@ -178,17 +228,24 @@ class _Times:
         }
         self._where = _pick if numbers.one else np.where
         self.now: dict[str, Any] = {name: numbers.all_of(value) for name, value in start.items()}
-        self.now |= {"activations_loaded": loaded, "weights_loaded": loaded}
 
     def update(self, where: Any, **values: Any) -> None:
         for name, value in values.items():
             self.now[name] = value if where is None else self._where(where, value, self.now[name])
 
 
+def channel_cycles(entries: IntArray, port_bytes: int) -> IntArray:
+    """Cycles for which channel parameters hold the port: an entry a cycle, the last beat's after it has moved."""
+    if port_bytes < CHANNEL_BYTES:
+        return entries * (CHANNEL_BYTES // port_bytes)
+    in_a_beat = port_bytes // CHANNEL_BYTES
+    return (up(entries, in_a_beat) - 1) * in_a_beat + 1
+
+
 def latency_of_loads(sizes: Sizes) -> IntArray:
     """Cycles of a load besides its pieces, a Winograd transform's not included."""
     rotation = np.maximum(sizes.left_rotation, sizes.top_rotation)
-    return np.asarray(_LOAD + sizes.latency + sizes.shift_latency + rotation, dtype=np.int64)
+    return np.asarray(_ASK + sizes.latency + _CUT + _WRITE + sizes.shift_latency + rotation, dtype=np.int64)
 
 
 def block_times(
@@ -221,21 +278,30 @@ def block_times(
             through one unit, which is always busy, and the others before its first and behind its last block.
     """
     shapes = sizes.rows.size
-    load_latency = latency_of_loads(sizes)
     input_extra, finish_extra = transforms or (0, 0)
-    latency_of = {"activations": load_latency + input_extra, "weights": load_latency}
+    sides = ("weights", "activations") if weights_first else ("activations", "weights")
+    reach = _ASK + sizes.latency + _CUT  # from a load's start to its first piece
+    write = _WRITE + sizes.shift_latency  # from its last one to its end, besides the rotation
+    rotations = dict(zip(sides, (sizes.left_rotation, sizes.top_rotation), strict=True))
     if work is not None:
-        start = _START + sizes.latency + load_latency
-        first, last = Loop(*_ends(counts, first=True)), Loop(*_ends(counts, first=False))
+        first, last = _end(counts, first=True), _end(counts, first=False)
         early, late = product_at(first), product_at(last)
         group, final = group_at(first), group_at(last)
-        computing = start + np.maximum(early.activations, early.port_activations + early.weights) + fill
+        start = _START + sizes.latency + reach + write
+        own = {side: start + rotation for side, rotation in rotations.items()}
+        one, other = (getattr(early, side) for side in sides)
+        loaded = (
+            own[sides[0]] + one.pieces,
+            own[sides[1]] + np.maximum(other.pieces, one.pieces - one.behind + other.pieces - other.before),
+        )
+        computing = np.maximum(*loaded) + fill
+        moved = np.maximum(own["activations"] + work.activations, own["weights"] + work.weights)
         tail = final.reads + final.stores + 2 * sizes.top_rotation + _STORE_READ + sizes.latency + _END + _FINISH_DONE
         finishing = computing + (early.tiles - 1) * early.period + early.steps + drain - 1
         behind = drain + final.rows + tail - 1 - (late.period - late.steps)  # nothing waits for the last period's end
         paths = (
             computing + work.compute + behind,
-            start + np.maximum(work.activations, work.weights) + fill + late.tiles * late.period + behind,
+            moved + fill + late.tiles * late.period + behind,
             finishing + work.rows + tail,
             finishing + group.rows + work.reads + sizes.top_rotation,
         )
@@ -245,64 +311,89 @@ def block_times(
     where_: Any = _pick if numbers.one else np.where
     greater: Any = max if numbers.one else np.maximum
     less: Any = min if numbers.one else np.minimum
-    load_latency = numbers.of(load_latency)
-    latency_of = {side: numbers.of(latency) for side, latency in latency_of.items()}
-    rotation, entries_, fill_, drain_ = (numbers.of(value) for value in (sizes.top_rotation, entries, fill, drain))
-    times = _Times(numbers, _START + sizes.latency + load_latency)
-    sides = ("weights", "activations") if weights_first else ("activations", "weights")
+    rotation, fill_, drain_ = (numbers.of(value) for value in (sizes.top_rotation, fill, drain))
+    entries_ = numbers.of(channel_cycles(entries, sizes.port_bytes))
+    ends = {side: write + numbers.of(rotation) for side, rotation in rotations.items()}
+    # A transform's load is not taken before the one before is through it.
+    settles = {side: reach + write + _TRANSFORM + input_extra if transforms and side == "activations" else 0 for side in sides}
+    if transforms:
+        ends["activations"] += input_extra + 1
+    times = _Times(numbers)
+    for number, side in enumerate(sides):
+        times.now[f"{side}_used"] = times.now[f"{side}_used_before"] = numbers.all_of(_START + number * _FETCH + sizes.latency - 1)
     products: dict[object, Any] = {}
     groups: dict[object, Any] = {}
 
     def one_product(loop: Loop, where: Any) -> None:
         now, key = times.now, numbers.key(loop)
         if key not in products:
-            products[key] = numbers.record(product_at(Loop(numbers.flags(loop.first), numbers.flags(loop.last))))
+            products[key] = numbers.record(product_at(numbers.place(loop)))
         work = products[key]
-        size = {"activations": work.activations, "weights": work.weights}
-        port = {"activations": work.port_activations, "weights": work.weights}
-        loads = {"activations": work.loads_activations, "weights": work.loads_weights}
-        new: dict[str, Any] = {}
-        met = {side: now[f"{side}_met"] for side in sides}
-        loaded = {side: now[f"{side}_loaded"] for side in sides}
-        asks = {"activations": work.asks_activations, "weights": work.asks_weights}
+        state = {name: {side: now[f"{side}_{name}"] for side in sides} for name in _SIDE}
+        cut, port, met, before = state["cut"], state["port"], state["met"], state["used_before"]
         held, behind, until = now["held"], now["behind"], now["held_until"]
+        # The fetch waits for the queue of products.
+        fetched = now["taken"] - _INTERVALS * now["pace"] + _FETCHED + reach
+
+        def soonest_of(side: str, other: str) -> tuple[Any, Any]:
+            """When a side's next load can begin, and for how long the other has the port after that."""
+            start = greater(cut[side] + settles[side], before[side] + 1 + reach)
+            since = greater(0, state["other_port"][side] - start) + met[side]
+            since = where_(fetched > start, less(since, _LOADS_BETWEEN * state["moved"][other]), since)
+            return greater(start, fetched), since
+
         for side, other in (sides, sides[::-1]):
-            settles = latency_of[side] if transforms and side == "activations" else 0
-            start = greater(loaded[side] + settles, now[f"{side}_used_before"] + latency_of[side])
-            # Loads that come first in the program have the port first: what the other side moved meanwhile is waited
+            load, later = getattr(work, side), getattr(work, other)
+            # Loads that come first in the program have the port first: what the other side moves meanwhile is waited
             # for, and the channel parameters.
-            since = greater(0, now[f"{side}_other_loaded"] - start) + met[side]
-            load = loads[side]
-            taken = where_((behind > 0) | (asks[side] > ahead), less(held, greater(0, until - start)), 0)
-            spent = where_((behind > 0) | (asks[side] > ahead), held, 0)
-            waits = less(since, greater(0, loaded[other] - start)) + taken
-            loaded[side] = where_(load, start + greater(size[side], port[side] + waits), loaded[side])
-            late = greater(0, loaded[side] - new.get(f"{other}_next", now[f"{other}_next"]))
-            met[other] = met[other] + where_(load, less(port[side] + taken, late), 0)
-            met[side] = where_(load, 0, met[side])
-            until = where_(load & (spent == 0), loaded[side] + held, until)
-            held, behind = where_(load, held - spent, held), where_(load, 1, behind)
-            new[f"{side}_other_loaded"] = where_(load, loaded[other], now[f"{side}_other_loaded"])
-            freed = now[f"{side}_used"]
-            new[f"{side}_used_before"] = where_(load, freed, now[f"{side}_used_before"])
-            soonest = greater(loaded[side] + settles, freed + latency_of[side])
-            new[f"{side}_next"] = where_(load, soonest, now[f"{side}_next"])
-            new[f"{side}_loaded"] = loaded[side]
-        new |= {f"{side}_met": met[side] for side in sides}
-        soonest = greater(loaded["activations"], loaded["weights"])
-        soonest = where_(loop.first[3], greater(soonest, now["finished_before"]), soonest)
+            start, since = soonest_of(side, other)
+            asked = before[side] + 1 + _ASK <= now["asked"]
+            behind = where_(load.loads & (~asked | (load.asks > ahead)), 1, behind) if not numbers.one else _pick(load.loads and (not asked or load.asks > ahead), 1, behind)
+            taken = where_(behind > 0, less(held, greater(0, until - start)), 0)
+            # What comes behind it in the program and was asked for before it stands before it all the same.
+            wanted, meanwhile = soonest_of(other, side)
+            left = wanted + meanwhile + later.next_pieces - start
+            blocked = less(later.next_queued - where_(taken > 0, 0, sizes.latency), left)
+            blocked = where_(later.soon & (wanted < start) & (start > cut[side]), greater(0, blocked), 0)
+            start = start + blocked
+            waits = where_(load.before < load.pieces, less(since, greater(0, port[other] - start)) + taken, 0)
+            end = start + greater(load.pieces, waits + load.pieces - load.before)
+            moved = load.pieces - load.behind + where_(start > cut[side], 0, cut[side] - port[side])
+            seen = less(moved + taken, greater(0, end - load.behind - wanted))
+            early = where_(later.soon & (wanted <= now["asked"] + sizes.latency), later.next_queued, 0)
+            until = where_(load.loads & (behind == 0), end - load.behind + early + held, until)
+            held = where_(load.loads & (taken > 0), 0, held)
+            met[other] = met[other] + where_(load.loads, seen, 0)
+            loaded = {
+                "cut": end,
+                "port": end - load.behind,
+                "met": 0,
+                "moved": moved,
+                "other_port": port[other],
+                "used_before": state["used"][side],
+            }
+            for name, value in loaded.items():
+                state[name][side] = where_(load.loads, value, state[name][side])
+        loaded = greater(cut["activations"] + ends["activations"], cut["weights"] + ends["weights"])
+        soonest = where_(loop.first[3], greater(loaded, now["finished_before"]), loaded)
         first = greater(now["engine"], soonest + fill_)
         released = first + (work.tiles - 1) * work.period + work.steps - 1
+        for side in sides:
+            older = getattr(work, side).older
+            state["used_before"][side] = where_(older, released, before[side])
+            state["used"][side] = where_(older, state["used"][side], released)
         times.update(
             where,
-            **new,
+            **{f"{side}_{name}": value for name, values in state.items() for side, value in values.items()},
             # Channel parameters are asked for when the first product's operands are there. What the next load could ask
             # for by then stands before them.
             held=where_(now["engine"] == 0, entries_, held),
             behind=where_(now["engine"] == 0, 0, behind),
-            held_until=where_(now["engine"] == 0, soonest + entries_, until),
-            activations_used=released,
-            weights_used=released,
+            asked=where_(now["engine"] == 0, loaded + 2, now["asked"]),
+            taken=soonest,
+            taken_before=now["taken"],
+            pace=soonest - now["taken_before"],
+            held_until=where_(now["engine"] == 0, soonest + 2 + sizes.latency + entries_, until),
             engine=first + work.tiles * work.period,
             released=released,
         )
@@ -310,7 +401,7 @@ def block_times(
     def one_group(loop: Loop, where: Any) -> None:
         now, key = times.now, numbers.key(loop)
         if key not in groups:
-            groups[key] = numbers.record(group_at(Loop(numbers.flags(loop.first), numbers.flags(loop.last))))
+            groups[key] = numbers.record(group_at(numbers.place(loop)))
         work = groups[key]
         start = greater(now["released"] + drain_, greater(now["finish_ready"], now["stored_before"] + 1))
         rows = work.rows + (work.finishes - 1) * _FINISH_READY
@@ -330,16 +421,21 @@ def block_times(
     yes, no = numbers.all_of(value=True), numbers.all_of(value=False)
     iterations = [numbers.of(count) for count in counts]
 
-    def follow(level: int, first: tuple[Any, ...], last: tuple[Any, ...], where: Any) -> None:
+    def follow(level: int, first: tuple[Any, ...], last: tuple[Any, ...], then_last: tuple[Any, ...], left: tuple[Any, ...], where: Any) -> None:
         if level == len(iterations):
-            one_product(Loop(first, last), where)
+            near, remaining, each = [], 0, 1
+            for more, count in zip(left[::-1], iterations[::-1], strict=True):
+                remaining = remaining + more * each
+                each = each * count
+                near.append(remaining < INSTRUCTION_QUEUE)
+            one_product(Loop(first, last, then_last, tuple(near[::-1])), where)
             return
         count = iterations[level]
 
-        def body(is_first: Any, is_last: Any, mask: Any) -> None:
-            follow(level + 1, (*first, is_first), (*last, is_last), mask)
+        def body(is_first: Any, is_last: Any, more: Any, mask: Any) -> None:
+            follow(level + 1, (*first, is_first), (*last, is_last), (*then_last, more == 1), (*left, more), mask)
             if level == len(iterations) - 2:  # its parts are done
-                one_group(Loop((*first, is_first), (*last, is_last)), mask)
+                one_group(Loop((*first, is_first), (*last, is_last), (), ()), mask)
 
         for index in range(_FOLLOWED):
             mask = count > index + 1
@@ -349,14 +445,15 @@ def block_times(
                 break
             if index == _FOLLOWED - 2:  # halves take turns: what two blocks add is added to all times
                 before = dict(times.now)
-            body(yes if index == 0 else no, no, None if np.all(mask) else mask)
+            body(yes if index == 0 else no, no, count - 1 - index, None if np.all(mask) else mask)
         more = greater(0, count - 1 - _FOLLOWED)
         if where is not None:
             more = where_(where, more, 0)
         if np.any(more):
-            for name, value in times.now.items():
+            for name in times.now.keys() - {"pace"}:
+                value = times.now[name]
                 times.now[name] = value + more * (value - before[name]) // 2
-        body(count == 1, yes, where)
+        body(count == 1, yes, 0 * count, where)
 
-    follow(0, (), (), None)
+    follow(0, (), (), (), (), None)
     return np.asarray(times.now["stored"] + _END, dtype=np.int64).reshape(shapes)

@@ -11,16 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .block_times import Group, Loop, Product, Work, block_times, latency_of_loads
+from .block_times import Group, Load, Loop, Product, Work, block_times, latency_of_loads
 from .geometry import ConvShape
 from .layer_blocks import Cut, LayerBlocks, WinogradShape, convolution_blocks, winograd_blocks
 from .load_work import row_pieces, run_pieces_of, window_pieces
-from .pipeline import transform_latency
-from .sizes import IntArray, Sizes, up
+from .pipeline import run_queue, transform_latency
+from .sizes import IntArray, Sizes, down, up
 from .timing import Dataflow, Gemm, groups_per_tile
 
 __all__ = ["LayerCycles", "convolution_cycles", "convolution_floor", "winograd_cycles", "winograd_floor"]
+
+BoolArray = NDArray[np.bool_]
+#: Whether a place is in the last iterations of the outer and the inner loop and of that over parts.
+Place = tuple[BoolArray, BoolArray, BoolArray]
 
 _FILL = 3  # from the end of a load to the first step, without a stationary operand to be shifted in
 _ENGINE = 7  # registers of the engine
@@ -87,6 +92,21 @@ def convolution_cycles(
     outputs = blocks.pack_groups * (conv.out_channels // conv.groups)
     last = conv.pixels - (blocks.pixel_blocks - 1) * blocks.pixels
     a_pixel = blocks.pack_groups * (conv.in_channels // conv.groups)
+    above, below = _padding_rows(conv)
+
+    def padding(loop: Loop, block: IntArray) -> tuple[IntArray, IntArray]:
+        first = np.where(blocks.pixels_outer, loop.first[1], loop.first[2])
+        last = np.where(blocks.pixels_outer, loop.last[1], loop.last[2])
+        among = blocks.cut >= Cut.ROWS
+
+        def pixels(rows: list[int], here: IntArray) -> IntArray:
+            others = (sum(rows) * blocks.parts // len(rows) - rows[0] - rows[-1]) * conv.out_width
+            found = np.where(loop.first[3], rows[0], rows[-1]) * conv.out_width
+            found = np.where(loop.first[3] | loop.last[3], found, down(np.maximum(0, others), np.maximum(1, blocks.parts - 2)))
+            return np.where(among & here, np.minimum(block, found), 0)
+
+        return pixels(above, first), pixels(below, last)
+
     a_run = a_pixel * np.where(contiguous & (blocks.cut < Cut.TAPS), conv.kernel[1], 1)
     return _cycles(
         blocks,
@@ -97,10 +117,21 @@ def convolution_cycles(
         reduced=blocks.pack_groups * (conv.weight_count // conv.out_channels),
         activations=activations,
         runs=lambda elements: up(elements, a_run),
+        beats=lambda elements: up(elements, a_run) * up(np.minimum(elements, a_run), sizes.port_bytes),
         weight_row_pieces=_row_pieces(sizes, dataflow, 1),
-        rows_met=(sum(conv.outputs_met(0)), conv.kernel[0] * conv.out_height) if kn2row else (1, 1),
+        weight_row_beats=_row_beats(sizes, dataflow, 1),
+        padding=padding,
         bound=bound,
     )
+
+
+def _padding_rows(conv: ConvShape) -> tuple[list[int], list[int]]:
+    """For each row of the kernel, how many rows of outputs find padding there above and below the map."""
+    step, size = conv.stride[0], conv.out_height
+    shifts = [row * conv.dilation[0] - conv.pads[0] for row in range(conv.kernel[0])]
+    above = [min(size, max(0, -(shift // step))) for shift in shifts]
+    below = [size - min(size, max(0, (conv.in_height - 1 - shift) // step + 1)) for shift in shifts]
+    return above, below
 
 
 def _row_pieces(sizes: Sizes, dataflow: Dataflow, element_bytes: int) -> IntArray:
@@ -108,6 +139,16 @@ def _row_pieces(sizes: Sizes, dataflow: Dataflow, element_bytes: int) -> IntArra
     on_left = dataflow is Dataflow.IS
     lanes, transfer = (sizes.rows, sizes.left_transfer) if on_left else (sizes.columns, sizes.top_transfer)
     return run_pieces_of(lanes, sizes.port_bytes // element_bytes, transfer)
+
+
+def _row_beats(sizes: Sizes, dataflow: Dataflow, element_bytes: int) -> IntArray:
+    """Beats of it."""
+    return up(sizes.rows if dataflow is Dataflow.IS else sizes.columns, sizes.port_bytes // element_bytes)
+
+
+def _kept(pieces: IntArray, beats: IntArray) -> IntArray:
+    """Pieces that are in the loader already when the last beat of a load has left the port: it holds three beats."""
+    return down(np.minimum(3, beats) * np.maximum(0, pieces - beats), beats)
 
 
 def _activation_pieces(
@@ -176,8 +217,10 @@ def _cycles(
     reduced: IntArray,
     activations: IntArray,
     runs: Callable[[IntArray], IntArray],
+    beats: Callable[[IntArray], IntArray],
     weight_row_pieces: IntArray,
-    rows_met: tuple[int, int] = (1, 1),
+    weight_row_beats: IntArray,
+    padding: Callable[[Loop, IntArray], tuple[IntArray, IntArray]] = lambda loop, block: (0 * block, 0 * block),
     positions: int = 1,
     stores: int = 1,
     transforms: tuple[int, int] | None = None,
@@ -194,10 +237,11 @@ def _cycles(
         outputs: channels of a pack.
         reduced: elements all parts together reduce.
         activations: pieces of all activations of a pack, each loaded once.
+        beats: likewise to beats.
         runs: from the elements a product reduces to the runs in memory that these are of each pixel.
         weight_row_pieces: pieces of a row of weights.
-        rows_met: of how many rows of pixels, of how many, there are any activations to read: rows of padding before or
-            behind these are written while the read port serves others.
+        weight_row_beats: beats of it.
+        padding: from a place and its pixels to those before the first and behind the last that is not padding.
         positions: products side by side in every one.
         stores: instructions a group is stored by.
         transforms: of :func:`~dynamap_rtl.block_times.block_times`.
@@ -218,38 +262,105 @@ def _cycles(
     all_inner = (parts - 1) * inner(length) + inner(last_length)
     weight_blocks = blocks.output_blocks * np.where(blocks.joined, 1, parts)
     weights_stay = np.where(outer, weight_blocks <= 2, blocks.joined | (parts <= 2))
+    # Two blocks that stay are used in turns, parts or blocks of the inner loop.
+    whole_weights = blocks.joined | (parts == 1)
+    weights_in_turns = whole_weights & outer & (blocks.output_blocks == 2)
+    activations_in_turns = (parts == 1) & ~outer & (blocks.pixel_blocks == 2)
     activations_stay = np.where(outer, parts <= 2, blocks.pixel_blocks * parts <= 2)
 
-    def extent(loop: Loop) -> tuple[IntArray, IntArray, IntArray]:
-        """Pixels, pixels stored and channels of the block."""
-        last_p = np.where(outer, loop.last[1], loop.last[2])
-        last_o = np.where(outer, loop.last[2], loop.last[1])
+    def weights_loaded(outermost: BoolArray, inner: BoolArray, part: BoolArray) -> BoolArray:
+        return (np.where(outer, outermost, inner) | ~weights_stay) & (part | ~blocks.joined)
+
+    def activations_loaded(outermost: BoolArray, inner: BoolArray, part: BoolArray) -> BoolArray:
+        return np.where(outer, inner, outermost) | ~activations_stay
+
+    counts = (
+        blocks.packs,
+        np.where(outer, blocks.pixel_blocks, blocks.output_blocks),
+        np.where(outer, blocks.output_blocks, blocks.pixel_blocks),
+        parts,
+    )
+    ahead = run_queue(sizes.latency)
+
+    def loading(
+        loop: Loop,
+        loaded: Callable[[BoolArray, BoolArray, BoolArray], BoolArray],
+        size: Callable[[Place], tuple[IntArray, IntArray]],
+    ) -> dict[str, IntArray]:
+        """What of a load follows from when it is there, and the next one."""
+        first, inner, part = loop.first[1:]
+        last_pack, last_outer, last_inner, last_part = loop.last
+        no, yes = np.zeros_like(first), np.ones_like(first)
+        for_part = ~last_part & loaded(first, inner, no)
+        for_inner = ~for_part & ~last_inner & loaded(first, no, yes)
+        for_outer = ~for_part & ~for_inner & ~last_outer & loaded(no, yes, yes)
+        for_pack = ~for_part & ~for_inner & ~for_outer & ~last_pack
+        soon = for_part | for_inner & loop.near[3] | for_outer & loop.near[2] | for_pack & loop.near[1]
+        following = (
+            np.where(for_outer, loop.then_last[1], np.where(for_pack, counts[1] == 1, last_outer)),
+            np.where(for_part, last_inner, np.where(for_inner, loop.then_last[2], counts[2] == 1)),
+            np.where(for_part, loop.then_last[3], parts == 1),
+        )
+        pieces, asks = size(following)
+        return {
+            "loads": loaded(first, inner, part),
+            "soon": soon,
+            "next_pieces": pieces,
+            "next_queued": np.where(asks > ahead, down(pieces * ahead, np.maximum(1, asks)), pieces),
+        }
+
+    def extents_at(last: Place) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+        """Pixels, pixels stored, channels and elements of the block."""
+        last_p, last_o = np.where(outer, last[0], last[1]), np.where(outer, last[1], last[0])
         return (
             np.where(last_p, extents.last, extents.block),
             np.where(last_p, extents.last_stored, extents.block_stored),
             np.where(last_o, last_outputs, blocks.outputs),
+            np.where(last[2], last_length, length),
         )
 
-    def product_at(loop: Loop) -> Product:
-        block, _, channels = extent(loop)
-        part_length = np.where(loop.last[3], last_length, length)
-        tiles, steps_of = _tiles(dataflow, block, part_length, channels, sizes)
+    def activations_of(last: Place) -> tuple[IntArray, IntArray]:
+        """Pieces and runs of a load."""
+        block, _, _, part_length = extents_at(last)
+        tail = (part_length % p1 > 0) if dataflow is Dataflow.IS and positions == 1 else 0
+        return up(activations * block * part_length, extents.all * reduced) + waits, block * (runs(part_length) + tail)
+
+    def weights_of(last: Place) -> tuple[IntArray, IntArray]:
+        """Likewise."""
+        _, _, channels, part_length = extents_at(last)
         lanes_rows = channels if dataflow is Dataflow.IS else up(channels, p2)
-        depth = np.where(blocks.joined, all_inner, inner(part_length))
+        rows = np.where(blocks.joined, all_inner, inner(part_length)) * lanes_rows
+        return rows * weight_row_pieces, rows
+
+    def product_at(loop: Loop) -> Product:
+        block, _, channels, part_length = extents_at(loop.last[1:])
+        tiles, steps_of = _tiles(dataflow, block, part_length, channels, sizes)
+        pieces, asks = activations_of(loop.last[1:])
+        row_pieces, rows = weights_of(loop.last[1:])
+        leading, trailing = padding(loop, block)
+        behind = np.minimum(pieces, down(pieces * trailing, block) + _kept(pieces, block * beats(part_length)))
+        of_activations = loading(loop, activations_loaded, activations_of)
+        of_weights = loading(loop, weights_loaded, weights_of)
         first_outer, first_inner, first_part = loop.first[1:]
-        first_weights, first_activations = (
-            np.where(outer, first_outer, first_inner),
-            np.where(outer, first_inner, first_outer),
-        )
-        pieces = up(activations * block * part_length, extents.all * reduced)
+        first_again = first_inner & ~first_outer
+        in_turns = np.where(parts == 2, first_part, activations_in_turns & first_again)
+        weights_turn = np.where(whole_weights, weights_in_turns & first_again, (parts == 2) & first_part)
         return Product(
-            activations=pieces + waits,
-            port_activations=up(pieces * rows_met[0], rows_met[1]) + waits,
-            weights=depth * lanes_rows * weight_row_pieces,
-            loads_activations=first_activations | ~activations_stay,
-            loads_weights=(first_weights | ~weights_stay) & (first_part | ~blocks.joined),
-            asks_activations=block * runs(part_length),
-            asks_weights=depth * lanes_rows,
+            activations=Load(
+                pieces=pieces,
+                before=down(pieces * leading, block),
+                behind=behind,
+                asks=asks,
+                older=~of_activations["loads"] & in_turns,
+                **of_activations,
+            ),
+            weights=Load(
+                pieces=row_pieces,
+                behind=_kept(row_pieces, rows * weight_row_beats),
+                asks=rows,
+                older=~of_weights["loads"] & weights_turn,
+                **of_weights,
+            ),
             tiles=positions * tiles,
             period=np.maximum(steps_of, p1),
             steps=steps_of,
@@ -261,16 +372,10 @@ def _cycles(
         return positions * block * up(channels, p2)
 
     def group_at(loop: Loop) -> Group:
-        block, stored, channels = extent(loop)
+        block, stored, channels, _ = extents_at((*loop.last[1:], loop.last[2]))
         reads = stored * up(channels, sizes.result_transfer)
         return Group(rows=rows(block, channels), reads=reads, stores=stores)
 
-    counts = (
-        blocks.packs,
-        np.where(outer, blocks.pixel_blocks, blocks.output_blocks),
-        np.where(outer, blocks.output_blocks, blocks.pixel_blocks),
-        parts,
-    )
     word = 1 if dataflow is Dataflow.IS else p2
     blocks_entries = (blocks.output_blocks - 1) * up(blocks.outputs, word) + up(last_outputs, word)
     entries = blocks.packs * (blocks_entries * word)
@@ -365,7 +470,9 @@ def winograd_cycles(
         reduced=(blocks.parts - 1) * blocks.length + up(last_channels, transfer) * transfer,
         activations=tile_rows * tile_columns * shape.positions * shape.kernel_parts * vectors,
         runs=lambda elements: shape.window[0] * up(elements, conv.in_channels),
+        beats=lambda elements: shape.positions * up(elements, transfer),
         weight_row_pieces=_row_pieces(sizes, dataflow, shape.weight_bytes),
+        weight_row_beats=_row_beats(sizes, dataflow, shape.weight_bytes),
         positions=shape.positions,
         stores=shape.step[0] * shape.step[1] if dataflow is Dataflow.IS else 1,
         transforms=latencies,

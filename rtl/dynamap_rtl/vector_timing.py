@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .block_times import Group, Loop, Product, block_times
+from .block_times import Group, Load, Loop, Product, block_times
 from .geometry import WindowShape
 from .layer_timing import LayerCycles
 from .load_work import row_pieces
@@ -155,13 +155,17 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         steps = vectors + runs(loop) - 1
         one = np.ones_like(p2)
         return Product(
-            activations=pieces(loop),
-            port_activations=pieces(loop),
-            weights=0 * one,
-            loads_activations=one > 0,
-            loads_weights=one < 0,
-            asks_activations=loaded(block(loop)[0], loop.first[2], loop.last[2]) * columns,
-            asks_weights=0 * one,
+            activations=Load(
+                pieces=pieces(loop),
+                behind=0 * one,
+                asks=loaded(block(loop)[0], loop.first[2], loop.last[2]) * columns,
+                loads=one > 0,
+                soon=one < 0,
+                next_pieces=0 * one,
+                next_queued=0 * one,
+                older=one < 0,
+            ),
+            weights=Load(pieces=0 * one, behind=0 * one, asks=0 * one, loads=one < 0, soon=one < 0, next_pieces=0*one, next_queued=0*one, older=one < 0),
             tiles=one,
             period=steps,
             steps=steps,
@@ -186,7 +190,7 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         group_at,
         fill=2,
         drain=sizes.read_latency + TOP_SKEW + LANE_LATENCY + p2 + 2,
-        weights_first=False,
+        weights_first=True,
         entries=p2 * (len({y * x for y in counts_y for x in counts_x}) if shape.divisors else 1),
     )
     all_pixels = shape.out_height * shape.out_width
