@@ -42,7 +42,8 @@ _FETCHED = 10  # from the start of a product to that of a load behind the one th
 # not asked for when a product so far ahead is taken.
 _INTERVALS = INSTRUCTION_QUEUE // 2
 _LOADS_BETWEEN = INSTRUCTION_QUEUE - 1
-_SIDE = ("used", "used_before", "cut", "port", "met", "moved", "other_port")
+_SUMS = ("_met", "_moved", "_held", "behind")
+_SIDE = ("used", "used_before", "cut", "port", "met", "moved", "held", "other_port")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ class Load:
         behind: pieces not yet written when its last beat has left the port: of beats in the loader, and padding.
         asks: requests it makes of the read port.
         loads: whether it is loaded for this product, and not there already.
-        soon: whether the next load of its side is one of a product that is fetched by then.
+        soon: 0 if the product the next load of its side is for is not fetched by then; else in which order it comes.
         next_pieces: of that load.
         next_queued: those of them that it can have asked for and not yet written.
         older: whether it is in the half that was loaded before the last one.
@@ -66,7 +67,7 @@ class Load:
     behind: IntArray
     asks: IntArray
     loads: BoolArray
-    soon: BoolArray
+    soon: IntArray
     next_pieces: IntArray
     next_queued: IntArray
     older: BoolArray
@@ -206,13 +207,14 @@ class _Times:
             "port": _NEVER,  # when the first piece of another could be, for all that load does
             "met": 0,  # cycles for which loads of the other side, since this one last loaded, have the port it wants
             "moved": 0,  # for which the last load had it
+            "held": 0,  # for which its next load that asks behind the channel parameters finds them at the port
             "other_port": 0,  # the other's port when this side last loaded
         }
         start = {
-            "held": 0,  # cycles for which a load finds the port taken by channel parameters
             "behind": 0,  # whether the next load asks behind them
             "asked": 0,  # when they are asked for
-            "held_until": 0,  # when they are there
+            "held_until": 0,  # when they leave the port
+            "channels": 0,  # when they are there
             "taken": _NEVER,  # when the last product's operands are there
             "taken_before": _NEVER,  # of the one before
             "pace": -_NEVER,  # cycles of the last two products
@@ -234,12 +236,13 @@ class _Times:
             self.now[name] = value if where is None else self._where(where, value, self.now[name])
 
 
-def channel_cycles(entries: IntArray, port_bytes: int) -> IntArray:
-    """Cycles for which channel parameters hold the port: an entry a cycle, the last beat's after it has moved."""
+def channel_cycles(entries: IntArray, port_bytes: int) -> tuple[IntArray, IntArray]:
+    """Cycles for which channel parameters hold the port, and those after that: an entry a cycle."""
     if port_bytes < CHANNEL_BYTES:
-        return entries * (CHANNEL_BYTES // port_bytes)
+        return entries * (CHANNEL_BYTES // port_bytes), np.ones_like(entries)
     in_a_beat = port_bytes // CHANNEL_BYTES
-    return (up(entries, in_a_beat) - 1) * in_a_beat + 1
+    port = (up(entries, in_a_beat) - 1) * in_a_beat
+    return port + 1, entries - port
 
 
 def latency_of_loads(sizes: Sizes) -> IntArray:
@@ -312,7 +315,7 @@ def block_times(
     greater: Any = max if numbers.one else np.maximum
     less: Any = min if numbers.one else np.minimum
     rotation, fill_, drain_ = (numbers.of(value) for value in (sizes.top_rotation, fill, drain))
-    entries_ = numbers.of(channel_cycles(entries, sizes.port_bytes))
+    entries_, rest = (numbers.of(cycles) for cycles in channel_cycles(entries, sizes.port_bytes))
     ends = {side: write + numbers.of(rotation) for side, rotation in rotations.items()}
     # A transform's load is not taken before the one before is through it.
     settles = {side: reach + write + _TRANSFORM + input_extra if transforms and side == "activations" else 0 for side in sides}
@@ -331,7 +334,7 @@ def block_times(
         work = products[key]
         state = {name: {side: now[f"{side}_{name}"] for side in sides} for name in _SIDE}
         cut, port, met, before = state["cut"], state["port"], state["met"], state["used_before"]
-        held, behind, until = now["held"], now["behind"], now["held_until"]
+        behind, until = now["behind"], now["held_until"]
         # The fetch waits for the queue of products.
         fetched = now["taken"] - _INTERVALS * now["pace"] + _FETCHED + reach
 
@@ -339,7 +342,12 @@ def block_times(
             """When a side's next load can begin, and for how long the other has the port after that."""
             start = greater(cut[side] + settles[side], before[side] + 1 + reach)
             since = greater(0, state["other_port"][side] - start) + met[side]
-            since = where_(fetched > start, less(since, _LOADS_BETWEEN * state["moved"][other]), since)
+            # If it begins when it is fetched, the other's loads until now have come at an even pace.
+            until = greater(0, port[other] - fetched)
+            loads = 2 * until // greater(1, now["pace"])
+            moved = state["moved"][other]
+            recent = loads * moved + less(moved, until - loads * now["pace"] // 2)
+            since = where_(fetched > start, less(since, recent), since)
             return greater(start, fetched), since
 
         for side, other in (sides, sides[::-1]):
@@ -349,26 +357,24 @@ def block_times(
             start, since = soonest_of(side, other)
             asked = before[side] + 1 + _ASK <= now["asked"]
             behind = where_(load.loads & (~asked | (load.asks > ahead)), 1, behind) if not numbers.one else _pick(load.loads and (not asked or load.asks > ahead), 1, behind)
-            taken = where_(behind > 0, less(held, greater(0, until - start)), 0)
+            taken = where_(behind > 0, less(state["held"][side], greater(0, until - start)), 0)
             # What comes behind it in the program and was asked for before it stands before it all the same.
             wanted, meanwhile = soonest_of(other, side)
             left = wanted + meanwhile + later.next_pieces - start
             blocked = less(later.next_queued - where_(taken > 0, 0, sizes.latency), left)
-            blocked = where_(later.soon & (wanted < start) & (start > cut[side]), greater(0, blocked), 0)
+            blocked = where_((later.soon > 0) & (wanted < start) & (start > cut[side]), greater(0, blocked), 0)
             start = start + blocked
             waits = where_(load.before < load.pieces, less(since, greater(0, port[other] - start)) + taken, 0)
             end = start + greater(load.pieces, waits + load.pieces - load.before)
             moved = load.pieces - load.behind + where_(start > cut[side], 0, cut[side] - port[side])
-            seen = less(moved + taken, greater(0, end - load.behind - wanted))
-            early = where_(later.soon & (wanted <= now["asked"] + sizes.latency), later.next_queued, 0)
-            until = where_(load.loads & (behind == 0), end - load.behind + early + held, until)
-            held = where_(load.loads & (taken > 0), 0, held)
+            seen = less(moved, greater(0, end - load.behind - wanted))
             met[other] = met[other] + where_(load.loads, seen, 0)
             loaded = {
                 "cut": end,
                 "port": end - load.behind,
                 "met": 0,
                 "moved": moved,
+                "held": where_(behind > 0, 0, state["held"][side]),
                 "other_port": port[other],
                 "used_before": state["used"][side],
             }
@@ -382,18 +388,30 @@ def block_times(
             older = getattr(work, side).older
             state["used_before"][side] = where_(older, released, before[side])
             state["used"][side] = where_(older, state["used"][side], released)
+        begins = now["engine"] == 0
+        asked = loaded + 2
+        one, two = (getattr(work, side) for side in sides)
+        queues = tuple(where_(next_.soon > 0, next_.next_queued, 0) for next_ in (one, two))
+        whole = tuple(next_.next_queued == next_.next_pieces for next_ in (one, two))
+        queued = where_(
+            (two.soon > 0) & ((one.soon == 0) | (two.soon < one.soon)),
+            queues[1] + where_(whole[1], queues[0], 0),
+            queues[0] + where_(whole[0], queues[1], 0),
+        )
+        there = greater(asked + sizes.latency + 2, greater(port["activations"], port["weights"]) + queued) + entries_
+        state["held"] = {side: where_(begins, entries_, held) for side, held in state["held"].items()}
         times.update(
             where,
             **{f"{side}_{name}": value for name, values in state.items() for side, value in values.items()},
             # Channel parameters are asked for when the first product's operands are there. What the next load could ask
             # for by then stands before them.
-            held=where_(now["engine"] == 0, entries_, held),
-            behind=where_(now["engine"] == 0, 0, behind),
-            asked=where_(now["engine"] == 0, loaded + 2, now["asked"]),
+            behind=where_(begins, 0, behind),
+            asked=where_(begins, asked, now["asked"]),
+            channels=where_(begins, there - 1 + rest, now["channels"]),
             taken=soonest,
             taken_before=now["taken"],
             pace=soonest - now["taken_before"],
-            held_until=where_(now["engine"] == 0, soonest + 2 + sizes.latency + entries_, until),
+            held_until=where_(begins, there, until),
             engine=first + work.tiles * work.period,
             released=released,
         )
@@ -404,6 +422,7 @@ def block_times(
             groups[key] = numbers.record(group_at(numbers.place(loop)))
         work = groups[key]
         start = greater(now["released"] + drain_, greater(now["finish_ready"], now["stored_before"] + 1))
+        start = greater(start, now["channels"])
         rows = work.rows + (work.finishes - 1) * _FINISH_READY
         finished = start + rows + _FINISH_DONE + rotation + finish_extra
         stored_from = greater(finished + 1, now["store_ready"])
@@ -450,9 +469,15 @@ def block_times(
         if where is not None:
             more = where_(where, more, 0)
         if np.any(more):
+            # Those that advance do so like what comes last; sums grow by themselves.
+            latest = "released" if level == len(iterations) - 1 else "stored"
+            advance = times.now[latest] - before[latest]
             for name in times.now.keys() - {"pace"}:
                 value = times.now[name]
-                times.now[name] = value + more * (value - before[name]) // 2
+                grown = value - before[name]
+                if not name.endswith(_SUMS):
+                    grown = where_(grown == 0, 0, advance)
+                times.now[name] = value + more * grown // 2
         body(count == 1, yes, 0 * count, where)
 
     follow(0, (), (), (), (), None)

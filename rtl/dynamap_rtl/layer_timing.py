@@ -295,7 +295,8 @@ def _cycles(
         for_inner = ~for_part & ~last_inner & loaded(first, no, yes)
         for_outer = ~for_part & ~for_inner & ~last_outer & loaded(no, yes, yes)
         for_pack = ~for_part & ~for_inner & ~for_outer & ~last_pack
-        soon = for_part | for_inner & loop.near[3] | for_outer & loop.near[2] | for_pack & loop.near[1]
+        soon = 1 * for_part + 2 * (for_inner & loop.near[3])
+        soon = soon + 3 * (for_outer & loop.near[2]) + 4 * (for_pack & loop.near[1])
         following = (
             np.where(for_outer, loop.then_last[1], np.where(for_pack, counts[1] == 1, last_outer)),
             np.where(for_part, last_inner, np.where(for_inner, loop.then_last[2], counts[2] == 1)),
@@ -338,7 +339,10 @@ def _cycles(
         pieces, asks = activations_of(loop.last[1:])
         row_pieces, rows = weights_of(loop.last[1:])
         leading, trailing = padding(loop, block)
-        behind = np.minimum(pieces, down(pieces * trailing, block) + _kept(pieces, block * beats(part_length)))
+        behind = down(pieces * trailing, block) + _kept(pieces, block * beats(part_length))
+        # Others cannot ask before its last run is asked for.
+        queued = down(pieces * ahead, np.maximum(1, asks))
+        behind = np.minimum(behind, np.where(asks > ahead, np.maximum(0, queued - sizes.latency), pieces - asks))
         of_activations = loading(loop, activations_loaded, activations_of)
         of_weights = loading(loop, weights_loaded, weights_of)
         first_outer, first_inner, first_part = loop.first[1:]
