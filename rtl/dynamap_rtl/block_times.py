@@ -464,6 +464,8 @@ def block_times(
                 break
             if index == _FOLLOWED - 2:  # halves take turns: what two blocks add is added to all times
                 before = dict(times.now)
+            elif index == _FOLLOWED - 1:
+                between = dict(times.now)
             body(yes if index == 0 else no, no, count - 1 - index, None if np.all(mask) else mask)
         more = greater(0, count - 1 - _FOLLOWED)
         if where is not None:
@@ -477,7 +479,7 @@ def block_times(
                 grown = value - before[name]
                 if not name.endswith(_SUMS):
                     grown = where_(grown == 0, 0, advance)
-                times.now[name] = value + more * grown // 2
+                times.now[name] = where_(more % 2 == 0, value, between[name] + grown) + more // 2 * grown
         body(count == 1, yes, 0 * count, where)
 
     follow(0, (), (), (), (), None)
