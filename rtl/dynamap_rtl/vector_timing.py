@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .block_times import Group, Load, Loop, Product, block_times
+from .block_times import block_times
+from .block_work import Following, Group, Load, Loop, Product
 from .geometry import WindowShape
 from .layer_timing import LayerCycles
 from .load_work import row_pieces
@@ -153,23 +154,22 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         _, block_channels = block(loop)
         vectors = taps_of(loop) * up(block_channels, p2)
         steps = vectors + runs(loop) - 1
-        one = np.ones_like(p2)
-        return Product(
-            activations=Load(
-                pieces=pieces(loop),
-                behind=0 * one,
-                asks=loaded(block(loop)[0], loop.first[2], loop.last[2]) * columns,
-                loads=one > 0,
-                soon=0 * one,
-                next_pieces=0 * one,
-                next_queued=0 * one,
-                older=one < 0,
-            ),
-            weights=Load(pieces=0 * one, behind=0 * one, asks=0 * one, loads=one < 0, soon=0 * one, next_pieces=0*one, next_queued=0*one, older=one < 0),
-            tiles=one,
-            period=steps,
-            steps=steps,
+        always = p2 > 0
+        none = 0 * p2
+        following = Following(soon=none, pieces=none, queued=none)  # nobody else loads
+        of_maps = Load(
+            pieces=pieces(loop),
+            before=none,
+            behind=none,
+            asks=loaded(block(loop)[0], loop.first[2], loop.last[2]) * columns,
+            loads=always,
+            older=~always,
+            following=following,
         )
+        of_weights = Load(
+            pieces=none, before=none, behind=none, asks=none, loads=~always, older=~always, following=following
+        )
+        return Product(activations=of_maps, weights=of_weights, tiles=1 + none, period=steps, steps=steps)
 
     def group_at(loop: Loop) -> Group:
         block_rows, block_channels = block(loop)
