@@ -44,7 +44,7 @@ _END = 2
 def _end(counts: Sequence[IntArray], *, first: bool) -> Loop:
     """The first or the last iteration of all loops."""
     every, only = (np.ones(counts[0].size, dtype=bool),) * len(counts), tuple(count == 1 for count in counts)
-    return Loop(every, only, (), ()) if first else Loop(only, every, (), ())
+    return Loop(every, only) if first else Loop(only, every)
 
 
 def _pick(condition: bool, chosen: Any, other: Any) -> Any:  # noqa: FBT001 - as numpy.where
@@ -60,15 +60,18 @@ class _Numbers:
         self.where: Any = _pick if self.one else np.where
         self.greater: Any = max if self.one else np.maximum
         self.less: Any = min if self.one else np.minimum
+        self.any: Any = bool if self.one else np.any
 
     def of(self, value: Any) -> Any:
         """A value of a caller's."""
-        if isinstance(value, Load | Following):
+        if isinstance(value, Load):
             return self.record(value)
         return value[0].item() if self.one and isinstance(value, np.ndarray) else value
 
     def record(self, record: Any) -> Any:
         """The same with every attribute converted."""
+        if not self.one:
+            return record
         return replace(record, **{field.name: self.of(getattr(record, field.name)) for field in fields(record)})
 
     def all_of(self, value: Any) -> Any:
@@ -148,6 +151,7 @@ class _Layer:
         sizes: Sizes,
         counts: Sequence[IntArray],
         product_at: Callable[[Loop], Product],
+        following_at: Callable[[str, Loop], Following],
         group_at: Callable[[Loop], Group],
         *,
         fill: IntArray | int,
@@ -156,7 +160,7 @@ class _Layer:
         transforms: tuple[int, int] | None,
     ) -> None:
         self.sizes, self.counts, self.latency = sizes, counts, sizes.latency
-        self.product_at, self.group_at = product_at, group_at
+        self.product_at, self.following_at, self.group_at = product_at, following_at, group_at
         self.fill, self.drain = fill, drain
         # The left buffer's load comes first.
         self.sides = ("weights", "activations") if weights_first else ("activations", "weights")
@@ -218,7 +222,7 @@ class _Layer:
         self.yes, self.no = numbers.all_of(value=True), numbers.all_of(value=False)
         self.known: dict[object, Any] = {}
         self.iterations = [numbers.of(count) for count in self.counts]
-        self._follow(0, (), (), (), (), None)
+        self._follow(0, (), (), (), None)
         return np.asarray(self.now["stored"] + _END, dtype=np.int64).reshape(numbers.shapes)
 
     def _update(self, where: Any, **values: Any) -> None:
@@ -233,13 +237,21 @@ class _Layer:
 
     # ---- one product: its loads, and the array ----
 
-    def _product(self, loop: Loop, where: Any) -> None:
+    def _product(self, loop: Loop, left: tuple[Any, ...], where: Any) -> None:
         now, where_, greater = self.now, self.numbers.where, self.numbers.greater
         work: Any = self._work("product", loop, self.product_at)
         state = {name: {side: now[f"{side}_{name}"] for side in self.sides} for name in _SIDE}
         behind = now["behind"]
-        for side, other in (self.sides, self.sides[::-1]):
-            behind = self._load(state, side, other, work, behind)
+
+        def following(side: str) -> Any:
+            then_last = tuple(more == 1 for more in left)
+            place = Loop(loop.first, loop.last, then_last, self._near(left))
+            return self._work(side, place, lambda there: self.following_at(side, there))
+
+        for side in self.sides:
+            load = getattr(work, side)
+            if self.numbers.any(load.loads):
+                behind = self._load(state, side, load, following, behind)
         cut = state["cut"]
         loaded = greater(cut["activations"] + self.ends["activations"], cut["weights"] + self.ends["weights"])
         soonest = where_(loop.first[3], greater(loaded, now["finished_before"]), loaded)
@@ -250,16 +262,14 @@ class _Layer:
             state["used_before"][side] = where_(older, released, state["used_before"][side])
             state["used"][side] = where_(older, state["used"][side], released)
         begins = now["engine"] == 0
-        asked = loaded + _CHANNELS
-        held_until = self._channels_until(state, work, asked)
-        state["held"] = {side: where_(begins, self.entries, held) for side, held in state["held"].items()}
+        if self.numbers.any(begins):
+            asking = begins if where is None else begins & where
+            self._ask_for_channels(state, following, loaded + _CHANNELS, asking)
+            behind = where_(begins, 0, behind)
         self._update(
             where,
             **{f"{side}_{name}": value for name, values in state.items() for side, value in values.items()},
-            behind=where_(begins, 0, behind),
-            asked=where_(begins, asked, now["asked"]),
-            held_until=where_(begins, held_until, now["held_until"]),
-            channels=where_(begins, held_until - 1 + self.rest, now["channels"]),
+            behind=behind,
             taken=soonest,
             taken_before=now["taken"],
             pace=soonest - now["taken_before"],
@@ -267,11 +277,18 @@ class _Layer:
             released=released,
         )
 
-    def _load(self, state: dict[str, dict[str, Any]], side: str, other: str, work: Any, behind: Any) -> Any:
-        """One side's load, if the product has one; whether the next one asks behind the channel parameters."""
+    def _load(
+        self,
+        state: dict[str, dict[str, Any]],
+        side: str,
+        load: Any,
+        following: Callable[[str], Any],
+        behind: Any,
+    ) -> Any:
+        """One side's load, for those that have one; whether the next one asks behind the channel parameters."""
         now, where_, greater, less = self.now, self.numbers.where, self.numbers.greater, self.numbers.less
+        other = self.sides[side == self.sides[0]]
         cut, port = state["cut"], state["port"]
-        load, later = getattr(work, side), getattr(work, other).following
         # Loads that come first in the program have the port first: what the other side moves meanwhile is waited for.
         start, since = self._soonest(state, side, other)
         # So are the channel parameters, if they are asked for before all of the load is.
@@ -280,8 +297,12 @@ class _Layer:
         held = where_(behind > 0, less(state["held"][side], greater(0, now["held_until"] - start)), 0)
         # What comes behind it in the program but was asked for before it stands before it all the same.
         wanted, meanwhile = self._soonest(state, other, side)
-        queued = less(later.queued - where_(held > 0, 0, self.latency), wanted + meanwhile + later.pieces - start)
-        start = start + where_((later.soon > 0) & (wanted < start) & (start > cut[side]), greater(0, queued), 0)
+        before = load.loads & (wanted < start) & (start > cut[side])
+        if self.numbers.any(before):
+            later = following(other)
+            left = wanted + meanwhile + later.pieces - start
+            queued = less(later.queued - where_(held > 0, 0, self.latency), left)
+            start = start + where_(before & (later.soon > 0), greater(0, queued), 0)
         waits = where_(load.before < load.pieces, less(since, greater(0, port[other] - start)) + held, 0)
         end = start + greater(load.pieces, waits + load.pieces - load.before)
         moved = load.pieces - load.behind + where_(start > cut[side], 0, cut[side] - port[side])
@@ -309,6 +330,8 @@ class _Layer:
         # as the queue is long is taken. The other's loads since then are taken to have come at an even pace.
         pace = now["pace"]
         fetched = now["taken"] - INSTRUCTION_QUEUE // 2 * pace + _FETCHED + self.reach
+        if not self.numbers.any(fetched > start):
+            return start, since
         until = greater(0, state["port"][other] - fetched)
         loads = down(2 * until, greater(1, pace))
         moved = state["moved"][other]
@@ -316,10 +339,12 @@ class _Layer:
         since = self.numbers.where(fetched > start, less(since, recent), since)
         return greater(start, fetched), since
 
-    def _channels_until(self, state: dict[str, dict[str, Any]], work: Any, asked: Any) -> Any:
-        """When channel parameters leave the port: what both sides can have asked for by then stands before them."""
+    def _ask_for_channels(
+        self, state: dict[str, dict[str, Any]], following: Callable[[str], Any], asked: Any, where: Any
+    ) -> None:
+        """Channel parameters: what both sides can have asked for before them has the port first."""
         where_, greater = self.numbers.where, self.numbers.greater
-        one, two = (getattr(work, side).following for side in self.sides)
+        one, two = (following(side) for side in self.sides)
         queues = tuple(where_(each.soon > 0, each.queued, 0) for each in (one, two))
         queued = where_(
             (two.soon > 0) & ((one.soon == 0) | (two.soon < one.soon)),
@@ -327,7 +352,10 @@ class _Layer:
             queues[0] + where_(one.queued == one.pieces, queues[1], 0),
         )
         free = greater(state["port"]["activations"], state["port"]["weights"])
-        return greater(asked + self.latency + _CHANNELS, free + queued) + self.entries
+        until = greater(asked + self.latency + _CHANNELS, free + queued) + self.entries
+        self._update(where, asked=asked, held_until=until, channels=until - 1 + self.rest)
+        for side, held in state["held"].items():
+            state["held"][side] = where_(where, self.entries, held)
 
     # ---- one group: finished and stored ----
 
@@ -357,23 +385,22 @@ class _Layer:
         level: int,
         first: tuple[Any, ...],
         last: tuple[Any, ...],
-        then_last: tuple[Any, ...],
         left: tuple[Any, ...],
         where: Any,
     ) -> None:
         """The loops from a level on, at a place in those around it; ``left`` counts their iterations to come."""
         numbers = self.numbers
         if level == len(self.iterations):
-            self._product(Loop(first, last, then_last, self._near(left)), where)
+            self._product(Loop(first, last), left, where)
             return
         count = self.iterations[level]
         yes, no = self.yes, self.no
 
         def body(is_first: Any, is_last: Any, more: Any, mask: Any) -> None:
-            here = (*first, is_first), (*last, is_last), (*then_last, more == 1)
+            here = (*first, is_first), (*last, is_last)
             self._follow(level + 1, *here, (*left, more), mask)
             if level == len(self.iterations) - 2:  # its parts are done
-                self._group(Loop(here[0], here[1], (), ()), mask)
+                self._group(Loop(*here), mask)
 
         before: list[dict[str, Any]] = []
         for index in range(_FOLLOWED):
@@ -393,6 +420,7 @@ class _Layer:
         body(count == 1, yes, 0 * count, where)
 
     def _near(self, left: tuple[Any, ...]) -> tuple[Any, ...]:
+        """``Loop.near``, from the iterations to come of each loop."""
         near, remaining, each = [], 0, 1
         for more, count in zip(left[::-1], self.iterations[::-1], strict=True):
             remaining = remaining + more * each
@@ -423,6 +451,7 @@ def block_times(
     sizes: Sizes,
     counts: tuple[IntArray, IntArray, IntArray, IntArray],
     product_at: Callable[[Loop], Product],
+    following_at: Callable[[str, Loop], Following],
     group_at: Callable[[Loop], Group],
     *,
     fill: IntArray | int,
@@ -438,8 +467,8 @@ def block_times(
     Args:
         sizes: of the overlays.
         counts: iterations of the loops, outermost first: packs, outer blocks, inner blocks, parts.
-        product_at: the product at a place in all four loops; where the place has no ``near``, loads have no
-            ``following``.
+        product_at: the product at a place in all four loops.
+        following_at: likewise the next load behind it of a side, ``activations`` or ``weights``; asked seldom.
         group_at: the group at a place in the first three.
         fill: from the end of a product's loads to its first step.
         drain: from a group's last step to its first finish.
@@ -458,6 +487,7 @@ def block_times(
         sizes,
         counts,
         product_at,
+        following_at,
         group_at,
         fill=fill,
         drain=drain,

@@ -21,14 +21,14 @@ class Loop:
     Attributes:
         first: for each loop, whether it is the first iteration.
         last: whether it is the last one.
-        then_last: whether the next one is.
-        near: whether so few products are left up to the loop's end that what follows them can be fetched.
+        then_last: whether the next one is; empty where nobody asks.
+        near: whether so few products are left up to the loop's end that what follows them can be fetched; likewise.
     """
 
     first: tuple[BoolArray, ...]
     last: tuple[BoolArray, ...]
-    then_last: tuple[BoolArray, ...]
-    near: tuple[BoolArray, ...]
+    then_last: tuple[BoolArray, ...] = ()
+    near: tuple[BoolArray, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,6 @@ class Load:
         asks: runs it asks for, or writes as padding.
         loads: whether it is loaded for this product, and not there already.
         older: whether it is in the half that was loaded before the last one.
-        following: the next load of its side; None where it does not matter.
     """
 
     pieces: IntArray
@@ -66,7 +65,6 @@ class Load:
     asks: IntArray
     loads: BoolArray
     older: BoolArray
-    following: Following | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,7 +117,6 @@ class LayerLoads:
             asks=size.runs,
             loads=loads,
             older=~loads & np.where(self._blocks.parts == 2, first_part, again),
-            following=self._following(loop, self._loads_activations, self._activation_size),
         )
 
     def weights(self, loop: Loop) -> Load:
@@ -133,26 +132,17 @@ class LayerLoads:
             asks=size.runs,
             loads=loads,
             older=~loads & np.where(self._whole_weights, again, (self._blocks.parts == 2) & first_part),
-            following=self._following(loop, self._loads_weights, self._weight_size),
         )
 
-    def _loads_activations(self, outer: BoolArray, inner: BoolArray, _part: BoolArray) -> BoolArray:
-        """Whether they are loaded, from whether these are the first iterations; all the more in first ones."""
-        return np.where(self._blocks.pixels_outer, inner, outer) | ~self._activations_stay
+    def following(self, side: str, loop: Loop) -> Following:
+        """The next load of activations or weights behind a product.
 
-    def _loads_weights(self, outer: BoolArray, inner: BoolArray, part: BoolArray) -> BoolArray:
-        again = np.where(self._blocks.pixels_outer, outer, inner) | ~self._weights_stay
-        return np.asarray(again & (part | ~self._blocks.joined), dtype=bool)
-
-    def _following(
-        self,
-        loop: Loop,
-        loads: Callable[[BoolArray, BoolArray, BoolArray], BoolArray],
-        size_at: Callable[[Place], LoadSize],
-    ) -> Following | None:
-        """The next load: for the next part, or else block of the inner loop, of the outer one, or pack."""
-        if not loop.near:
-            return None
+        It is for the next part, or else block of the inner loop, of the outer one, or pack.
+        """
+        if side == "activations":
+            loads, size_at = self._loads_activations, self._activation_size
+        else:
+            loads, size_at = self._loads_weights, self._weight_size
         outer, inner, _ = loop.first[1:]
         last_pack, last_outer, last_inner, last_part = loop.last
         no, yes = np.zeros_like(outer), np.ones_like(outer)
@@ -168,6 +158,14 @@ class LayerLoads:
         )
         size = size_at(place)
         return Following(soon=soon, pieces=size.pieces, queued=size.queued(self._ahead))
+
+    def _loads_activations(self, outer: BoolArray, inner: BoolArray, part: BoolArray) -> BoolArray:  # noqa: ARG002 - as below
+        """Whether they are loaded, from whether these are the first iterations; all the more in first ones."""
+        return np.where(self._blocks.pixels_outer, inner, outer) | ~self._activations_stay
+
+    def _loads_weights(self, outer: BoolArray, inner: BoolArray, part: BoolArray) -> BoolArray:
+        again = np.where(self._blocks.pixels_outer, outer, inner) | ~self._weights_stay
+        return np.asarray(again & (part | ~self._blocks.joined), dtype=bool)
 
 
 def block_padding(conv: ConvShape, blocks: LayerBlocks, piece: IntArray) -> Padding | None:

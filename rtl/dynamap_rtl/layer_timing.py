@@ -261,6 +261,7 @@ def _cycles(
         sizes,
         loads.counts,
         product_at,
+        loads.following,
         group_at,
         fill=_FILL if dataflow is Dataflow.NS else _FILL + p1 - 1,
         # Output-stationary results also leave through the rows above.

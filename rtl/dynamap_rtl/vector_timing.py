@@ -156,7 +156,6 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         steps = vectors + runs(loop) - 1
         always = p2 > 0
         none = 0 * p2
-        following = Following(soon=none, pieces=none, queued=none)  # nobody else loads
         of_maps = Load(
             pieces=pieces(loop),
             before=none,
@@ -164,12 +163,13 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
             asks=loaded(block(loop)[0], loop.first[2], loop.last[2]) * columns,
             loads=always,
             older=~always,
-            following=following,
         )
-        of_weights = Load(
-            pieces=none, before=none, behind=none, asks=none, loads=~always, older=~always, following=following
-        )
+        of_weights = Load(pieces=none, before=none, behind=none, asks=none, loads=~always, older=~always)
         return Product(activations=of_maps, weights=of_weights, tiles=1 + none, period=steps, steps=steps)
+
+    def following_at(_side: str, _loop: Loop) -> Following:
+        none = 0 * p2
+        return Following(soon=none, pieces=none, queued=none)
 
     def group_at(loop: Loop) -> Group:
         block_rows, block_channels = block(loop)
@@ -187,6 +187,7 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         sizes,
         (one, channel_blocks, row_blocks, shape.terms * one),
         product_at,
+        following_at,
         group_at,
         fill=2,
         drain=sizes.read_latency + TOP_SKEW + LANE_LATENCY + p2 + 2,
