@@ -250,7 +250,7 @@ class _Layer:
 
         for side in self.sides:
             load = getattr(work, side)
-            if self.numbers.any(load.loads):
+            if self.numbers.any(load.loads if where is None else load.loads & where):
                 behind = self._load(state, side, load, following, behind)
         cut = state["cut"]
         loaded = greater(cut["activations"] + self.ends["activations"], cut["weights"] + self.ends["weights"])
@@ -262,8 +262,8 @@ class _Layer:
             state["used_before"][side] = where_(older, released, state["used_before"][side])
             state["used"][side] = where_(older, state["used"][side], released)
         begins = now["engine"] == 0
-        if self.numbers.any(begins):
-            asking = begins if where is None else begins & where
+        asking = begins if where is None else begins & where
+        if self.numbers.any(asking):
             self._ask_for_channels(state, following, loaded + _CHANNELS, asking)
             behind = where_(begins, 0, behind)
         self._update(
