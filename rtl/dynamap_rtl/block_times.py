@@ -305,14 +305,16 @@ class _Layer:
             start = start + where_(before & (later.soon > 0), greater(0, queued), 0)
         waits = where_(load.before < load.pieces, less(since, greater(0, port[other] - start)) + held, 0)
         end = start + greater(load.pieces, waits + load.pieces - load.before)
-        moved = load.pieces - load.behind + where_(start > cut[side], 0, cut[side] - port[side])
-        seen = less(moved, greater(0, end - load.behind - wanted))
+        # What a load leaves of the port at its end is of no use to others if one of its own side follows at once.
+        moved = load.pieces - load.behind
+        more = where_(start > cut[side], 0, cut[side] - port[side])
+        seen = less(moved + more, greater(0, end - load.behind - wanted))
         state["met"][other] = state["met"][other] + where_(load.loads, seen, 0)
         loaded = {
             "cut": end,
             "port": end - load.behind,
             "met": 0,
-            "moved": moved,
+            "moved": where_(start > cut[side], moved, load.pieces),
             "held": where_(behind > 0, 0, state["held"][side]),
             "other_port": port[other],
             "used_before": state["used"][side],
