@@ -11,13 +11,13 @@ Times of loads are those of their pieces; docs/explanation/cost-model.md says in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
-from .block_work import Following, Group, Load, Loop, Product, Work
+from .block_work import Following, Group, Loop, Product, Work
 from .isa import CHANNEL_BYTES
+from .numbers_of_shapes import Numbers
 from .pipeline import INSTRUCTION_QUEUE, run_queue
 from .sizes import IntArray, Sizes, down, up
 
@@ -45,50 +45,6 @@ def _end(counts: Sequence[IntArray], *, first: bool) -> Loop:
     """The first or the last iteration of all loops."""
     every, only = (np.ones(counts[0].size, dtype=bool),) * len(counts), tuple(count == 1 for count in counts)
     return Loop(every, only) if first else Loop(only, every)
-
-
-def _pick(condition: bool, chosen: Any, other: Any) -> Any:  # noqa: FBT001 - as numpy.where
-    return chosen if condition else other
-
-
-class _Numbers:
-    """How to calculate: with arrays over the shapes or, tens of times as fast for a single one, with plain numbers."""
-
-    def __init__(self, shapes: int) -> None:
-        self.shapes = shapes
-        self.one = shapes == 1
-        self.where: Any = _pick if self.one else np.where
-        self.greater: Any = max if self.one else np.maximum
-        self.less: Any = min if self.one else np.minimum
-        self.any: Any = bool if self.one else np.any
-
-    def of(self, value: Any) -> Any:
-        """A value of a caller's."""
-        if isinstance(value, Load):
-            return self.record(value)
-        return value[0].item() if self.one and isinstance(value, np.ndarray) else value
-
-    def record(self, record: Any) -> Any:
-        """The same with every attribute converted."""
-        if not self.one:
-            return record
-        return replace(record, **{field.name: self.of(getattr(record, field.name)) for field in fields(record)})
-
-    def all_of(self, value: Any) -> Any:
-        """A value for every shape."""
-        return value if self.one else np.full(self.shapes, value)
-
-    def key(self, loop: Loop) -> object:
-        """Equal for equal places."""
-        if self.one:
-            return loop
-        return tuple(flag.tobytes() for flag in (*loop.first, *loop.last, *loop.then_last, *loop.near))
-
-    def place(self, loop: Loop) -> Loop:
-        """A place as callers want it."""
-        if not self.one:
-            return loop
-        return Loop(*(tuple(np.array([flag]) for flag in getattr(loop, field.name)) for field in fields(loop)))
 
 
 # Of each side, activations and weights.
@@ -208,7 +164,7 @@ class _Layer:
             entries: channel parameters.
         """
         sizes = self.sizes
-        self.numbers = numbers = _Numbers(sizes.rows.size)
+        self.numbers = numbers = Numbers(sizes.rows.size)
         self.ahead = run_queue(sizes.latency)
         self.rotation, self.fill, self.drain = (
             numbers.of(value) for value in (sizes.top_rotation, self.fill, self.drain)

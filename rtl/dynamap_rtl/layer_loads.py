@@ -21,12 +21,20 @@ from .timing import Dataflow
 
 __all__ = ["LayerLoads", "LoadSize", "Padding", "Place", "activation_pieces", "block_padding"]
 
-#: Whether a product belongs to the last block of pixels, the last of channels and the last part.
-Place = tuple[BoolArray, BoolArray, BoolArray]
 #: From a place to its pixels that are padding before the first one, and behind the last one, that is not.
 Padding = Callable[[Loop], tuple[IntArray, IntArray]]
 
 _HELD = 3  # beats in a loader
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whether a product belongs to the last pack, the last blocks and the last part."""
+
+    last_pack: BoolArray
+    last_pixels: BoolArray
+    last_channels: BoolArray
+    last_part: BoolArray
 
 
 @dataclass(frozen=True)
@@ -91,14 +99,14 @@ class LayerLoads:
         self._weights_in_turns = self._whole_weights & outer & (blocks.output_blocks == 2)
         self._activations_in_turns = (parts == 1) & ~outer & (blocks.pixel_blocks == 2)
 
-    def place(self, outer: BoolArray, inner: BoolArray, part: BoolArray) -> Place:
-        """From whether these are the last iterations of the loops over blocks and parts."""
+    def place(self, pack: BoolArray, outer: BoolArray, inner: BoolArray, part: BoolArray) -> Place:
+        """From whether these are the last iterations of the loops over packs, blocks and parts."""
         pixels = self._blocks.pixels_outer
-        return np.where(pixels, outer, inner), np.where(pixels, inner, outer), part
+        return Place(pack, np.where(pixels, outer, inner), np.where(pixels, inner, outer), part)
 
     def activations(self, loop: Loop) -> Load:
         """What a product needs of activations."""
-        size = self._activation_size(self.place(*loop.last[1:]))
+        size = self._activation_size(self.place(*loop.last))
         before, behind = 0 * size.pieces, size.kept
         if self._padding is not None:
             leading, trailing = self._padding(loop)
@@ -121,7 +129,7 @@ class LayerLoads:
 
     def weights(self, loop: Loop) -> Load:
         """What a product needs of weights."""
-        size = self._weight_size(self.place(*loop.last[1:]))
+        size = self._weight_size(self.place(*loop.last))
         first_outer, first_inner, first_part = loop.first[1:]
         again = self._weights_in_turns & first_inner & ~first_outer
         loads = self._loads_weights(*loop.first[1:])
@@ -152,6 +160,7 @@ class LayerLoads:
         pack = ~(part | block | other) & ~last_pack
         soon = 1 * part + 2 * (block & loop.near[3]) + 3 * (other & loop.near[2]) + 4 * (pack & loop.near[1])
         place = self.place(
+            np.where(pack, loop.then_last[0], last_pack),
             np.where(other, loop.then_last[1], np.where(pack, self.counts[1] == 1, last_outer)),
             np.where(part, last_inner, np.where(block, loop.then_last[2], self.counts[2] == 1)),
             np.where(part, loop.then_last[3], self.counts[3] == 1),
@@ -203,7 +212,14 @@ def block_padding(conv: ConvShape, blocks: LayerBlocks, piece: IntArray) -> Padd
 
 
 def activation_pieces(
-    conv: ConvShape, blocks: LayerBlocks, sizes: Sizes, dataflow: Dataflow, *, contiguous: bool, divides: bool
+    conv: ConvShape,
+    blocks: LayerBlocks,
+    sizes: Sizes,
+    dataflow: Dataflow,
+    *,
+    groups: IntArray,
+    contiguous: bool,
+    divides: bool,
 ) -> IntArray:
     """Pieces of all activations of a pack, each loaded once.
 
@@ -212,6 +228,7 @@ def activation_pieces(
         blocks: how it is cut.
         sizes: of the overlays.
         dataflow: how its products run.
+        groups: of the convolution in the pack.
         contiguous: whether taps of a row lie side by side.
         divides: of :func:`~dynamap_rtl.sizes.transfers`.
     """
@@ -229,7 +246,7 @@ def activation_pieces(
     pieces = np.where(by_tap, tables.get(True, 0), tables.get(False, 0))
     # Channels in pieces, or the channels of packed groups only: runs of so many elements, a tap each.
     taps = conv.pixels * conv.kernel[0] * conv.kernel[1]
-    channels = blocks.pack_groups * (conv.in_channels // conv.groups)
+    channels = groups * (conv.in_channels // conv.groups)
     partly = (blocks.cut == Cut.CHANNELS) | (blocks.packs > 1)
     if partly.any():
         size = np.where(blocks.cut == Cut.CHANNELS, blocks.length, channels)
@@ -243,6 +260,6 @@ def activation_pieces(
 
         pieces = np.where(partly, taps * ((count - 1) * one(size) + one(last)), pieces)
     if on_top:  # zeros up to a whole tile
-        tail = -blocks.length % sizes.rows
+        tail = -up(blocks.length * groups, blocks.pack_groups) % sizes.rows
         pieces = pieces + conv.pixels * blocks.parts * run_pieces_of(tail, port, transfer)
     return pieces
