@@ -172,12 +172,16 @@ class _Layer:
         self.entries, self.rest = (numbers.of(cycles) for cycles in _channel_cycles(entries, sizes.port_bytes))
         self.ends = {side: numbers.of(end) for side, end in self.ends.items()}
         start = {f"{side}_{name}": value for name, value in _SIDE.items() for side in self.sides} | _ALL
-        for number, side in enumerate(self.sides):  # as if what was there before had just been read
-            start[f"{side}_used"] = start[f"{side}_used_before"] = _START + number * _FETCH + sizes.latency - 1
         self.now: dict[str, Any] = {name: numbers.all_of(value) for name, value in start.items()}
         self.yes, self.no = numbers.all_of(value=True), numbers.all_of(value=False)
         self.known: dict[object, Any] = {}
         self.iterations = [numbers.of(count) for count in self.counts]
+        # As if what was in the buffers before had been read just before the first instructions are there.
+        there = _START + sizes.latency - 1
+        first = self.product_at(_end(self.counts, first=True))
+        for side in self.sides:
+            self.now[f"{side}_used"] = self.now[f"{side}_used_before"] = there + numbers.all_of(0)
+            there = there + _FETCH * numbers.of(getattr(first, side).loads)
         self._follow(0, (), (), (), None)
         return np.asarray(self.now["stored"] + _END, dtype=np.int64).reshape(numbers.shapes)
 

@@ -12,8 +12,8 @@ from .block_work import Following, Group, Load, Loop, Product
 from .geometry import WindowShape
 from .layer_timing import LayerCycles
 from .load_work import row_pieces
-from .pipeline import LANE_LATENCY, TOP_SKEW
-from .sizes import IntArray, Sizes, up
+from .pipeline import LANE_LATENCY, TOP_SKEW, run_queue
+from .sizes import IntArray, Sizes, down, up
 
 __all__ = ["VectorBlocks", "vector_blocks", "vector_cycles"]
 
@@ -143,6 +143,9 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         one = row_pieces(block_channels, sizes.port_bytes, sizes.top_transfer, p2)
         return loaded(block_rows, loop.first[2], loop.last[2]) * columns * one
 
+    def asks(loop: Loop) -> IntArray:
+        return loaded(block(loop)[0], loop.first[2], loop.last[2]) * columns
+
     # Rows of windows that have other taps than their neighbours belong to the first and the last blocks.
     more_runs = runs_y - 1
 
@@ -156,20 +159,20 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         steps = vectors + runs(loop) - 1
         always = p2 > 0
         none = 0 * p2
-        of_maps = Load(
-            pieces=pieces(loop),
-            before=none,
-            behind=none,
-            asks=loaded(block(loop)[0], loop.first[2], loop.last[2]) * columns,
-            loads=always,
-            older=~always,
-        )
+        of_maps = Load(pieces=pieces(loop), before=none, behind=none, asks=asks(loop), loads=always, older=~always)
         of_weights = Load(pieces=none, before=none, behind=none, asks=none, loads=~always, older=~always)
         return Product(activations=of_maps, weights=of_weights, tiles=1 + none, period=steps, steps=steps)
 
-    def following_at(_side: str, _loop: Loop) -> Following:
-        none = 0 * p2
-        return Following(soon=none, pieces=none, queued=none)
+    ahead = run_queue(sizes.latency)
+
+    def following_at(side: str, loop: Loop) -> Following:
+        """Another block much like this one."""
+        if side == "weights":
+            none = 0 * p2
+            return Following(soon=none, pieces=none, queued=none)
+        more = ~np.logical_and.reduce(np.broadcast_arrays(*loop.last))
+        queued = down(pieces(loop) * np.minimum(ahead, asks(loop)), asks(loop))
+        return Following(soon=1 * more, pieces=pieces(loop), queued=queued)
 
     def group_at(loop: Loop) -> Group:
         block_rows, block_channels = block(loop)
