@@ -197,7 +197,7 @@ def cycles_of_blocks(
         pieces = up(all_pieces * block * elements, extents.all * all_elements) + waits
         as_of_first = np.where(place.last_part, first_cut.last_length, first_cut.length)
         asks = runs(as_of_first) + (elements % p1 > 0) if tails else runs(as_of_first)
-        return LoadSize(pieces, block * asks, block * beats(as_of_first))
+        return LoadSize(pieces, block * asks, block * beats(as_of_first), idle=waits)
 
     def weight_rows(depth: IntArray, channels: IntArray) -> IntArray:
         return depth * (channels if dataflow is Dataflow.IS else up(channels, p2))

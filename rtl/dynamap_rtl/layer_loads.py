@@ -42,19 +42,22 @@ class LoadSize:
     """One load.
 
     Attributes:
-        pieces: of it.
+        pieces: of it; with cycles in which it moves nothing.
         runs: bursts, or stretches of padding.
         beats: of its bursts.
+        idle: such cycles.
     """
 
     pieces: IntArray
     runs: IntArray
     beats: IntArray
+    idle: IntArray | int = 0
 
     @property
     def kept(self) -> IntArray:
         """Pieces that are in the loader already when the last beat has left the port."""
-        return down(np.minimum(_HELD, self.beats) * np.maximum(0, self.pieces - self.beats), self.beats)
+        more = np.maximum(0, self.pieces - self.idle - self.beats)
+        return down(np.minimum(_HELD, self.beats) * more, self.beats)
 
     def queued(self, ahead: int) -> IntArray:
         """Pieces of the runs that are asked for and not yet written, at most."""
@@ -107,7 +110,7 @@ class LayerLoads:
     def activations(self, loop: Loop) -> Load:
         """What a product needs of activations."""
         size = self._activation_size(self.place(*loop.last))
-        before, behind = 0 * size.pieces, size.kept
+        before, behind = 0 * size.pieces, size.kept + size.idle
         if self._padding is not None:
             leading, trailing = self._padding(loop)
             before = np.minimum(size.pieces, leading)
