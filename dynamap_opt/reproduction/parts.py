@@ -22,7 +22,7 @@ from dynamap_opt.explanation import explain_plan, mapper_of
 from dynamap_opt.lowering import lower
 from dynamap_opt.mapper import Mapper
 from dynamap_opt.mapping import make_plan, map_network
-from dynamap_opt.plan import Plan
+from dynamap_opt.plan import LayerPlan, Plan
 from dynamap_opt.residency import peak_bytes, solve_residency
 from dynamap_opt.study import SurveyRow, survey
 from dynamap_opt.verification import verify_plan
@@ -116,9 +116,9 @@ def network_part(model: Model, board: Board, preset: str) -> NetworkResult:
                 load_cycles=row.load_cycles,
                 compute_cycles=row.compute_cycles,
                 store_cycles=row.store_cycles,
-                array_utilization=row.utilization * row.cycles / max(1, row.compute_cycles),
+                array_utilization=_while_computing(row),
                 utilization=row.utilization,
-                ns_utilization=other.utilization * other.cycles / max(1, other.compute_cycles),
+                ns_utilization=_while_computing(other),
                 ns_compute_cycles=other.compute_cycles,
                 without_kn2row_cycles=_without_kn2row(plan, mapper, row.name) if row.algorithm == _KN2ROW else None,
             )
@@ -131,6 +131,11 @@ def network_part(model: Model, board: Board, preset: str) -> NetworkResult:
         host_operators=plan.host_operators,
         checks=_checks(plan, mapper, strategies),
     )
+
+
+def _while_computing(row: LayerPlan) -> float:
+    """Utilization in the cycles of computing alone; rounded, so that a full array's is 1 and not a little more."""
+    return round(row.utilization * row.cycles / max(1, row.compute_cycles), 12)
 
 
 def _without_kn2row(plan: Plan, mapper: Mapper, layer: str) -> int | None:

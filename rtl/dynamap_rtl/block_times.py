@@ -1,200 +1,419 @@
 """When the blocks of a layer are loaded, computed, finished and stored, for all array shapes at once.
 
 The recursion follows the units' contracts (docs/reference/overlay.md) block by block: a load waits until the half it
-fills is free, a product for its loads, a group for the half of the accumulators before the last, and so on. Blocks that
-are alike are not followed one by one: after a few of them all times advance alike, and the rest is added in one step.
-So the cost does not grow with a layer.
+fills is free and for the read port, a product for its loads, a group for the half of the accumulators before the last,
+and so on. Blocks that are alike are not followed one by one: after a few of them all times advance alike, and the rest
+is added in one step. So the cost does not grow with a layer.
+
+Times of loads are those of their pieces; docs/explanation/cost-model.md says in words what is waited for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .pipeline import run_queue
-from .sizes import IntArray, Sizes
+from .block_work import Following, Group, Loop, Product, Work
+from .isa import CHANNEL_BYTES
+from .numbers_of_shapes import Numbers
+from .pipeline import INSTRUCTION_QUEUE, run_queue
+from .sizes import IntArray, Sizes, down, up
 
-__all__ = ["Group", "Loop", "Product", "Work", "block_times", "latency_of_loads"]
-
-BoolArray = NDArray[np.bool_]
+__all__ = ["block_times", "latency_of_loads"]
 
 #: Blocks of one kind that are followed, besides the last one.
 _FOLLOWED = 6
 _NEVER = -(1 << 40)
 # Cycles of the units' contracts.
-_START = 18  # from a program's start to its first load's, besides the memory's latency
-_LOAD = 7  # from a load's start to its first request, and from the first beat to its first piece
+_START = 10  # from a program's start to its first load's, besides the memory's latency
+_FETCH = 8  # from an instruction to the next
+_FETCHED = 10  # from the start of a product to that of a load just behind the one that takes its place in the queue
+_ASK = 4  # from a load's start to its first request
+_CUT = 1  # from a beat to its first piece
+_WRITE = 2  # from a load's last piece to its end, besides shifter and rotation
+_TRANSFORM = 1  # from the end of a transform's work to the next load's start
+_CHANNELS = 2  # from the end of the first loads to the request for channel parameters, and from a beat to its end
 _FINISH_READY = 10  # from one finish to the next, besides its rows
 _FINISH_DONE = 9  # from a finish's start to its end, besides rows and rotation
 _STORE_READ = 5
 _END = 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Product:
-    """One product of a group.
-
-    Attributes:
-        activations: pieces of its activations' load.
-        weights: likewise.
-        port_activations: pieces of it for which the read port is taken; the others are written while it serves others.
-        loads_activations: whether they are loaded for it, and not there already.
-        loads_weights: likewise.
-        asks_activations: requests its activations' load makes of the read port.
-        asks_weights: likewise.
-        tiles: of the array.
-        period: cycles from tile to tile.
-        steps: cycles of a tile in which operands are read.
-    """
-
-    activations: IntArray
-    weights: IntArray
-    port_activations: IntArray
-    loads_activations: BoolArray
-    loads_weights: BoolArray
-    asks_activations: IntArray
-    asks_weights: IntArray
-    tiles: IntArray
-    period: IntArray
-    steps: IntArray
+def _end(counts: Sequence[IntArray], *, first: bool) -> Loop:
+    """The first or the last iteration of all loops."""
+    every, only = (np.ones(counts[0].size, dtype=bool),) * len(counts), tuple(count == 1 for count in counts)
+    return Loop(every, only) if first else Loop(only, every)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """What becomes of a group's sums.
-
-    Attributes:
-        rows: of the accumulators.
-        reads: of the result buffer.
-        stores: instructions it is stored by.
-        finishes: instructions it is finished by.
-    """
-
-    rows: IntArray
-    reads: IntArray
-    stores: IntArray | int
-    finishes: IntArray | int = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """All of a layer's work, cycles of each unit.
-
-    Attributes:
-        activations: pieces loaded.
-        weights: likewise.
-        compute: of the array.
-        rows: finished.
-        reads: stored.
-    """
-
-    activations: IntArray
-    weights: IntArray
-    compute: IntArray
-    rows: IntArray
-    reads: IntArray
-
-
-@dataclass(frozen=True)
-class Loop:
-    """Where in its loops a product or group is: for each, whether it is the first and whether the last iteration."""
-
-    first: tuple[BoolArray, ...]
-    last: tuple[BoolArray, ...]
-
-
-def _ends(counts: Sequence[IntArray], *, first: bool) -> tuple[tuple[BoolArray, ...], tuple[BoolArray, ...]]:
-    """Flags of the first or the last iteration of all loops."""
-    yes = np.ones(counts[0].size, dtype=bool)
-    only = tuple(count == 1 for count in counts)
-    every = tuple(yes for _ in counts)
-    return (every, only) if first else (only, every)
-
-
-def _pick(condition: bool, chosen: Any, other: Any) -> Any:  # noqa: FBT001 - as numpy.where
-    return chosen if condition else other
-
-
-@dataclass(frozen=True)
-class _Numbers:
-    """How to calculate: with arrays over the shapes or, tens of times as fast for a single one, with plain numbers."""
-
-    shapes: int
-
-    @property
-    def one(self) -> bool:
-        """Whether numbers are plain."""
-        return self.shapes == 1
-
-    def of(self, value: Any) -> Any:
-        """A value of a caller's."""
-        return value[0].item() if self.one and isinstance(value, np.ndarray) else value
-
-    def record(self, record: Any) -> Any:
-        """The same with every attribute converted."""
-        return replace(record, **{field.name: self.of(getattr(record, field.name)) for field in fields(record)})
-
-    def flags(self, flags: tuple[Any, ...]) -> tuple[BoolArray, ...]:
-        """Flags as callers want them."""
-        return tuple(np.array([flag]) for flag in flags) if self.one else flags
-
-    def all_of(self, value: Any) -> Any:
-        """A value for every shape."""
-        return value if self.one else np.full(self.shapes, value)
-
-    def key(self, loop: Loop) -> object:
-        """Equal for equal places."""
-        return loop if self.one else tuple(flag.tobytes() for flag in (*loop.first, *loop.last))
-
-
-class _Times:
-    """Cycles in which things happen, for each shape."""
-
-    def __init__(self, numbers: _Numbers, loaded: Any) -> None:
-        sides = {
-            "used": _NEVER,  # last read of the block in one half
-            "used_before": _NEVER,  # of the other
-            "next": 0,  # when the next load of this side can start
-            "met": 0,  # pieces that loads of the other side, taken since this one last loaded, move after that
-            "other_loaded": 0,  # when this side last loaded: the end of the other's last load then
-        }
-        start = {
-            "held": 0,  # cycles for which a load finds the port taken by channel parameters
-            "behind": 0,  # whether the next load asks behind them
-            "held_until": 0,  # when they are there
-            "engine": 0,  # first step of the next product at the soonest
-            "released": _NEVER,  # last read of the last product
-            **{f"{side}_{name}": value for side in ("activations", "weights") for name, value in sides.items()},
-            "finish_ready": 0,
-            "finished": _NEVER,
-            "finished_before": _NEVER,
-            "store_ready": 0,
-            "stored": _NEVER,
-            "stored_before": _NEVER,
-        }
-        self._where = _pick if numbers.one else np.where
-        self.now: dict[str, Any] = {name: numbers.all_of(value) for name, value in start.items()}
-        self.now |= {"activations_loaded": loaded, "weights_loaded": loaded}
-
-    def update(self, where: Any, **values: Any) -> None:
-        for name, value in values.items():
-            self.now[name] = value if where is None else self._where(where, value, self.now[name])
+# Of each side, activations and weights.
+_SIDE = {
+    "used": _NEVER,  # last read of the block in one half
+    "used_before": _NEVER,  # of the other
+    "cut": _NEVER,  # when the last load's last piece is cut out of its beat
+    "port": _NEVER,  # when the first piece of another could be, for all that load does
+    "met": 0,  # cycles for which loads of the other side, since this one last loaded, have the port it wants
+    "moved": 0,  # for which the last load had it
+    "held": 0,  # for which its next load that asks behind the channel parameters finds them at the port
+    "other_port": 0,  # the other's port when this side last loaded
+}
+_ALL = {
+    "behind": 0,  # whether the next load asks behind the channel parameters
+    "asked": 0,  # when these are asked for
+    "held_until": 0,  # when they leave the port
+    "channels": 0,  # when the first results can be finished, for all they do
+    "taken": _NEVER,  # when the last product could be taken from its queue
+    "taken_before": _NEVER,  # the one before
+    "pace": -_NEVER,  # cycles of the last two products
+    "engine": 0,  # first step of the next product at the soonest
+    "released": _NEVER,  # last read of the last product
+    "finish_ready": 0,
+    "finished": _NEVER,
+    "finished_before": _NEVER,
+    "store_ready": 0,
+    "stored": _NEVER,
+    "stored_before": _NEVER,
+}
+# Those that are sums and no times.
+_SUMS = ("_met", "_moved", "_held", "behind")
 
 
 def latency_of_loads(sizes: Sizes) -> IntArray:
     """Cycles of a load besides its pieces, a Winograd transform's not included."""
     rotation = np.maximum(sizes.left_rotation, sizes.top_rotation)
-    return np.asarray(_LOAD + sizes.latency + sizes.shift_latency + rotation, dtype=np.int64)
+    return np.asarray(_ASK + sizes.latency + _CUT + _WRITE + sizes.shift_latency + rotation, dtype=np.int64)
+
+
+def _channel_cycles(entries: IntArray, port_bytes: int) -> tuple[IntArray, IntArray]:
+    """Cycles for which channel parameters hold the port, and those from then on: an entry a cycle."""
+    if port_bytes < CHANNEL_BYTES:
+        return entries * (CHANNEL_BYTES // port_bytes), np.ones_like(entries)
+    in_a_beat = port_bytes // CHANNEL_BYTES
+    before = (up(entries, in_a_beat) - 1) * in_a_beat
+    return before + 1, entries - before
+
+
+class _Layer:
+    """The recursion of one layer.
+
+    Args:
+        sizes: of the overlays.
+        counts: as :func:`block_times` has them, and so on.
+    """
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        counts: Sequence[IntArray],
+        product_at: Callable[[Loop], Product],
+        following_at: Callable[[str, Loop], Following],
+        group_at: Callable[[Loop], Group],
+        *,
+        fill: IntArray | int,
+        drain: IntArray,
+        weights_first: bool,
+        transforms: tuple[int, int] | None,
+    ) -> None:
+        self.sizes, self.counts, self.latency = sizes, counts, sizes.latency
+        self.product_at, self.following_at, self.group_at = product_at, following_at, group_at
+        self.fill, self.drain = fill, drain
+        # The left buffer's load comes first.
+        self.sides = ("weights", "activations") if weights_first else ("activations", "weights")
+        self.transforms, (self.input_extra, self.finish_extra) = transforms, transforms or (0, 0)
+        self.reach = _ASK + sizes.latency + _CUT  # from a load's start to its first piece
+        rotations = (sizes.left_rotation, sizes.top_rotation)
+        write = _WRITE + sizes.shift_latency
+        self.ends: dict[str, Any] = {side: write + rot for side, rot in zip(self.sides, rotations, strict=True)}
+        # A transform's load is not taken before the one before is through it.
+        self.settles = {"activations": 0, "weights": 0}
+        if transforms:
+            self.ends["activations"] = self.ends["activations"] + self.input_extra + 1
+            self.settles["activations"] = self.reach + write + _TRANSFORM + self.input_extra
+
+    def least(self, work: Work) -> IntArray:
+        """A lower bound: the way through one unit, always busy, and through the others before and behind that."""
+        sizes = self.sizes
+        first, last = _end(self.counts, first=True), _end(self.counts, first=False)
+        early, late = self.product_at(first), self.product_at(last)
+        group, final = self.group_at(first), self.group_at(last)
+        start = _START + sizes.latency + self.reach
+        one, other = (getattr(early, side) for side in self.sides)
+        meanwhile = one.pieces - one.behind + other.pieces - other.before
+        loaded = np.maximum(
+            one.pieces + self.ends[self.sides[0]], np.maximum(other.pieces, meanwhile) + self.ends[self.sides[1]]
+        )
+        moved = np.maximum(work.activations + self.ends["activations"], work.weights + self.ends["weights"])
+        computing = start + loaded + self.fill
+        tail = final.reads + final.stores + 2 * sizes.top_rotation + _STORE_READ + sizes.latency + _END + _FINISH_DONE
+        finishing = computing + (early.tiles - 1) * early.period + early.steps + self.drain - 1
+        # Nothing waits for the last period's end.
+        behind = self.drain + final.rows + tail - 1 - (late.period - late.steps)
+        paths = (
+            computing + work.compute + behind,
+            start + moved + self.fill + late.tiles * late.period + behind,
+            finishing + work.rows + tail,
+            finishing + group.rows + work.reads + sizes.top_rotation,
+        )
+        return np.asarray(np.max(np.broadcast_arrays(*paths), axis=0), dtype=np.int64)
+
+    def total(self, entries: IntArray) -> IntArray:
+        """Cycles from start to finished.
+
+        Args:
+            entries: channel parameters.
+        """
+        sizes = self.sizes
+        self.numbers = numbers = Numbers(sizes.rows.size)
+        self.ahead = run_queue(sizes.latency)
+        self.rotation, self.fill, self.drain = (
+            numbers.of(value) for value in (sizes.top_rotation, self.fill, self.drain)
+        )
+        self.entries, self.rest = (numbers.of(cycles) for cycles in _channel_cycles(entries, sizes.port_bytes))
+        self.ends = {side: numbers.of(end) for side, end in self.ends.items()}
+        start = {f"{side}_{name}": value for name, value in _SIDE.items() for side in self.sides} | _ALL
+        self.now: dict[str, Any] = {name: numbers.all_of(value) for name, value in start.items()}
+        self.yes, self.no = numbers.all_of(value=True), numbers.all_of(value=False)
+        self.known: dict[object, Any] = {}
+        self.iterations = [numbers.of(count) for count in self.counts]
+        # As if what was in the buffers before had been read just before the first instructions are there.
+        there = _START + sizes.latency - 1
+        first = self.product_at(_end(self.counts, first=True))
+        for side in self.sides:
+            self.now[f"{side}_used"] = self.now[f"{side}_used_before"] = there + numbers.all_of(0)
+            there = there + _FETCH * numbers.of(getattr(first, side).loads)
+        self._follow(0, (), (), (), None)
+        return np.asarray(self.now["stored"] + _END, dtype=np.int64).reshape(numbers.shapes)
+
+    def _update(self, where: Any, **values: Any) -> None:
+        for name, value in values.items():
+            self.now[name] = value if where is None else self.numbers.where(where, value, self.now[name])
+
+    def _work(self, kind: str, loop: Loop, work_at: Callable[[Loop], Any]) -> Any:
+        key = kind, self.numbers.key(loop)
+        if key not in self.known:
+            self.known[key] = self.numbers.record(work_at(self.numbers.place(loop)))
+        return self.known[key]
+
+    # ---- one product: its loads, and the array ----
+
+    def _product(self, loop: Loop, left: tuple[Any, ...], where: Any) -> None:
+        now, where_, greater = self.now, self.numbers.where, self.numbers.greater
+        work: Any = self._work("product", loop, self.product_at)
+        state = {name: {side: now[f"{side}_{name}"] for side in self.sides} for name in _SIDE}
+        behind = now["behind"]
+
+        def following(side: str) -> Any:
+            then_last = tuple(more == 1 for more in left)
+            place = Loop(loop.first, loop.last, then_last, self._near(left))
+            return self._work(side, place, lambda there: self.following_at(side, there))
+
+        for side in self.sides:
+            load = getattr(work, side)
+            if self.numbers.any(load.loads if where is None else load.loads & where):
+                behind = self._load(state, side, load, following, behind)
+        cut = state["cut"]
+        loaded = greater(cut["activations"] + self.ends["activations"], cut["weights"] + self.ends["weights"])
+        soonest = where_(loop.first[3], greater(loaded, now["finished_before"]), loaded)
+        first = greater(now["engine"], soonest + self.fill)
+        released = first + (work.tiles - 1) * work.period + work.steps - 1
+        for side in self.sides:
+            older = getattr(work, side).older
+            state["used_before"][side] = where_(older, released, state["used_before"][side])
+            state["used"][side] = where_(older, state["used"][side], released)
+        begins = now["engine"] == 0
+        asking = begins if where is None else begins & where
+        if self.numbers.any(asking):
+            self._ask_for_channels(state, following, loaded + _CHANNELS, asking)
+            behind = where_(begins, 0, behind)
+        self._update(
+            where,
+            **{f"{side}_{name}": value for name, values in state.items() for side, value in values.items()},
+            behind=behind,
+            taken=soonest,
+            taken_before=now["taken"],
+            pace=soonest - now["taken_before"],
+            engine=first + work.tiles * work.period,
+            released=released,
+        )
+
+    def _load(
+        self,
+        state: dict[str, dict[str, Any]],
+        side: str,
+        load: Any,
+        following: Callable[[str], Any],
+        behind: Any,
+    ) -> Any:
+        """One side's load, for those that have one; whether the next one asks behind the channel parameters."""
+        now, where_, greater, less = self.now, self.numbers.where, self.numbers.greater, self.numbers.less
+        other = self.sides[side == self.sides[0]]
+        cut, port = state["cut"], state["port"]
+        # Loads that come first in the program have the port first: what the other side moves meanwhile is waited for.
+        start, since = self._soonest(state, side, other)
+        # So are the channel parameters, if they are asked for before all of the load is.
+        late = state["used_before"][side] + 1 + _ASK > now["asked"]
+        behind = where_(load.loads & (late | (load.asks > self.ahead)), 1, behind)
+        held = where_(behind > 0, less(state["held"][side], greater(0, now["held_until"] - start)), 0)
+        # What comes behind it in the program but was asked for before it stands before it all the same.
+        wanted, meanwhile = self._soonest(state, other, side)
+        before = load.loads & (wanted < start) & (start > cut[side])
+        if self.numbers.any(before):
+            later = following(other)
+            left = wanted + meanwhile + later.pieces - start
+            queued = less(later.queued - where_(held > 0, 0, self.latency), left)
+            start = start + where_(before & (later.soon > 0), greater(0, queued), 0)
+        waits = where_(load.before < load.pieces, less(since, greater(0, port[other] - start)) + held, 0)
+        end = start + greater(load.pieces, waits + load.pieces - load.before)
+        # What a load leaves of the port at its end is of no use to others if one of its own side follows at once.
+        moved = load.pieces - load.behind
+        more = where_(start > cut[side], 0, cut[side] - port[side])
+        seen = less(moved + more, greater(0, end - load.behind - wanted))
+        state["met"][other] = state["met"][other] + where_(load.loads, seen, 0)
+        loaded = {
+            "cut": end,
+            "port": end - load.behind,
+            "met": 0,
+            "moved": where_(start > cut[side], moved, load.pieces),
+            "held": where_(behind > 0, 0, state["held"][side]),
+            "other_port": port[other],
+            "used_before": state["used"][side],
+        }
+        for name, value in loaded.items():
+            state[name][side] = where_(load.loads, value, state[name][side])
+        return behind
+
+    def _soonest(self, state: dict[str, dict[str, Any]], side: str, other: str) -> tuple[Any, Any]:
+        """When a side's next load can move its first piece, and for how long the other has the port after that."""
+        now, greater, less = self.now, self.numbers.greater, self.numbers.less
+        start = greater(state["cut"][side] + self.settles[side], state["used_before"][side] + 1 + self.reach)
+        since = greater(0, state["other_port"][side] - start) + state["met"][side]
+        # The fetch comes to it when there is room for the product before it in their queue: when the one as far ahead
+        # as the queue is long is taken. The other's loads since then are taken to have come at an even pace.
+        pace = now["pace"]
+        fetched = now["taken"] - INSTRUCTION_QUEUE // 2 * pace + _FETCHED + self.reach
+        if not self.numbers.any(fetched > start):
+            return start, since
+        until = greater(0, state["port"][other] - fetched)
+        loads = down(2 * until, greater(1, pace))
+        moved = state["moved"][other]
+        recent = loads * moved + less(moved, until - loads * pace // 2)
+        since = self.numbers.where(fetched > start, less(since, recent), since)
+        return greater(start, fetched), since
+
+    def _ask_for_channels(
+        self, state: dict[str, dict[str, Any]], following: Callable[[str], Any], asked: Any, where: Any
+    ) -> None:
+        """Channel parameters: what both sides can have asked for before them has the port first."""
+        where_, greater = self.numbers.where, self.numbers.greater
+        one, two = (following(side) for side in self.sides)
+        queues = tuple(where_(each.soon > 0, each.queued, 0) for each in (one, two))
+        queued = where_(
+            (two.soon > 0) & ((one.soon == 0) | (two.soon < one.soon)),
+            queues[1] + where_(two.queued == two.pieces, queues[0], 0),
+            queues[0] + where_(one.queued == one.pieces, queues[1], 0),
+        )
+        free = greater(state["port"]["activations"], state["port"]["weights"])
+        until = greater(asked + self.latency + _CHANNELS, free + queued) + self.entries
+        self._update(where, asked=asked, held_until=until, channels=until - 1 + self.rest)
+        for side, held in state["held"].items():
+            state["held"][side] = where_(where, self.entries, held)
+
+    # ---- one group: finished and stored ----
+
+    def _group(self, loop: Loop, where: Any) -> None:
+        now, greater = self.now, self.numbers.greater
+        work: Any = self._work("group", loop, self.group_at)
+        start = greater(now["released"] + self.drain, greater(now["finish_ready"], now["stored_before"] + 1))
+        start = greater(start, now["channels"])
+        rows = work.rows + (work.finishes - 1) * _FINISH_READY
+        finished = start + rows + _FINISH_DONE + self.rotation + self.finish_extra
+        stored_from = greater(finished + 1, now["store_ready"])
+        reads = work.reads + work.stores
+        self._update(
+            where,
+            finish_ready=start + rows + _FINISH_READY + self.finish_extra,
+            finished=finished,
+            finished_before=now["finished"],
+            store_ready=stored_from + reads,
+            stored=stored_from + reads - 1 + self.rotation + _STORE_READ + self.latency,
+            stored_before=now["stored"],
+        )
+
+    # ---- all of them ----
+
+    def _follow(
+        self,
+        level: int,
+        first: tuple[Any, ...],
+        last: tuple[Any, ...],
+        left: tuple[Any, ...],
+        where: Any,
+    ) -> None:
+        """The loops from a level on, at a place in those around it; ``left`` counts their iterations to come."""
+        numbers = self.numbers
+        if level == len(self.iterations):
+            self._product(Loop(first, last), left, where)
+            return
+        count = self.iterations[level]
+        yes, no = self.yes, self.no
+
+        def body(is_first: Any, is_last: Any, more: Any, mask: Any) -> None:
+            here = (*first, is_first), (*last, is_last)
+            self._follow(level + 1, *here, (*left, more), mask)
+            if level == len(self.iterations) - 2:  # its parts are done
+                self._group(Loop(*here), mask)
+
+        before: list[dict[str, Any]] = []
+        for index in range(_FOLLOWED):
+            mask = count > index + 1
+            if where is not None:
+                mask = mask & where
+            if not np.any(mask):
+                break
+            if index >= _FOLLOWED - 2:
+                before.append(dict(self.now))
+            body(yes if index == 0 else no, no, count - 1 - index, None if np.all(mask) else mask)
+        more = numbers.greater(0, count - 1 - _FOLLOWED)
+        if where is not None:
+            more = numbers.where(where, more, 0)
+        if np.any(more):
+            self._advance(more, *before, latest="released" if level == len(self.iterations) - 1 else "stored")
+        body(count == 1, yes, 0 * count, where)
+
+    def _near(self, left: tuple[Any, ...]) -> tuple[Any, ...]:
+        """``Loop.near``, from the iterations to come of each loop."""
+        near, remaining, each = [], 0, 1
+        for more, count in zip(left[::-1], self.iterations[::-1], strict=True):
+            remaining = remaining + more * each
+            each = each * count
+            near.append(remaining < INSTRUCTION_QUEUE)
+        return tuple(near[::-1])
+
+    def _advance(self, more: Any, before: dict[str, Any], between: dict[str, Any], *, latest: str) -> None:
+        """Add what some more iterations would: halves take turns, so that two add what the last two did.
+
+        Args:
+            more: how many.
+            before: times before the last two.
+            between: between them.
+            latest: of the times, the one that comes last. Others advance as it does, if they do, sums by themselves.
+        """
+        where_ = self.numbers.where
+        advance = self.now[latest] - before[latest]
+        for name in self.now.keys() - {"pace"}:
+            value = self.now[name]
+            grown = value - before[name]
+            if not name.endswith(_SUMS):
+                grown = where_(grown == 0, 0, advance)
+            self.now[name] = where_(more % 2 == 0, value, between[name] + grown) + more // 2 * grown
 
 
 def block_times(
     sizes: Sizes,
     counts: tuple[IntArray, IntArray, IntArray, IntArray],
     product_at: Callable[[Loop], Product],
+    following_at: Callable[[str, Loop], Following],
     group_at: Callable[[Loop], Group],
     *,
     fill: IntArray | int,
@@ -203,6 +422,7 @@ def block_times(
     entries: IntArray,
     transforms: tuple[int, int] | None = None,
     work: Work | None = None,
+    bound: bool = False,
 ) -> IntArray:
     """Cycles of a program, from start to finished.
 
@@ -210,153 +430,35 @@ def block_times(
         sizes: of the overlays.
         counts: iterations of the loops, outermost first: packs, outer blocks, inner blocks, parts.
         product_at: the product at a place in all four loops.
+        following_at: likewise the next load behind it of a side, ``activations`` or ``weights``; asked seldom.
         group_at: the group at a place in the first three.
         fill: from the end of a product's loads to its first step.
         drain: from a group's last step to its first finish.
-        weights_first: whether of one product's loads that of the weights comes first.
+        weights_first: whether weights are in the left buffer, whose loads come first.
         entries: channel parameters, loaded behind the first product's operands.
         transforms: latencies of Winograd's input and output transform, if they are at work. Then a load of activations
             is not taken before the one before is done.
-        work: all of the layer's, for a lower bound of the cycles instead of the cycles themselves: so long is the way
-            through one unit, which is always busy, and the others before its first and behind its last block.
+        work: all of the layer's, if it is known. No program is shorter than the way through one unit, which is always
+            busy, and the others before its first and behind its last block.
+        bound: for that alone, a lower bound found much sooner.
+
+    Raises:
+        ValueError: when a bound is asked for without the work.
     """
-    shapes = sizes.rows.size
-    load_latency = latency_of_loads(sizes)
-    input_extra, finish_extra = transforms or (0, 0)
-    latency_of = {"activations": load_latency + input_extra, "weights": load_latency}
-    if work is not None:
-        start = _START + sizes.latency + load_latency
-        first, last = Loop(*_ends(counts, first=True)), Loop(*_ends(counts, first=False))
-        early, late = product_at(first), product_at(last)
-        group, final = group_at(first), group_at(last)
-        computing = start + np.maximum(early.activations, early.port_activations + early.weights) + fill
-        tail = final.reads + final.stores + 2 * sizes.top_rotation + _STORE_READ + sizes.latency + _END + _FINISH_DONE
-        finishing = computing + (early.tiles - 1) * early.period + early.steps + drain - 1
-        behind = drain + final.rows + tail - 1 - (late.period - late.steps)  # nothing waits for the last period's end
-        paths = (
-            computing + work.compute + behind,
-            start + np.maximum(work.activations, work.weights) + fill + late.tiles * late.period + behind,
-            finishing + work.rows + tail,
-            finishing + group.rows + work.reads + sizes.top_rotation,
-        )
-        return np.asarray(np.max(np.broadcast_arrays(*paths), axis=0), dtype=np.int64)
-    numbers = _Numbers(shapes)
-    ahead = run_queue(sizes.latency)
-    where_: Any = _pick if numbers.one else np.where
-    greater: Any = max if numbers.one else np.maximum
-    less: Any = min if numbers.one else np.minimum
-    load_latency = numbers.of(load_latency)
-    latency_of = {side: numbers.of(latency) for side, latency in latency_of.items()}
-    rotation, entries_, fill_, drain_ = (numbers.of(value) for value in (sizes.top_rotation, entries, fill, drain))
-    times = _Times(numbers, _START + sizes.latency + load_latency)
-    sides = ("weights", "activations") if weights_first else ("activations", "weights")
-    products: dict[object, Any] = {}
-    groups: dict[object, Any] = {}
-
-    def one_product(loop: Loop, where: Any) -> None:
-        now, key = times.now, numbers.key(loop)
-        if key not in products:
-            products[key] = numbers.record(product_at(Loop(numbers.flags(loop.first), numbers.flags(loop.last))))
-        work = products[key]
-        size = {"activations": work.activations, "weights": work.weights}
-        port = {"activations": work.port_activations, "weights": work.weights}
-        loads = {"activations": work.loads_activations, "weights": work.loads_weights}
-        new: dict[str, Any] = {}
-        met = {side: now[f"{side}_met"] for side in sides}
-        loaded = {side: now[f"{side}_loaded"] for side in sides}
-        asks = {"activations": work.asks_activations, "weights": work.asks_weights}
-        held, behind, until = now["held"], now["behind"], now["held_until"]
-        for side, other in (sides, sides[::-1]):
-            settles = latency_of[side] if transforms and side == "activations" else 0
-            start = greater(loaded[side] + settles, now[f"{side}_used_before"] + latency_of[side])
-            # Loads that come first in the program have the port first: what the other side moved meanwhile is waited
-            # for, and the channel parameters.
-            since = greater(0, now[f"{side}_other_loaded"] - start) + met[side]
-            load = loads[side]
-            taken = where_((behind > 0) | (asks[side] > ahead), less(held, greater(0, until - start)), 0)
-            spent = where_((behind > 0) | (asks[side] > ahead), held, 0)
-            waits = less(since, greater(0, loaded[other] - start)) + taken
-            loaded[side] = where_(load, start + greater(size[side], port[side] + waits), loaded[side])
-            late = greater(0, loaded[side] - new.get(f"{other}_next", now[f"{other}_next"]))
-            met[other] = met[other] + where_(load, less(port[side] + taken, late), 0)
-            met[side] = where_(load, 0, met[side])
-            until = where_(load & (spent == 0), loaded[side] + held, until)
-            held, behind = where_(load, held - spent, held), where_(load, 1, behind)
-            new[f"{side}_other_loaded"] = where_(load, loaded[other], now[f"{side}_other_loaded"])
-            freed = now[f"{side}_used"]
-            new[f"{side}_used_before"] = where_(load, freed, now[f"{side}_used_before"])
-            soonest = greater(loaded[side] + settles, freed + latency_of[side])
-            new[f"{side}_next"] = where_(load, soonest, now[f"{side}_next"])
-            new[f"{side}_loaded"] = loaded[side]
-        new |= {f"{side}_met": met[side] for side in sides}
-        soonest = greater(loaded["activations"], loaded["weights"])
-        soonest = where_(loop.first[3], greater(soonest, now["finished_before"]), soonest)
-        first = greater(now["engine"], soonest + fill_)
-        released = first + (work.tiles - 1) * work.period + work.steps - 1
-        times.update(
-            where,
-            **new,
-            # Channel parameters are asked for when the first product's operands are there. What the next load could ask
-            # for by then stands before them.
-            held=where_(now["engine"] == 0, entries_, held),
-            behind=where_(now["engine"] == 0, 0, behind),
-            held_until=where_(now["engine"] == 0, soonest + entries_, until),
-            activations_used=released,
-            weights_used=released,
-            engine=first + work.tiles * work.period,
-            released=released,
-        )
-
-    def one_group(loop: Loop, where: Any) -> None:
-        now, key = times.now, numbers.key(loop)
-        if key not in groups:
-            groups[key] = numbers.record(group_at(Loop(numbers.flags(loop.first), numbers.flags(loop.last))))
-        work = groups[key]
-        start = greater(now["released"] + drain_, greater(now["finish_ready"], now["stored_before"] + 1))
-        rows = work.rows + (work.finishes - 1) * _FINISH_READY
-        finished = start + rows + _FINISH_DONE + rotation + finish_extra
-        stored_from = greater(finished + 1, now["store_ready"])
-        reads = work.reads + work.stores
-        times.update(
-            where,
-            finish_ready=start + rows + _FINISH_READY + finish_extra,
-            finished=finished,
-            finished_before=now["finished"],
-            store_ready=stored_from + reads,
-            stored=stored_from + reads - 1 + rotation + _STORE_READ + sizes.latency,
-            stored_before=now["stored"],
-        )
-
-    yes, no = numbers.all_of(value=True), numbers.all_of(value=False)
-    iterations = [numbers.of(count) for count in counts]
-
-    def follow(level: int, first: tuple[Any, ...], last: tuple[Any, ...], where: Any) -> None:
-        if level == len(iterations):
-            one_product(Loop(first, last), where)
-            return
-        count = iterations[level]
-
-        def body(is_first: Any, is_last: Any, mask: Any) -> None:
-            follow(level + 1, (*first, is_first), (*last, is_last), mask)
-            if level == len(iterations) - 2:  # its parts are done
-                one_group(Loop((*first, is_first), (*last, is_last)), mask)
-
-        for index in range(_FOLLOWED):
-            mask = count > index + 1
-            if where is not None:
-                mask = mask & where
-            if not np.any(mask):
-                break
-            if index == _FOLLOWED - 2:  # halves take turns: what two blocks add is added to all times
-                before = dict(times.now)
-            body(yes if index == 0 else no, no, None if np.all(mask) else mask)
-        more = greater(0, count - 1 - _FOLLOWED)
-        if where is not None:
-            more = where_(where, more, 0)
-        if np.any(more):
-            for name, value in times.now.items():
-                times.now[name] = value + more * (value - before[name]) // 2
-        body(count == 1, yes, where)
-
-    follow(0, (), (), None)
-    return np.asarray(times.now["stored"] + _END, dtype=np.int64).reshape(shapes)
+    layer = _Layer(
+        sizes,
+        counts,
+        product_at,
+        following_at,
+        group_at,
+        fill=fill,
+        drain=drain,
+        weights_first=weights_first,
+        transforms=transforms,
+    )
+    if work is None:
+        if bound:
+            raise ValueError("a bound follows from the work; give work")
+        return layer.total(entries)
+    least = layer.least(work)
+    return least if bound else np.maximum(least, layer.total(entries))

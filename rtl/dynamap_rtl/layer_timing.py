@@ -7,57 +7,19 @@ docs/explanation/cost-model.md has the formulas. Everything is integer; arrays h
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 
-from .block_times import Group, Loop, Product, Work, block_times, latency_of_loads
+from .block_times import latency_of_loads
 from .geometry import ConvShape
-from .layer_blocks import Cut, LayerBlocks, WinogradShape, convolution_blocks, winograd_blocks
-from .load_work import row_pieces, run_pieces_of, window_pieces
+from .layer_blocks import Cut, WinogradShape, convolution_blocks, winograd_blocks
+from .layer_cycles import Extents, LayerCycles, Pack, cycles_of_blocks, tiles_of
+from .layer_loads import activation_pieces, block_padding
+from .load_work import window_pieces
 from .pipeline import transform_latency
 from .sizes import IntArray, Sizes, up
 from .timing import Dataflow, Gemm, groups_per_tile
 
 __all__ = ["LayerCycles", "convolution_cycles", "convolution_floor", "winograd_cycles", "winograd_floor"]
-
-_FILL = 3  # from the end of a load to the first step, without a stationary operand to be shifted in
-_ENGINE = 7  # registers of the engine
-_MOST_ENTRIES = 8191  # channel parameters one instruction loads
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerCycles:
-    """What a layer takes; arrays of shape (shapes,).
-
-    Attributes:
-        total: cycles of its program, from start to finished.
-        load: cycles in which a loader writes.
-        compute: cycles in which the array works.
-        store: cycles in which results are read and stored.
-        valid: False where it does not fit the buffers; the rest is meaningless there.
-    """
-
-    total: IntArray
-    load: IntArray
-    compute: IntArray
-    store: IntArray
-    valid: np.ndarray[tuple[int], np.dtype[np.bool_]]
-
-
-def _tiles(
-    dataflow: Dataflow, pixels: IntArray, length: IntArray, outputs: IntArray, sizes: Sizes
-) -> tuple[IntArray, IntArray]:
-    """Tiles of a product, and the steps of each."""
-    p1, p2 = sizes.rows, sizes.columns
-    match dataflow:
-        case Dataflow.NS:
-            return up(pixels, p1) * up(outputs, p2), length
-        case Dataflow.WS:
-            return up(length, p1) * up(outputs, p2), pixels
-        case Dataflow.IS:
-            return up(length, p1) * up(pixels, p2), outputs
 
 
 def convolution_cycles(
@@ -83,245 +45,35 @@ def convolution_cycles(
     """
     blocks = convolution_blocks(conv, sizes, dataflow, kn2row=kn2row)
     contiguous = contiguous and conv.dilation[1] == 1
-    activations = _activation_pieces(conv, blocks, sizes, dataflow, contiguous=contiguous, divides=divides)
-    outputs = blocks.pack_groups * (conv.out_channels // conv.groups)
+
+    def pack(groups: IntArray) -> Pack:
+        return Pack(
+            groups=groups,
+            outputs=groups * (conv.out_channels // conv.groups),
+            reduced=groups * (conv.weight_count // conv.out_channels),
+            activations=activation_pieces(
+                conv, blocks, sizes, dataflow, groups=groups, contiguous=contiguous, divides=divides
+            ),
+        )
+
+    first_pack = pack(blocks.pack_groups)
+    groups_left = conv.groups - (blocks.packs - 1) * blocks.pack_groups
+    last_pack = first_pack if (groups_left == blocks.pack_groups).all() else pack(groups_left)
     last = conv.pixels - (blocks.pixel_blocks - 1) * blocks.pixels
     a_pixel = blocks.pack_groups * (conv.in_channels // conv.groups)
     a_run = a_pixel * np.where(contiguous & (blocks.cut < Cut.TAPS), conv.kernel[1], 1)
-    return _cycles(
+    return cycles_of_blocks(
         blocks,
         sizes,
         dataflow,
-        extents=_Extents(all=conv.pixels, block=blocks.pixels, last=last, block_stored=blocks.pixels, last_stored=last),
-        outputs=outputs,
-        reduced=blocks.pack_groups * (conv.weight_count // conv.out_channels),
-        activations=activations,
+        extents=Extents(all=conv.pixels, block=blocks.pixels, last=last, block_stored=blocks.pixels, last_stored=last),
+        packs=(first_pack, last_pack),
         runs=lambda elements: up(elements, a_run),
-        weight_row_pieces=_row_pieces(sizes, dataflow, 1),
-        rows_met=(sum(conv.outputs_met(0)), conv.kernel[0] * conv.out_height) if kn2row else (1, 1),
+        beats=lambda elements: up(elements, a_run) * up(np.minimum(elements, a_run), sizes.port_bytes),
+        tails=dataflow is Dataflow.IS,
+        weight_bytes=1,
+        padding=block_padding(conv, blocks, up(first_pack.activations, conv.pixels * blocks.parts)),
         bound=bound,
-    )
-
-
-def _row_pieces(sizes: Sizes, dataflow: Dataflow, element_bytes: int) -> IntArray:
-    """Pieces of a row of weights: an element for each lane."""
-    on_left = dataflow is Dataflow.IS
-    lanes, transfer = (sizes.rows, sizes.left_transfer) if on_left else (sizes.columns, sizes.top_transfer)
-    return run_pieces_of(lanes, sizes.port_bytes // element_bytes, transfer)
-
-
-def _activation_pieces(
-    conv: ConvShape, blocks: LayerBlocks, sizes: Sizes, dataflow: Dataflow, *, contiguous: bool, divides: bool
-) -> IntArray:
-    """Pieces of all activations of a pack, each loaded once."""
-    across = dataflow is Dataflow.WS
-    on_top = dataflow is Dataflow.IS
-    lanes = sizes.columns if on_top else sizes.rows
-    transfer = sizes.top_transfer if on_top else sizes.left_transfer
-    port = sizes.port_bytes
-    by_tap = blocks.cut >= Cut.TAPS
-    tables = {
-        split: window_pieces(conv, port, contiguous=contiguous, by_tap=split, across=across, divides=divides)[lanes]
-        for split in (False, True)
-        if (by_tap == split).any()
-    }
-    pieces = np.where(by_tap, tables.get(True, 0), tables.get(False, 0))
-    # Channels in pieces, or the channels of packed groups only: runs of so many elements, a tap each.
-    taps = conv.pixels * conv.kernel[0] * conv.kernel[1]
-    channels = blocks.pack_groups * (conv.in_channels // conv.groups)
-    partly = (blocks.cut == Cut.CHANNELS) | (blocks.packs > 1)
-    if partly.any():
-        size = np.where(blocks.cut == Cut.CHANNELS, blocks.length, channels)
-        count = up(channels, size)
-        last = channels - (count - 1) * size
-
-        def one(elements: IntArray) -> IntArray:
-            if across:
-                return row_pieces(elements, port, transfer, lanes)
-            return run_pieces_of(elements, port, transfer)
-
-        pieces = np.where(partly, taps * ((count - 1) * one(size) + one(last)), pieces)
-    if on_top:  # zeros up to a whole tile
-        tail = -blocks.length % sizes.rows
-        pieces = pieces + conv.pixels * blocks.parts * run_pieces_of(tail, port, transfer)
-    return pieces
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Extents:
-    """Pixels, or Winograd's tiles, of the left operand, and output pixels that are stored.
-
-    Attributes:
-        all: of the layer.
-        block: of a block that is not the last one.
-        last: of the last one.
-        block_stored: output pixels of a block.
-        last_stored: of the last one.
-    """
-
-    all: int
-    block: IntArray
-    last: IntArray
-    block_stored: IntArray
-    last_stored: IntArray
-
-
-def _cycles(
-    blocks: LayerBlocks,
-    sizes: Sizes,
-    dataflow: Dataflow,
-    *,
-    extents: _Extents,
-    outputs: IntArray,
-    reduced: IntArray,
-    activations: IntArray,
-    runs: Callable[[IntArray], IntArray],
-    weight_row_pieces: IntArray,
-    rows_met: tuple[int, int] = (1, 1),
-    positions: int = 1,
-    stores: int = 1,
-    transforms: tuple[int, int] | None = None,
-    waits: IntArray | int = 0,
-    bound: bool = False,
-) -> LayerCycles:
-    """Cycles of the blocks.
-
-    Args:
-        blocks: how the layer is cut.
-        sizes: of the overlays.
-        dataflow: how its products run.
-        extents: pixels of the blocks.
-        outputs: channels of a pack.
-        reduced: elements all parts together reduce.
-        activations: pieces of all activations of a pack, each loaded once.
-        runs: from the elements a product reduces to the runs in memory that these are of each pixel.
-        weight_row_pieces: pieces of a row of weights.
-        rows_met: of how many rows of pixels, of how many, there are any activations to read: rows of padding before or
-            behind these are written while the read port serves others.
-        positions: products side by side in every one.
-        stores: instructions a group is stored by.
-        transforms: of :func:`~dynamap_rtl.block_times.block_times`.
-        waits: cycles in which a load of activations moves nothing.
-        bound: for a lower bound of the total, much sooner.
-    """
-    p1, p2 = sizes.rows, sizes.columns
-    parts, length, outer = blocks.parts, blocks.length, blocks.pixels_outer
-    last_length = np.maximum(1, reduced - (parts - 1) * length)
-    last_outputs = outputs - (blocks.output_blocks - 1) * blocks.outputs
-
-    def inner(reduced: IntArray) -> IntArray:
-        """Depths a product's weights take for a tile of channels."""
-        steps = up(reduced, p1)
-        depths: dict[Dataflow, IntArray] = {Dataflow.NS: reduced, Dataflow.WS: steps * p1, Dataflow.IS: steps}
-        return np.asarray(depths[dataflow] * positions, dtype=np.int64)
-
-    all_inner = (parts - 1) * inner(length) + inner(last_length)
-    weight_blocks = blocks.output_blocks * np.where(blocks.joined, 1, parts)
-    weights_stay = np.where(outer, weight_blocks <= 2, blocks.joined | (parts <= 2))
-    activations_stay = np.where(outer, parts <= 2, blocks.pixel_blocks * parts <= 2)
-
-    def extent(loop: Loop) -> tuple[IntArray, IntArray, IntArray]:
-        """Pixels, pixels stored and channels of the block."""
-        last_p = np.where(outer, loop.last[1], loop.last[2])
-        last_o = np.where(outer, loop.last[2], loop.last[1])
-        return (
-            np.where(last_p, extents.last, extents.block),
-            np.where(last_p, extents.last_stored, extents.block_stored),
-            np.where(last_o, last_outputs, blocks.outputs),
-        )
-
-    def product_at(loop: Loop) -> Product:
-        block, _, channels = extent(loop)
-        part_length = np.where(loop.last[3], last_length, length)
-        tiles, steps_of = _tiles(dataflow, block, part_length, channels, sizes)
-        lanes_rows = channels if dataflow is Dataflow.IS else up(channels, p2)
-        depth = np.where(blocks.joined, all_inner, inner(part_length))
-        first_outer, first_inner, first_part = loop.first[1:]
-        first_weights, first_activations = (
-            np.where(outer, first_outer, first_inner),
-            np.where(outer, first_inner, first_outer),
-        )
-        pieces = up(activations * block * part_length, extents.all * reduced)
-        return Product(
-            activations=pieces + waits,
-            port_activations=up(pieces * rows_met[0], rows_met[1]) + waits,
-            weights=depth * lanes_rows * weight_row_pieces,
-            loads_activations=first_activations | ~activations_stay,
-            loads_weights=(first_weights | ~weights_stay) & (first_part | ~blocks.joined),
-            asks_activations=block * runs(part_length),
-            asks_weights=depth * lanes_rows,
-            tiles=positions * tiles,
-            period=np.maximum(steps_of, p1),
-            steps=steps_of,
-        )
-
-    def rows(block: IntArray, channels: IntArray) -> IntArray:
-        if dataflow is Dataflow.IS:
-            return positions * channels * up(block, p2)
-        return positions * block * up(channels, p2)
-
-    def group_at(loop: Loop) -> Group:
-        block, stored, channels = extent(loop)
-        reads = stored * up(channels, sizes.result_transfer)
-        return Group(rows=rows(block, channels), reads=reads, stores=stores)
-
-    counts = (
-        blocks.packs,
-        np.where(outer, blocks.pixel_blocks, blocks.output_blocks),
-        np.where(outer, blocks.output_blocks, blocks.pixel_blocks),
-        parts,
-    )
-    word = 1 if dataflow is Dataflow.IS else p2
-    blocks_entries = (blocks.output_blocks - 1) * up(blocks.outputs, word) + up(last_outputs, word)
-    entries = blocks.packs * (blocks_entries * word)
-
-    def each(work: Callable[[IntArray, IntArray], IntArray], block: IntArray, last: IntArray) -> IntArray:
-        """Summed over all groups: full blocks, and the last ones."""
-        more_p, more_o = blocks.pixel_blocks - 1, blocks.output_blocks - 1
-        full = more_p * more_o * work(block, blocks.outputs) + more_p * work(block, last_outputs)
-        return np.asarray(
-            blocks.packs * (full + more_o * work(last, blocks.outputs) + work(last, last_outputs)), dtype=np.int64
-        )
-
-    def computed(block: IntArray, channels: IntArray) -> IntArray:
-        cycles = [
-            tiles * np.maximum(steps_of, p1)
-            for tiles, steps_of in (_tiles(dataflow, block, each, channels, sizes) for each in (length, last_length))
-        ]
-        return positions * ((parts - 1) * cycles[0] + cycles[1])
-
-    all_rows = (blocks.output_blocks - 1) * (blocks.outputs if dataflow is Dataflow.IS else up(blocks.outputs, p2))
-    all_rows = (all_rows + (last_outputs if dataflow is Dataflow.IS else up(last_outputs, p2))) * all_inner
-    weights = blocks.packs * (all_rows * weight_row_pieces * blocks.weight_loads)
-    loaded = blocks.packs * (activations * blocks.activation_loads)
-    compute = each(computed, extents.block, extents.last)
-    reads = each(
-        lambda stored, channels: stored * up(channels, sizes.result_transfer),
-        extents.block_stored,
-        extents.last_stored,
-    )
-    finished = each(rows, extents.block, extents.last)
-    work = Work(activations=loaded, weights=weights, compute=compute, rows=finished, reads=reads)
-    total = block_times(
-        sizes,
-        counts,
-        product_at,
-        group_at,
-        fill=_FILL if dataflow is Dataflow.NS else _FILL + p1 - 1,
-        # Output-stationary results also leave through the rows above.
-        drain=(2 * p1 if dataflow is Dataflow.NS else p1 + 1) + p2 + sizes.read_latency + _ENGINE,
-        weights_first=dataflow is Dataflow.IS,
-        entries=entries,
-        transforms=transforms,
-        work=work if bound else None,
-    )
-
-    return LayerCycles(
-        total=total,
-        load=loaded + weights,
-        compute=compute,
-        store=reads,
-        valid=blocks.valid & (entries <= _MOST_ENTRIES),
     )
 
 
@@ -350,22 +102,27 @@ def winograd_cycles(
     alone = np.where(ragged & (dataflow is Dataflow.WS), latency_of_loads(sizes) + latencies[0], 0)
     last_rows = tile_rows - (blocks.pixel_blocks - 1) * blocks.pixels
     stored = blocks.pixels * shape.step[0] * conv.out_width
-    return _cycles(
+    pack = Pack(
+        groups=blocks.pack_groups,
+        outputs=conv.out_channels + 0 * sizes.rows,
+        reduced=(blocks.parts - 1) * blocks.length + up(last_channels, transfer) * transfer,
+        activations=tile_rows * tile_columns * shape.positions * shape.kernel_parts * vectors,
+    )
+    return cycles_of_blocks(
         blocks,
         sizes,
         dataflow,
-        extents=_Extents(
+        extents=Extents(
             all=tile_rows * tile_columns,
             block=blocks.pixels * tile_columns,
             last=last_rows * tile_columns,
             block_stored=stored,
             last_stored=conv.pixels - (blocks.pixel_blocks - 1) * stored,
         ),
-        outputs=conv.out_channels + 0 * sizes.rows,
-        reduced=(blocks.parts - 1) * blocks.length + up(last_channels, transfer) * transfer,
-        activations=tile_rows * tile_columns * shape.positions * shape.kernel_parts * vectors,
+        packs=(pack, pack),
         runs=lambda elements: shape.window[0] * up(elements, conv.in_channels),
-        weight_row_pieces=_row_pieces(sizes, dataflow, shape.weight_bytes),
+        beats=lambda elements: shape.positions * up(elements, transfer),
+        weight_bytes=shape.weight_bytes,
         positions=shape.positions,
         stores=shape.step[0] * shape.step[1] if dataflow is Dataflow.IS else 1,
         transforms=latencies,
@@ -388,9 +145,13 @@ def convolution_floor(
     if conv.groups > 1:
         group = Gemm(conv.pixels, reduced, outputs, conv.groups)
         together = np.asarray(groups_per_tile(dataflow, group, p1, p2), dtype=np.int64) + 0 * p1
-        tiles, steps = _tiles(dataflow, conv.pixels + 0 * p1, together * reduced, together * outputs, sizes)
-        return times * up(conv.groups, together) * tiles * np.maximum(steps, p1) + 2 * sizes.latency
-    tiles, steps = _tiles(dataflow, conv.pixels + 0 * p1, reduced + 0 * p1, outputs + 0 * p1, sizes)
+        packs = up(conv.groups, together)
+        compute = 0 * p1
+        for number, groups in ((packs - 1, together), (1, conv.groups - (packs - 1) * together)):
+            tiles, steps = tiles_of(dataflow, conv.pixels + 0 * p1, groups * reduced, groups * outputs, sizes)
+            compute = compute + number * tiles * np.maximum(steps, p1)
+        return times * compute + 2 * sizes.latency
+    tiles, steps = tiles_of(dataflow, conv.pixels + 0 * p1, reduced + 0 * p1, outputs + 0 * p1, sizes)
     lanes = p2 if dataflow is Dataflow.IS else p1
     loaded = window_pieces(
         conv,
@@ -408,7 +169,7 @@ def winograd_floor(shape: WinogradShape, sizes: Sizes, dataflow: Dataflow) -> In
     p1, conv = sizes.rows, shape.conv
     pixels = shape.tiles[0] * shape.tiles[1]
     reduced = conv.in_channels * shape.kernel_parts
-    tiles, steps = _tiles(dataflow, pixels + 0 * p1, reduced + 0 * p1, conv.out_channels + 0 * p1, sizes)
+    tiles, steps = tiles_of(dataflow, pixels + 0 * p1, reduced + 0 * p1, conv.out_channels + 0 * p1, sizes)
     transfer = sizes.top_transfer if dataflow is Dataflow.IS else sizes.left_transfer
     loaded = pixels * shape.kernel_parts * up(conv.in_channels, transfer)
     return shape.positions * np.maximum(tiles * np.maximum(steps, p1), loaded) + 2 * sizes.latency

@@ -107,13 +107,18 @@ def _across(first: int, elements: int, beat: int, transfer: IntArray, lanes: Int
 def row_pieces(elements: IntArray, beat: int, transfer: IntArray, lanes: IntArray) -> IntArray:
     """Pieces of runs across lanes from lane 0 on: cuts at beats and where lanes wrap, those that meet counted once.
 
-    Exact but where N elements are fewer than a beat and than the lanes and do not divide both.
+    Where N elements are fewer than a beat and than the lanes and do not divide both, beats are cut one by one.
     """
+    elements = elements + 0 * lanes
     wraps = up(elements, lanes) - 1 - (up(elements, _lcm(beat)[lanes]) - 1)
     short = transfer < np.minimum(beat, lanes)
     pieces = np.where(short, run_pieces_of(elements, beat, transfer), up(elements, beat)) + wraps
     whole = short & (beat % transfer == 0) & (lanes % transfer == 0)
-    return np.where(whole, up(elements, transfer), pieces)
+    pieces = np.where(whole, up(elements, transfer), pieces)
+    for size in np.unique(elements[short & ~whole]):
+        chosen = short & ~whole & (elements == size)
+        pieces[chosen] = _across(0, int(size), beat, transfer[chosen], lanes[chosen])
+    return pieces
 
 
 @lru_cache(maxsize=16)

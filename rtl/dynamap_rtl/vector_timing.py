@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .block_times import Group, Loop, Product, block_times
+from .block_times import block_times
+from .block_work import Following, Group, Load, Loop, Product
 from .geometry import WindowShape
 from .layer_timing import LayerCycles
 from .load_work import row_pieces
-from .pipeline import LANE_LATENCY, TOP_SKEW
-from .sizes import IntArray, Sizes, up
+from .pipeline import LANE_LATENCY, TOP_SKEW, run_queue
+from .sizes import IntArray, Sizes, down, up
 
 __all__ = ["VectorBlocks", "vector_blocks", "vector_cycles"]
 
@@ -142,6 +143,9 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         one = row_pieces(block_channels, sizes.port_bytes, sizes.top_transfer, p2)
         return loaded(block_rows, loop.first[2], loop.last[2]) * columns * one
 
+    def asks(loop: Loop) -> IntArray:
+        return loaded(block(loop)[0], loop.first[2], loop.last[2]) * columns
+
     # Rows of windows that have other taps than their neighbours belong to the first and the last blocks.
     more_runs = runs_y - 1
 
@@ -153,19 +157,22 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         _, block_channels = block(loop)
         vectors = taps_of(loop) * up(block_channels, p2)
         steps = vectors + runs(loop) - 1
-        one = np.ones_like(p2)
-        return Product(
-            activations=pieces(loop),
-            port_activations=pieces(loop),
-            weights=0 * one,
-            loads_activations=one > 0,
-            loads_weights=one < 0,
-            asks_activations=loaded(block(loop)[0], loop.first[2], loop.last[2]) * columns,
-            asks_weights=0 * one,
-            tiles=one,
-            period=steps,
-            steps=steps,
-        )
+        always = p2 > 0
+        none = 0 * p2
+        of_maps = Load(pieces=pieces(loop), before=none, behind=none, asks=asks(loop), loads=always, older=~always)
+        of_weights = Load(pieces=none, before=none, behind=none, asks=none, loads=~always, older=~always)
+        return Product(activations=of_maps, weights=of_weights, tiles=1 + none, period=steps, steps=steps)
+
+    ahead = run_queue(sizes.latency)
+
+    def following_at(side: str, loop: Loop) -> Following:
+        """Another block much like this one."""
+        if side == "weights":
+            none = 0 * p2
+            return Following(soon=none, pieces=none, queued=none)
+        more = ~np.logical_and.reduce(np.broadcast_arrays(*loop.last))
+        queued = down(pieces(loop) * np.minimum(ahead, asks(loop)), asks(loop))
+        return Following(soon=1 * more, pieces=pieces(loop), queued=queued)
 
     def group_at(loop: Loop) -> Group:
         block_rows, block_channels = block(loop)
@@ -183,10 +190,11 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         sizes,
         (one, channel_blocks, row_blocks, shape.terms * one),
         product_at,
+        following_at,
         group_at,
         fill=2,
         drain=sizes.read_latency + TOP_SKEW + LANE_LATENCY + p2 + 2,
-        weights_first=False,
+        weights_first=True,
         entries=p2 * (len({y * x for y in counts_y for x in counts_x}) if shape.divisors else 1),
     )
     all_pixels = shape.out_height * shape.out_width
