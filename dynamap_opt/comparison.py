@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dynamap_models.ir import Network
 
+from .algorithms import Algorithm
 from .board import Board
 from .costs import Precision, ShapeBatch
 from .errors import DisagreementError, DynamapError
@@ -19,8 +19,12 @@ from .layouts import NHWC
 from .mapper import Mapper
 from .mapping import make_plan
 from .plan import Plan
+from .tables import StageTable
 
 __all__ = ["StrategyResult", "compare_strategies", "two_step"]
+
+# Vectors of this many shapes keep what is computed for a layer in a core's level-2 cache.
+_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -53,24 +57,30 @@ def two_step(mapper: Mapper) -> Exploration:
 
     (DYNAMAP, FPGA 2021, as the released code does it: the algorithms are not chosen yet when the shape is.)
     """
-    shapes = mapper.shapes()
-    batch = ShapeBatch(shapes.p1, shapes.p2, Precision.BOUND)
-    computed: dict[object, NDArray[np.int64]] = {}
-    total = np.zeros(len(shapes), dtype=np.int64)
+    shapes, model = mapper.shapes(), mapper.model
+    elements = shapes.p1 * shapes.p2
+    alike: dict[object, list[tuple[StageTable, Algorithm]]] = {}
     for table in mapper.tables.stages:
         for algorithm in table.algorithms:
-            if algorithm is None:
-                continue
-            key = (table.stage.conv, algorithm.name)
-            if key not in computed:
-                options = [
-                    table.cycles(algorithm, flow, NHWC, layout, batch)
-                    for flow in table.dataflows
-                    for layout in table.out_layouts
-                ]
-                computed[key] = np.min([option.compute for option in options if option is not None], axis=0)
-            total += computed[key]
-    index = int(np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, total))[0])
+            if algorithm is not None:
+                alike.setdefault((table.stage.conv, algorithm.name), []).append((table, algorithm))
+    products = sum(model.products(table.stage, algorithm) for pairs in alike.values() for table, algorithm in pairs)
+    total = np.full(len(shapes), np.iinfo(np.int64).max)
+    # The most elements first: others cannot be better once as many products as elements, every cycle, would not do.
+    for part in np.array_split(np.argsort(-elements, kind="stable"), -(-len(shapes) // _CHUNK)):
+        if products > int(total.min()) * int(elements[part].max()):
+            break
+        batch = ShapeBatch(shapes.p1[part], shapes.p2[part], Precision.BOUND)
+        total[part] = 0
+        for pairs in alike.values():
+            table, algorithm = pairs[0]
+            options = [
+                table.cycles(algorithm, flow, NHWC, layout, batch)
+                for flow in table.dataflows
+                for layout in table.out_layouts
+            ]
+            total[part] += len(pairs) * np.min([option.compute for option in options if option is not None], axis=0)
+    index = int(np.lexsort((-shapes.p1, elements, total))[0])
     only = ArrayShapes(shapes.p1[index : index + 1], shapes.p2[index : index + 1])
     return explore_shapes(mapper.tables, only, threads=1)
 

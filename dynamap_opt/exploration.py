@@ -16,21 +16,30 @@ from numpy.typing import NDArray
 
 from dynamap_solvers import FORBIDDEN, NotSeriesParallelError, Status, solve
 
-from .costs import Precision, ShapeBatch
+from .costs import Precision
 from .errors import DynamapError, NoMappingError
 from .selection import BatchedSelection, mapping_problem
-from .tables import MappingTables, StageTable
+from .shape_bounds import ShapeBounds
+from .tables import MappingTables
 
-__all__ = ["RUNNERS_UP", "ArrayShapes", "Exploration", "all_shapes", "explore_shapes", "square_shapes"]
+__all__ = [
+    "RUNNERS_UP",
+    "ArrayShapes",
+    "Chance",
+    "Exploration",
+    "all_shapes",
+    "among_the_best",
+    "explore_shapes",
+    "square_shapes",
+]
 
 IntArray = NDArray[np.int64]
+Indices = NDArray[np.intp]
 
 # Vectors of this many shapes keep a stage's tables in a core's level-2 cache.
 _CHUNK = 8192
-# Shapes that are priced exactly at a time, and those that a first guess is made from.
-_BATCH, _SCOUTS = 128, 256
-# How much above the least bound of a few the latency of the best is expected.
-_GUESS = 1.1
+# Shapes whose bounds say where to begin.
+_SCOUTS = 512
 #: Shapes behind the best one whose latency is made exact as well.
 RUNNERS_UP = 5
 
@@ -113,30 +122,148 @@ def square_shapes(elements: int) -> ArrayShapes:
     return ArrayShapes(side, side)
 
 
+#: From latencies of all shapes, with more than any for what is not known, the most cycles with which each could be what
+#: is looked for.
+Chance = Callable[[ArrayShapes, IntArray], IntArray]
+
+
+def among_the_best(behind: int) -> Chance:
+    """The least latency and so many behind it."""
+
+    def chance(shapes: ArrayShapes, latency: IntArray) -> IntArray:
+        most = np.partition(latency, behind)[behind] if behind < len(shapes) else latency.max()
+        return np.full(len(shapes), most, dtype=np.int64)
+
+    return chance
+
+
 def explore_shapes(
     tables: MappingTables,
     shapes: ArrayShapes,
     *,
+    chance: Chance | None = None,
+    closeness: Precision = Precision.FLOOR,
     threads: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> Exploration:
-    """Solve the mapping problem of every shape exactly.
+    """Solve the mapping problem of every shape exactly, or of every shape that may be what is looked for.
+
+    Where exact latencies take long, every shape gets a lower bound, and those that it leaves a chance are made exact:
+    under ``overlay``, and where the layouts' graph is not series-parallel, so that a shape takes an integer programme.
 
     Args:
         tables: the program's.
         shapes: to explore, at least one.
+        chance: what to look for instead of the best and the ``RUNNERS_UP`` behind it. Where the layouts' graph is not
+            series-parallel, it is the best shape alone.
+        closeness: of all bounds, at least.
         threads: chunks of shapes worked on at a time.
-        progress: called with (shapes done, shapes in all) after every chunk.
+        progress: called with (shapes done, shapes in all) after every chunk; shapes made exact count once more.
 
-    Where the layouts' graph is not series-parallel, shapes are solved by integer programming in the order of a lower
-    bound, until the bound of the next exceeds the best found: only that many are solved, and the best is still exact.
+    Raises:
+        NoMappingError: when no shape can run the network.
     """
+    report = progress or (lambda *_: None)
+    solver: _Reductions | _Programmes
     try:
-        selection = BatchedSelection(tables)
+        solver = _Reductions(BatchedSelection(tables))
     except NotSeriesParallelError:
-        return _explore_by_bound(tables, shapes, progress)
-    if tables.model.bounded:
-        return _explore_promising(tables, selection, shapes, threads, progress)
+        solver, wanted = _Programmes(tables, shapes), among_the_best(0)
+    else:
+        if not tables.model.bounded or len(shapes) <= RUNNERS_UP + 1:
+            return _explore_every(solver.selection, shapes, threads, report)
+        wanted = chance or among_the_best(RUNNERS_UP)
+    bounds = ShapeBounds(
+        tables,
+        shapes.p1,
+        shapes.p2,
+        closeness if tables.model.bounded else Precision.EXACT,
+        threads=threads,
+        progress=lambda done: report(done, len(shapes)),
+    )
+    return _explore_promising(bounds, shapes, wanted, solver, report)
+
+
+@dataclass(frozen=True)
+class _Reductions:
+    """Exact latencies of shapes with exactly priced stages. Many at a time take little longer than few."""
+
+    selection: BatchedSelection
+    few: int = 24
+    growth: int = 8
+
+    def solve(self, bounds: ShapeBounds, chosen: Indices) -> IntArray:
+        return self.selection.combine(lambda table: bounds.best_latency(table, chosen), chosen.size)
+
+
+@dataclass(frozen=True)
+class _Programmes:
+    """The same where each takes an integer programme, so that one after the other is solved."""
+
+    tables: MappingTables
+    shapes: ArrayShapes
+    few: int = 1
+    growth: int = 0
+
+    def solve(self, bounds: ShapeBounds, chosen: Indices) -> IntArray:  # noqa: ARG002 - as above
+        return np.array([self._one(int(self.shapes.p1[k]), int(self.shapes.p2[k])) for k in chosen], dtype=np.int64)
+
+    def _one(self, p1: int, p2: int) -> int:
+        solution = solve(mapping_problem(self.tables, p1, p2).problem, method="ilp")
+        if solution.status is not Status.OPTIMAL:
+            raise NoMappingError(
+                f"the mapping of array {p1}x{p2} was not proved optimal ({solution.status}, {solution.stop_reason}); "
+                "allow fewer algorithms"
+            )
+        return int(solution.objective_value())
+
+
+def _explore_promising(
+    bounds: ShapeBounds,
+    shapes: ArrayShapes,
+    chance: Chance,
+    solver: _Reductions | _Programmes,
+    progress: Callable[[int, int], None],
+) -> Exploration:
+    """Make exact only shapes whose lower bound leaves a chance, from the most promising on.
+
+    A few made exact give a limit. With it, bounds of the others are raised, and in rounds of growing size the most
+    promising are made exact: stage by stage, and only as long as the sum is within the limit.
+    """
+    latency, exact, done = bounds.total, np.zeros(len(shapes), dtype=bool), len(shapes)
+
+    def ranked(some: Indices) -> tuple[Indices, int]:
+        """Some shapes, the most promising first, and how many are what is looked for if their bounds are exact."""
+        known = np.where(exact, latency, FORBIDDEN)
+        known[some] = latency[some]
+        promise = latency[some] / np.maximum(1, chance(shapes, known)[some])
+        order = np.lexsort((-shapes.p1[some], shapes.p1[some] * shapes.p2[some], promise))
+        return some[order], int((promise <= 1).sum())
+
+    limit, together = np.full(len(shapes), bounds.never - 1), 0
+    while (open_ := np.flatnonzero(~exact & (latency <= limit))).size:
+        bounds.raise_to(Precision.BOUND, open_ if together else ranked(open_)[0][:_SCOUTS], limit)
+        near, found = ranked(open_[(bounds.precision(open_) >= Precision.BOUND) & (latency[open_] <= limit[open_])])
+        progress(done, done + near.size)
+        together = max(solver.few, found, solver.growth * together)
+        chosen = near[:together]
+        bounds.raise_to(Precision.EXACT, chosen, limit)
+        done += chosen.size
+        chosen = chosen[latency[chosen] <= limit[chosen]]
+        if chosen.size:
+            latency[chosen] = solver.solve(bounds, chosen)
+            exact[chosen] = True
+            limit = np.minimum(limit, chance(shapes, np.where(exact, latency, FORBIDDEN)))
+    progress(done, done)
+    latency[latency >= bounds.never] = FORBIDDEN
+    candidates = np.flatnonzero(exact)
+    part = ArrayShapes(shapes.p1[candidates], shapes.p2[candidates])
+    return Exploration(shapes, latency, int(candidates[_best(part, latency[candidates])]), exact=exact)
+
+
+def _explore_every(
+    selection: BatchedSelection, shapes: ArrayShapes, threads: int, progress: Callable[[int, int], None]
+) -> Exploration:
     latency = np.empty(len(shapes), dtype=np.int64)
 
     def run(start: int) -> int:
@@ -148,130 +275,11 @@ def explore_shapes(
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         for size in pool.map(run, range(0, len(shapes), _CHUNK)):
             done += size
-            if progress is not None:
-                progress(done, len(shapes))
+            progress(done, len(shapes))
     return Exploration(shapes, latency, _best(shapes, latency))
-
-
-def _explore_promising(
-    tables: MappingTables,
-    selection: BatchedSelection,
-    shapes: ArrayShapes,
-    threads: int,
-    progress: Callable[[int, int], None] | None,
-) -> Exploration:
-    """Price exactly only shapes whose lower bound leaves a chance, from the most promising on.
-
-    Bounds are sums over the stages, each with its favourite layouts. A floor of every stage comes first; where their
-    sum is below a threshold, floors are replaced by better bounds, stage by stage, until the sum is not. The threshold
-    is a guess; when the best found turns out to be above it, shapes between are looked at again.
-    """
-    kinds: dict[object, tuple[StageTable, int]] = {}
-    for table in tables.stages:
-        key = (tables.model.signature(table.stage), table.in_layouts, table.out_layouts)
-        kinds[key] = (table, kinds.get(key, (table, 0))[1] + 1)
-    stages = list(kinds.values())
-    never = tables.impossible_cycles
-
-    def bounds(table: StageTable, batch: ShapeBatch) -> IntArray:
-        return np.asarray(np.minimum(table.best_latency(batch).min(axis=(0, 1)), never), dtype=np.int64)
-
-    floors = np.empty((len(stages), len(shapes)), dtype=np.int64)
-    chunks = [np.arange(start, min(len(shapes), start + _CHUNK)) for start in range(0, len(shapes), _CHUNK)]
-
-    def all_floors(chunk: NDArray[np.intp]) -> int:
-        batch = ShapeBatch(shapes.p1[chunk], shapes.p2[chunk], Precision.FLOOR)
-        for row, (table, times) in enumerate(stages):
-            floors[row, chunk] = times * bounds(table, batch)
-        return chunk.size
-
-    done = 0
-    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        for size in pool.map(all_floors, chunks):
-            done += size
-            if progress is not None:
-                progress(done, len(shapes))
-    total = floors.sum(axis=0)
-    typical = np.sort(floors, axis=1)[:, : max(1, len(shapes) // 100)].mean(axis=1)
-    heaviest_first = np.argsort(-typical)
-    better = np.zeros(floors.shape, dtype=bool)
-
-    def tighten(chosen: NDArray[np.intp], threshold: float) -> None:
-        """Better bounds for some shapes, as long as they stay below the threshold."""
-        for row in heaviest_first:
-            chosen = chosen[total[chosen] < threshold]
-            if not chosen.size:
-                return
-            todo = chosen[~better[row, chosen]]
-            if todo.size:
-                table, times = stages[row]
-                batch = ShapeBatch(shapes.p1[todo], shapes.p2[todo], Precision.BOUND)
-                found = np.maximum(times * bounds(table, batch), floors[row, todo])
-                total[todo] += found - floors[row, todo]
-                better[row, todo] = True
-
-    # The most promising floors say where the optimum may be.
-    first = np.argsort(total, kind="stable")[:_SCOUTS]
-    tighten(first, np.inf)
-    threshold = _GUESS * float(total[first].min())
-    exact = np.zeros(len(shapes), dtype=bool)
-    latency = total
-    while True:
-        threshold = min(threshold, never)
-        open_ = np.flatnonzero((latency < threshold) & ~exact)
-        with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-            parts = np.array_split(open_, max(1, threads))
-            list(pool.map(tighten, parts, [threshold] * len(parts)))
-        order = np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, latency))
-        order = order[(latency[order] < threshold) & ~exact[order]]
-        for start in range(0, len(order), _BATCH):
-            chosen = order[start : start + _BATCH]
-            known = np.sort(latency[exact])
-            if known.size > RUNNERS_UP and latency[chosen[0]] > known[RUNNERS_UP]:
-                break
-            latency[chosen] = selection.evaluate(shapes.p1[chosen], shapes.p2[chosen])
-            exact[chosen] = True
-        known = np.sort(latency[exact])
-        wanted = min(RUNNERS_UP + 1, len(shapes))
-        if threshold == never or (known.size >= wanted and known[wanted - 1] < threshold):
-            break
-        threshold = float(known[wanted - 1]) + 1 if known.size >= wanted else 2 * threshold
-    latency[latency >= never] = FORBIDDEN
-    candidates = np.flatnonzero(exact)
-    part = ArrayShapes(shapes.p1[candidates], shapes.p2[candidates])
-    best = int(candidates[_best(part, latency[candidates])])
-    return Exploration(shapes, latency, best, exact=exact)
 
 
 def _best(shapes: ArrayShapes, latency: IntArray) -> int:
     if not latency.size or int(latency.min()) >= FORBIDDEN:
         raise NoMappingError("no choice of algorithms and layouts can run this network; allow more algorithms")
     return int(np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, latency))[0])
-
-
-def _explore_by_bound(
-    tables: MappingTables, shapes: ArrayShapes, progress: Callable[[int, int], None] | None
-) -> Exploration:
-    latency = BatchedSelection.lower_bound(tables, shapes.p1, shapes.p2)
-    order = np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, latency))
-    solved = np.zeros(len(shapes), dtype=bool)
-    least = FORBIDDEN
-    for count, index in enumerate(order):
-        # Shapes of equal latency are solved too, so that ties are broken as everywhere else.
-        if latency[index] > least:
-            break
-        decision = mapping_problem(tables, int(shapes.p1[index]), int(shapes.p2[index]))
-        solution = solve(decision.problem, method="ilp")
-        if solution.status is not Status.OPTIMAL:
-            raise NoMappingError(
-                f"the mapping of array {shapes.p1[index]}x{shapes.p2[index]} was not proved optimal "
-                f"({solution.status}, {solution.stop_reason}); allow fewer algorithms"
-            )
-        latency[index] = solution.objective_value()
-        solved[index] = True
-        least = min(least, int(latency[index]))
-        if progress is not None:
-            progress(count + 1, len(shapes))
-    candidates = np.flatnonzero(solved)
-    part = ArrayShapes(shapes.p1[candidates], shapes.p2[candidates])
-    return Exploration(shapes, latency, int(candidates[_best(part, latency[candidates])]), exact=solved)

@@ -8,6 +8,7 @@ writer with its group's layout. A stage whose input can only be ``nhwc`` pays it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from dynamap_rtl import Dataflow
 from dynamap_solvers import FORBIDDEN, ReductionPlan, SelectionProblem, reduce_graph
 
 from .algorithms import Algorithm
-from .costs import Precision, ShapeBatch
+from .costs import ShapeBatch
 from .layouts import Layout
 from .tables import MappingTables, StageTable
 
@@ -64,10 +65,9 @@ def mapping_problem(tables: MappingTables, p1: int, p2: int) -> Decision:
     pair: list[IntArray] = []
     known: dict[object, IntArray] = {}
     for index, table in enumerate(tables.stages):
-        alike = (tables.model.signature(table.stage), table.in_layouts, table.out_layouts)
-        if alike not in known:
-            known[alike] = table.latency(p1, p2).reshape(len(table.in_layouts), -1)
-        latency = known[alike]
+        if table.kind not in known:
+            known[table.kind] = table.latency(p1, p2).reshape(len(table.in_layouts), -1)
+        latency = known[table.kind]
         source = tables.group_of_input(table) if table.stage.inputs else ""
         if len(table.in_layouts) == 1:
             unary.append(latency[0])
@@ -132,16 +132,6 @@ class BatchedSelection:
                     edges.append(edge)
         self._plan: ReductionPlan = reduce_graph(len(self._variables), edges)
 
-    @staticmethod
-    def lower_bound(tables: MappingTables, p1: IntArray, p2: IntArray) -> IntArray:
-        """Latency in cycles on every shape if each stage could have its own favourite layouts; never too high."""
-        shapes = ShapeBatch(p1, p2, Precision.BOUND)
-        total, never = np.zeros(p1.size, dtype=np.int64), tables.impossible_cycles
-        for table in tables.stages:
-            total += np.minimum(table.best_latency(shapes).min(axis=(0, 1)), never)
-        total[total >= never] = FORBIDDEN
-        return total
-
     def _edge(self, table: StageTable) -> tuple[int, int]:
         return (
             self._variables[self._tables.group_of_input(table)],
@@ -153,12 +143,17 @@ class BatchedSelection:
 
         Time O(stages x layouts² x algorithms) vector operations; memory a few dozen vectors of the shapes' length.
         """
-        tables, shapes, never = self._tables, ShapeBatch(p1, p2), self._tables.impossible_cycles
-        constant = np.zeros(p1.size, dtype=np.int64)
+        shapes = ShapeBatch(p1, p2)
+        return self.combine(lambda table: table.best_latency(shapes), p1.size)
+
+    def combine(self, best_latency: Callable[[StageTable], IntArray], shapes: int) -> IntArray:
+        """The least latency on so many shapes from :meth:`StageTable.best_latency` on them."""
+        tables, never = self._tables, self._tables.impossible_cycles
+        constant = np.zeros(shapes, dtype=np.int64)
         unary: list[IntArray] = [np.zeros(len(tables.layouts[group]), dtype=np.int64) for group in self._variables]
         pair: list[IntArray] = []
         for table in tables.stages:
-            best = np.minimum(table.best_latency(shapes), never)
+            best = np.minimum(best_latency(table), never)
             source = tables.group_of_input(table) if table.stage.inputs else ""
             target = tables.group_of_output(table)
             n_in, n_out, _ = best.shape

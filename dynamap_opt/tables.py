@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -43,6 +43,11 @@ class StageTable:
     dataflows: tuple[Dataflow, ...]
 
     @property
+    def kind(self) -> Hashable:
+        """Equal for stages whose choices are the same at the same cost."""
+        return self.model.signature(self.stage), self.in_layouts, self.out_layouts
+
+    @property
     def choices(self) -> tuple[tuple[Algorithm | None, Dataflow, Layout], ...]:
         """Every (algorithm, dataflow, output layout), the last varying fastest."""
         return tuple((a, d, o) for a in self.algorithms for d in self.dataflows for o in self.out_layouts)
@@ -76,10 +81,9 @@ class StageTable:
         Neither touches a neighbour, so that minimising over them first loses nothing. Where the model has lower
         bounds, a choice is priced only for shapes on which its bound is below the best so far.
         """
-        key = (self.model.signature(self.stage), self.in_layouts, self.out_layouts)
-        found = shapes.memo.get(key)
+        found = shapes.memo.get(self.kind)
         if found is None:
-            found = shapes.memo[key] = self._best(shapes)
+            found = shapes.memo[self.kind] = self._best(shapes)
         assert isinstance(found, np.ndarray)
         return found
 

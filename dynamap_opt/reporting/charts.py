@@ -144,7 +144,7 @@ def occupancy_chart(families: Sequence[Family]) -> Spec:
                 "field": "start",
                 "type": "quantitative",
                 "title": "cycle",
-                "axis": {"format": "~s"},
+                "axis": {"format": "~s", "labelFlush": 20},  # not beyond the chart
                 "scale": {"nice": False},
             },
             "x2": {"field": "end"},
@@ -332,7 +332,7 @@ def map_chart(widest: int, tallest: int) -> Spec:
                             "domain": [1, 64],
                             "clamp": True,
                         },
-                        "legend": {"format": ".3~g", "values": [1, 2, 4, 8, 16, 32, 64], "gradientLength": 160},
+                        "legend": {"format": ".3~g", "values": [1, 4, 16, 64], "gradientLength": 120},
                     },
                     "tooltip": tooltip,
                 },

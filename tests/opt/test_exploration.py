@@ -9,10 +9,21 @@ from hypothesis import strategies as st
 
 from dynamap_models.zoo import build_model
 from dynamap_opt.board import Board, load_board
+from dynamap_opt.costs import Precision
 from dynamap_opt.errors import DynamapError, NoMappingError
-from dynamap_opt.exploration import ArrayShapes, Exploration, all_shapes, explore_shapes, square_shapes
+from dynamap_opt.exploration import (
+    ArrayShapes,
+    Exploration,
+    _explore_promising,
+    all_shapes,
+    among_the_best,
+    explore_shapes,
+    square_shapes,
+)
+from dynamap_opt.front import explore_front, front_of, on_the_front
 from dynamap_opt.mapper import Mapper
 from dynamap_opt.mapping import make_plan
+from dynamap_opt.study import truncate
 from dynamap_solvers import FORBIDDEN, solve
 
 
@@ -65,7 +76,7 @@ def test_no_elements_are_too_few():
 
 @pytest.mark.parametrize(("name", "cost"), [("squeezenet-1.1", "overlay"), ("mobilenet-v2", "paper")])
 def test_the_best_of_all_shapes_is_the_best_found_one_by_one(name, cost):
-    mapper = Mapper(build_model(name), tiny_board(8), cost=cost, allow_host=True)
+    mapper = Mapper(truncate(build_model(name), 20), tiny_board(8), cost=cost, allow_host=True)
     exploration = mapper.explore()
     one_by_one = [solve(mapper.decision(*shape).problem).objective for shape in listed(mapper.shapes())]
     exact = np.ones(len(one_by_one), dtype=bool) if exploration.exact is None else exploration.exact
@@ -119,20 +130,104 @@ def test_threads_and_chunks_do_not_change_anything():
     mapper = Mapper(build_model("squeezenet-1.1"), load_board("zcu104"))
     one, two = mapper.explore(threads=1), mapper.explore(threads=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dynamap_opt.exploration._CHUNK", 1000)
+        patch.setattr("dynamap_opt.shape_bounds._MOST", 1000)
+        patch.setattr("dynamap_opt.shape_bounds._LEAST", 10)
         three = mapper.explore(threads=3)
     for other in (two, three):
         assert one.best == other.best
-        assert (one.latency_cycles[one.exact & other.exact] == other.latency_cycles[one.exact & other.exact]).all()
+        assert (one.exact == other.exact).all()
+        assert (one.latency_cycles == other.latency_cycles).all()
 
 
-def test_progress_reaches_the_number_of_shapes():
+def test_progress_reaches_the_number_of_shapes_and_those_made_exact():
     mapper = Mapper(build_model("squeezenet-1.1"), load_board("zcu104"))
     seen = []
     mapper.explore(progress=lambda done, total: seen.append((done, total)))
     count = len(mapper.shapes())
-    assert seen[-1] == (count, count)
+    assert (count, count) in seen
+    assert seen[-1][0] == seen[-1][1] > count
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert all(done <= total for done, total in seen)
+
+
+class KnownBounds:
+    """Bounds of given latencies, as closely as asked for."""
+
+    never = 1000
+
+    def __init__(self, floors, bounds, exact):
+        self._closer = np.array([floors, bounds, exact])
+        self._precision = np.zeros(len(exact), dtype=np.uint8)
+        self.total = self._closer[0].copy()
+
+    def precision(self, chosen):
+        return self._precision[chosen]
+
+    def raise_to(self, precision, chosen, limit):
+        chosen = chosen[(self.total[chosen] <= limit[chosen]) & (self._precision[chosen] < precision)]
+        self.total[chosen] = self._closer[precision, chosen]
+        self._precision[chosen] = precision
+
+
+class Solved:
+    """Solves what is priced exactly, a few shapes first and twice as many every time."""
+
+    few, growth = 1, 2
+
+    def solve(self, bounds, chosen):
+        assert (bounds.precision(chosen) == Precision.EXACT).all()
+        return bounds.total[chosen]
+
+
+@st.composite
+def bounded_latencies(draw):
+    """Some shapes in any order; of each a floor, a bound and the latency, which many have in common."""
+    arrays = draw(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=20, unique=True))
+    exact = [draw(st.integers(1, 9)) for _ in arrays]
+    bounds = [draw(st.integers(0, cycles)) for cycles in exact]
+    floors = [draw(st.integers(0, bound)) for bound in bounds]
+    p1, p2 = np.array(arrays, dtype=np.int64).T
+    return ArrayShapes(p1, p2), floors, bounds, np.array(exact, dtype=np.int64)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(bounded_latencies(), st.integers(0, 4))
+def test_however_weak_the_bounds_the_best_and_those_behind_it_are_exact(drawn, behind):
+    shapes, floors, bounds, cycles = drawn
+    found = _explore_promising(
+        KnownBounds(floors, bounds, cycles), shapes, among_the_best(behind), Solved(), lambda *_: None
+    )
+    every = Exploration(shapes, cycles, 0)
+    assert (found.latency_cycles <= cycles).all()
+    assert (found.latency_cycles == cycles)[found.exact].all()
+    assert found.best == np.lexsort((-shapes.p1, shapes.p1 * shapes.p2, every.latency_cycles))[0]
+    least = np.sort(cycles)[: behind + 1]
+    assert np.sort(found.latency_cycles[found.exact])[: behind + 1].tolist() == least.tolist()
+    assert (found.latency_cycles[~found.exact] > least[-1]).all()
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(bounded_latencies())
+def test_however_weak_the_bounds_the_front_is_that_of_the_definition(drawn):
+    shapes, floors, bounds, cycles = drawn
+    found = _explore_promising(KnownBounds(floors, bounds, cycles), shapes, on_the_front, Solved(), lambda *_: None)
+    points = list(zip(shapes.p1.tolist(), shapes.p2.tolist(), cycles.tolist(), strict=True))
+    assert front_of(found) == quadratic_front(points)
+    assert found.best_shape == front_of(found)[-1][:2]
+    assert (found.latency_cycles <= cycles).all()
+
+
+def test_the_front_of_a_network_is_the_one_of_solving_every_array():
+    network = truncate(build_model("googlenet"), 9)
+    mapper = Mapper(network, tiny_board(12), algorithms=["im2col", "winograd-f2-2d"], dataflows=["NS", "WS"])
+    points = [
+        (*shape, int(solve(mapper.decision(*shape).problem, method="series-parallel").objective))
+        for shape in listed(mapper.shapes())
+    ]
+    found = explore_front(mapper)
+    assert not found.exact_everywhere
+    assert front_of(found) == quadratic_front(points)
+    assert all(bound <= cycles for bound, (*_, cycles) in zip(found.latency_cycles.tolist(), points, strict=True))
 
 
 @pytest.mark.parametrize("array", [(12, 12), (0, 5), (5, 0), (-1, -1), (142, 1), (1, 142)])

@@ -19,6 +19,7 @@ from dynamap_opt.layouts import NHWC
 from dynamap_opt.mapper import Mapper
 from dynamap_opt.mapping import make_plan, map_network
 from dynamap_opt.program import StageKind
+from dynamap_opt.shape_bounds import ShapeBounds
 from dynamap_opt.study import truncate
 from dynamap_rtl import Dataflow
 from dynamap_solvers import FORBIDDEN, NotSeriesParallelError, Status, check_reduction, solve
@@ -237,11 +238,16 @@ def test_exploration_by_bounds_is_exact_however_weak_or_misleading_the_bound(mon
     exact = [enumerated_optimum(mapper, *shape) for shape in zip(shapes.p1.tolist(), shapes.p2.tolist(), strict=True)]
     best = mapper.explore().best
     misleading = np.full(len(shapes), min(exact) - len(shapes)) - np.argsort(np.argsort(exact))  # the worst come first
-    for bound in (np.zeros(len(shapes), dtype=np.int64), misleading):
-        given = bound.copy()
-        monkeypatch.setattr(
-            "dynamap_opt.selection.BatchedSelection.lower_bound", staticmethod(lambda *_, given=given: given)
-        )
+    for given in (np.zeros(len(shapes), dtype=np.int64), misleading):
+
+        class Given(ShapeBounds):
+            sums = given
+
+            def __init__(self, *arguments, **options):
+                super().__init__(*arguments, **options)
+                self.total = self.sums.copy()
+
+        monkeypatch.setattr("dynamap_opt.exploration.ShapeBounds", Given)
         found = mapper.explore()
         assert found.best == best
         assert found.latency_cycles.tolist() == exact

@@ -11,8 +11,9 @@ from dynamap_models.zoo import NetworkBuilder, build_model
 from dynamap_opt.board import Board, load_board
 from dynamap_opt.explanation import mapper_of
 from dynamap_opt.mapper import Mapper
-from dynamap_opt.mapping import map_network
+from dynamap_opt.mapping import make_plan, map_network
 from dynamap_opt.plan import PlanError, parse_plan
+from dynamap_opt.study import truncate
 from dynamap_opt.verification import verify_plan
 
 
@@ -44,14 +45,16 @@ def first(document, **wanted):
 
 
 @pytest.mark.parametrize(
-    ("name", "cost"),
+    ("name", "layers", "cost"),
     [
-        ("resnet-18", "overlay"),
-        *((name, "paper") for name in ("googlenet", "vgg-16", "nasnet-a-mobile")),
+        ("resnet-18", 20, "overlay"),
+        *((name, None, "paper") for name in ("googlenet", "vgg-16", "nasnet-a-mobile")),
     ],
 )
-def test_fresh_plans_hold_in_both_presets(name, cost):
+def test_fresh_plans_hold_in_both_presets(name, layers, cost):
     network = build_model(name)
+    if layers is not None:
+        network = truncate(network, layers)
     plan = map_network(network, load_board("ecp5-85k"), cost=cost, allow_host=True)
     result = verify_plan(plan, mapper_of(plan, network), explore=True)
     assert result.problems == ()
@@ -61,9 +64,9 @@ def test_fresh_plans_hold_in_both_presets(name, cost):
 
 
 @pytest.mark.parametrize("method", ["ilp-highs", "ilp-cbc", "series-parallel"])
-def test_plans_of_every_method_hold(network, method):
-    plan = map_network(network, load_board("ecp5-85k"), method=method, array=(10, 14))
-    assert verify_plan(plan, mapper_of(plan, network), explore=True).holds
+def test_plans_of_every_method_hold(mapper, method):
+    plan = make_plan(mapper, mapper.explore((10, 14)), method=method, array=(10, 14))
+    assert verify_plan(plan, mapper, explore=True).holds
 
 
 def test_a_plan_over_layouts_that_are_not_series_parallel_holds():

@@ -148,6 +148,23 @@ def test_the_page_is_readable_at_every_width_and_in_the_dark(opened, width, sche
         ".map(e => parseFloat(getComputedStyle(e).fontSize)))"
     )
     assert smallest >= 12
+    assert page.evaluate(CUT) == []
+
+
+# Words of charts that reach beyond their chart, and charts with ink at the right edge of their legend.
+CUT = """() => [...document.querySelectorAll("[data-chart]")].flatMap((chart) => {
+  const svg = chart.querySelector("svg"), canvas = chart.querySelector("canvas");
+  if (svg) {
+    const { left, right } = svg.getBoundingClientRect();
+    return [...svg.querySelectorAll("text")].filter((text) => {
+      const box = text.getBoundingClientRect();
+      return box.left < left - 1 || box.right > right + 1;
+    }).map((text) => `${chart.dataset.chart}: ${text.textContent}`);
+  }
+  const edge = canvas.getContext("2d").getImageData(canvas.width - 2, 0, 2, 50).data;
+  const colours = new Set(Array.from({ length: edge.length / 4 }, (_, k) => edge.slice(4 * k, 4 * k + 4).join()));
+  return colours.size > 1 ? [chart.dataset.chart] : [];
+})"""
 
 
 # WCAG's contrast of a text and what lies behind it, the worst of all matches.
