@@ -243,8 +243,9 @@ def cycles_of_blocks(
 
     def in_all(each: Callable[[Pack, _PackBlocks], IntArray]) -> IntArray:
         """Summed over all packs."""
-        first = (blocks.packs - 1) * each(first_pack, first_cut)
-        return np.asarray(first + each(last_pack, last_cut), dtype=np.int64)
+        first = each(first_pack, first_cut)
+        last = first if last_pack is first_pack else each(last_pack, last_cut)
+        return np.asarray((blocks.packs - 1) * first + last, dtype=np.int64)
 
     def in_groups(
         work: Callable[[IntArray, IntArray, _PackBlocks], IntArray], block: IntArray, last: IntArray
