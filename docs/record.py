@@ -9,7 +9,8 @@ A page marks a command, ``dynamap`` or ``python docs/examples/...``, in a commen
 Pages whose code runs from top to bottom, each block with its output under it, are ``session.py``'s.
 
 ``python docs/record.py`` runs all pages and all checked commands again and rewrites what they show; ``--recorded`` the
-others too, which takes many minutes; ``--recorded simulation.md`` only that page's.
+others too, which takes many minutes; ``--recorded simulation.md`` only that page's, and with more words only commands
+in which one of them stands: ``--recorded simulation.md digits``.
 """
 
 from __future__ import annotations
@@ -77,12 +78,18 @@ def output(block: Block) -> str:
 
 def main() -> int:
     """Rewrite the blocks of every page."""
-    everything, only = "--recorded" in sys.argv[1:], {name for name in sys.argv[1:] if name.endswith(".md")}
+    everything, words = "--recorded" in sys.argv[1:], [word for word in sys.argv[1:] if not word.startswith("--")]
+    only, wanted = (
+        {word for word in words if word.endswith(".md")},
+        [word for word in words if not word.endswith(".md")],
+    )
     today = datetime.now(tz=UTC).date().isoformat()
     for page in (page for page in PAGES if not only or page.name in only):
         text = page.read_text(encoding="utf-8")
         for match in list(_BLOCK.finditer(text)):
             if match["kind"] == "recorded" and not everything:
+                continue
+            if wanted and not any(word in match["command"] for word in wanted):
                 continue
             head, tail = int(match["head"] or 0), int(match["tail"] or 0)
             block = Block(page, match["kind"], match["command"], head, tail, match["text"])
@@ -91,8 +98,8 @@ def main() -> int:
             date = f" {today}" if block.kind == "recorded" else ""
             fresh = f"<!-- {block.kind}{date}{cut}: {block.command} -->\n```text\n{output(block)}```\n"
             text = text.replace(match[0], fresh)
-        page.write_text(text, encoding="utf-8")
-        if session.is_session(page):
+            page.write_text(text, encoding="utf-8")  # at once: the next may take long
+        if session.is_session(page) and not wanted:
             print(f"{page.name}: from top to bottom", flush=True)
             for fence, fresh in reversed(session.run(page)):
                 first, end = fence.place

@@ -74,6 +74,9 @@ _ALL = {
     "store_ready": 0,
     "stored": _NEVER,
     "stored_before": _NEVER,
+    "stores_taken": _NEVER,  # when the stores of the last group left room for all of them in their queue
+    "stores_before": _NEVER,  # the same of the groups before the last product
+    "stores_earlier": _NEVER,  # of those before the last but one
 }
 # Those that are sums and no times.
 _SUMS = ("_met", "_moved", "_held", "behind")
@@ -235,6 +238,8 @@ class _Layer:
             pace=soonest - now["taken_before"],
             engine=first + work.tiles * work.period,
             released=released,
+            stores_before=now["stores_taken"],
+            stores_earlier=now["stores_before"],
         )
 
     def _load(
@@ -287,6 +292,8 @@ class _Layer:
         """When a side's next load can move its first piece, and for how long the other has the port after that."""
         now, greater, less = self.now, self.numbers.greater, self.numbers.less
         start = greater(state["cut"][side] + self.settles[side], state["used_before"][side] + 1 + self.reach)
+        # A load stands behind the product before the last, and that behind the stores of the groups before it.
+        start = greater(start, now["stores_earlier"] + _FETCHED + _FETCH + self.reach)
         since = greater(0, state["other_port"][side] - start) + state["met"][side]
         # The fetch comes to it when there is room for the product before it in their queue: when the one as far ahead
         # as the queue is long is taken. The other's loads since then are taken to have come at an even pace.
@@ -330,8 +337,12 @@ class _Layer:
         finished = start + rows + _FINISH_DONE + self.rotation + self.finish_extra
         stored_from = greater(finished + 1, now["store_ready"])
         reads = work.reads + work.stores
+        waiting = work.stores - INSTRUCTION_QUEUE  # for room in the queue, and the fetch with them
         self._update(
             where,
+            stores_taken=self.numbers.where(
+                waiting > 0, stored_from + (waiting - 1) * reads // greater(1, work.stores), now["stores_taken"]
+            ),
             finish_ready=start + rows + _FINISH_READY + self.finish_extra,
             finished=finished,
             finished_before=now["finished"],

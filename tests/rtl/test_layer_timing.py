@@ -198,6 +198,17 @@ def test_a_load_takes_the_place_of_what_was_read_last_but_one_where_two_parts_st
     assert int(predicted.total[0]) == pytest.approx(measured, rel=0.005)
 
 
+def test_stores_of_a_group_that_do_not_fit_their_queue_hold_the_loads_behind_them():
+    circuit, conv = (
+        overlay((32, 57), (2, 4)).circuit(16, 16),
+        ConvShape(28, 28, 64, 28, 28, 64, (3, 3), pads=(1, 1, 1, 1)),
+    )
+    predicted = winograd_cycles(WinogradShape(conv, 4), sizes_of(circuit), Dataflow.IS, tiles=(2, 4))
+    program = winograd_program(layer(conv), circuit, Dataflow.IS, tile=4, constants_address=CONSTANTS)
+    measured = program_cycles(program.instructions, circuit).total
+    assert int(predicted.total[0]) == pytest.approx(measured, rel=0.008)
+
+
 def test_many_shapes_at_once_take_the_cycles_of_each_alone():
     sizes = overlay((64, 58)).sizes(*np.array(ARRAYS).T)
     grouped = ConvShape(14, 14, 40, 14, 14, 40, (3, 3), pads=(1, 1, 1, 1), groups=40)
