@@ -20,7 +20,7 @@ def run(*arguments, **options):
 def test_a_plan_is_the_only_thing_on_standard_output():
     done = run("map", "squeezenet-1.1", "--board", "ecp5-85k", "--json", "-")
     assert done.returncode == 0
-    assert done.stderr == ""
+    assert all(line.startswith("exploring array shapes: ") for line in done.stderr.splitlines())  # where it takes long
     assert json.loads(done.stdout)["status"] == "optimal"
 
 
