@@ -205,7 +205,7 @@ class _Programmes:
     few: int = 1
     growth: int = 0
 
-    def solve(self, bounds: ShapeBounds, chosen: Indices) -> IntArray:  # noqa: ARG002 - as above
+    def solve(self, bounds: ShapeBounds, chosen: Indices) -> IntArray:  # noqa: ARG002 - called as the other
         return np.array([self._one(int(self.shapes.p1[k]), int(self.shapes.p2[k])) for k in chosen], dtype=np.int64)
 
     def _one(self, p1: int, p2: int) -> int:

@@ -171,7 +171,7 @@ class LayerLoads:
         size = size_at(place)
         return Following(soon=soon, pieces=size.pieces, queued=size.queued(self._ahead))
 
-    def _loads_activations(self, outer: BoolArray, inner: BoolArray, part: BoolArray) -> BoolArray:  # noqa: ARG002 - as below
+    def _loads_activations(self, outer: BoolArray, inner: BoolArray, part: BoolArray) -> BoolArray:  # noqa: ARG002 - called as the other
         """Whether they are loaded, from whether these are the first iterations; all the more in first ones."""
         return np.where(self._blocks.pixels_outer, inner, outer) | ~self._activations_stay
 
