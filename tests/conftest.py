@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 
 collect_ignore_glob = ["axi_cocotb_*.py"]  # run inside a simulator
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)  # before xdist, which reads the marks in a hook that is tried first
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
     """Tests that share what a fixture makes once go to one worker, which then makes it once."""
     for item in items:
         if group := _shared(item):
             item.add_marker(pytest.mark.xdist_group(group))
+    return (yield)
 
 
 def _shared(item: pytest.Item) -> str:
