@@ -19,14 +19,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, N
 
 
 def _shared(item: pytest.Item) -> str:
-    """The widest fixture of ours that outlives the test, with the parameter it has here; empty without one."""
+    """Where the widest fixture of ours that outlives the test is, with its parameters here; empty without one."""
     if not isinstance(item, pytest.Function):
         return ""
     chosen = item.callspec.params if hasattr(item, "callspec") else {}
-    found = [
-        (definition.baseid, name, str(chosen.get(name, "")))
-        for name, definitions in item._fixtureinfo.name2fixturedefs.items()
-        for definition in definitions[-1:]
-        if definition.scope in {"module", "package", "session"} and definition.baseid
-    ]
-    return ":".join(min(found, key=lambda one: (len(one[0]), one))) if found else ""
+    found: dict[str, list[str]] = {}
+    for name, definitions in item._fixtureinfo.name2fixturedefs.items():
+        for definition in definitions[-1:]:
+            if definition.scope in {"module", "package", "session"} and definition.baseid:
+                found.setdefault(definition.baseid, []).extend([str(chosen[name])] if name in chosen else [])
+    place = min(found, key=len, default="")
+    return ":".join([place, *found[place]]) if place else ""
