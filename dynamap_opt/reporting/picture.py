@@ -17,6 +17,7 @@ _WIDTH, _HEIGHT = 186, 46
 _COLUMN, _ROW = 204, 86
 _MARGIN = 24
 _NAME_LENGTH = 20
+_LETTER, _LINE = 6.2, 11  # a letter's width and a line's height in the labels of edges
 
 
 def network_svg(drawing: Drawing, rows: Sequence[Mapping[str, Any]], *, changed: Collection[int] = ()) -> str:
@@ -37,15 +38,13 @@ def network_svg(drawing: Drawing, rows: Sequence[Mapping[str, Any]], *, changed:
     height = max(y for _, y in every) + _HEIGHT / 2 + _MARGIN
     most = max((row["share"] for row in rows), default=0) or 1
     paths, labels = [], []
+    taken: list[tuple[float, float, float]] = []
     for edge, route in zip(drawing.edges, routes, strict=True):
         kind = edge.layout.partition("-")[0].partition(" ")[0]
         points = _shortened(route, [drawing.nodes[edge.source], drawing.nodes[edge.target]])
         paths.append(f'<path class="{_layout_class(kind)}" d="{_curve(points)}"/>')
-        (x0, y0), (x1, y1) = points[-2:]
-        # Close to the reader, where edges that leave one node have parted.
-        labels.append(
-            f'<text x="{x0 + 0.72 * (x1 - x0) + 4:.0f}" y="{y0 + 0.72 * (y1 - y0):.0f}">{escape(edge.layout)}</text>'
-        )
+        x, y = _beside(points[-2:], len(edge.layout) * _LETTER, taken)
+        labels.append(f'<text x="{x:.0f}" y="{y:.0f}">{escape(edge.layout)}</text>')
     nodes = [
         _node(
             index,
@@ -72,6 +71,25 @@ def network_svg(drawing: Drawing, rows: Sequence[Mapping[str, Any]], *, changed:
 def place(x: float, y: float) -> tuple[float, float]:
     """From columns and rows to pixels."""
     return x * _COLUMN + _WIDTH / 2 + _MARGIN, y * _ROW + _HEIGHT / 2 + _MARGIN
+
+
+def _beside(
+    ends: Sequence[tuple[float, float]], width: float, taken: list[tuple[float, float, float]]
+) -> tuple[float, float]:
+    """Where a label stands by the last part of an edge, noted in ``taken`` (x, y, width): clear of those there.
+
+    Close to the reader, where edges that leave one node have parted, if it is free there.
+    """
+    (x0, y0), (x1, y1) = ends
+    places = [(x0 + part * (x1 - x0) + 4, y0 + part * (y1 - y0)) for part in (0.72, 0.4, 0.88, 0.56, 0.24)]
+    free = (
+        (x, y)
+        for x, y in places
+        if not any(x < left + wide and left < x + width and abs(y - line) < _LINE for left, line, wide in taken)
+    )
+    x, y = next(free, places[0])
+    taken.append((x, y, width))
+    return x, y
 
 
 def _layout_class(kind: str) -> str:

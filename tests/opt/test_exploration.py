@@ -76,7 +76,7 @@ def test_no_elements_are_too_few():
 
 @pytest.mark.parametrize(("name", "cost"), [("squeezenet-1.1", "overlay"), ("mobilenet-v2", "paper")])
 def test_the_best_of_all_shapes_is_the_best_found_one_by_one(name, cost):
-    mapper = Mapper(truncate(build_model(name), 20), tiny_board(8), cost=cost, allow_host=True)
+    mapper = Mapper(truncate(build_model(name), 14), tiny_board(8), cost=cost, allow_host=True)
     exploration = mapper.explore()
     one_by_one = [solve(mapper.decision(*shape).problem).objective for shape in listed(mapper.shapes())]
     exact = np.ones(len(one_by_one), dtype=bool) if exploration.exact is None else exploration.exact
@@ -127,7 +127,7 @@ def test_a_network_nothing_can_run_is_no_optimum():
 
 
 def test_threads_and_chunks_do_not_change_anything():
-    mapper = Mapper(build_model("squeezenet-1.1"), load_board("zcu104"))
+    mapper = Mapper(truncate(build_model("squeezenet-1.1"), 20), load_board("zcu104"))
     one, two = mapper.explore(threads=1), mapper.explore(threads=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dynamap_opt.shape_bounds._MOST", 1000)
@@ -218,7 +218,7 @@ def test_however_weak_the_bounds_the_front_is_that_of_the_definition(drawn):
 
 
 def test_the_front_of_a_network_is_the_one_of_solving_every_array():
-    network = truncate(build_model("googlenet"), 9)
+    network = truncate(build_model("googlenet"), 6)
     mapper = Mapper(network, tiny_board(12), algorithms=["im2col", "winograd-f2-2d"], dataflows=["NS", "WS"])
     points = [
         (*shape, int(solve(mapper.decision(*shape).problem, method="series-parallel").objective))

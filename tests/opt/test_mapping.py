@@ -267,7 +267,7 @@ def test_exploration_by_bounds_solves_only_the_shapes_it_must(monkeypatch):
     assert len(set(solved)) == len(solved)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_batched_exploration_equals_solving_and_enumerating_each_shape(seed):
     cost = ("overlay", "paper")[seed % 2]
     mapper = Mapper(random_network(seed), tiny_board(6), cost=cost, algorithms=["im2col", "kn2row", "winograd-f2-2d"])
@@ -282,7 +282,7 @@ def test_batched_exploration_equals_solving_and_enumerating_each_shape(seed):
 
 
 def test_a_restricted_choice_is_never_better_and_every_single_choice_is_possible():
-    network, board = build_model("googlenet"), load_board("zcu102")
+    network, board = truncate(build_model("googlenet"), 40), load_board("zcu102")
     least = solve(Mapper(network, board).decision(40, 40).problem).objective
     for algorithms, dataflows in [(["im2col"], None), (["im2col", "kn2row"], ["WS"]), (None, ["IS"]), (None, ["NS"])]:
         mapper = Mapper(network, board, algorithms=algorithms, dataflows=dataflows)
@@ -295,7 +295,7 @@ def test_a_restricted_choice_is_never_better_and_every_single_choice_is_possible
 
 def test_the_plan_of_every_exact_method_has_the_same_latency():
     mapper = Mapper(build_model("squeezenet-1.1"), load_board("pynq-z2"))
-    exploration = mapper.explore()
+    exploration = mapper.explore((10, 10))
     plans = [make_plan(mapper, exploration, method=method) for method in ("auto", *INDEPENDENT, "ilp")]
     assert len({plan.latency_cycles for plan in plans}) == 1
     assert all(plan.latency_cycles == sum(layer.cycles for layer in plan.layers) for plan in plans)

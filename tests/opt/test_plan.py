@@ -60,7 +60,6 @@ def refused(content):
 @pytest.mark.parametrize(
     ("name", "cost", "options"),
     [
-        ("googlenet", "overlay", {"array": (11, 12)}),
         ("googlenet", "paper", {}),
         ("squeezenet-1.1", "overlay", {"algorithms": ["im2col", "kn2row"], "dataflows": ["WS"], "array": (11, 12)}),
         ("efficientnet-b0", "paper", {"allow_host": True}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from dynamap_opt.plan import PlanError
 from dynamap_opt.reporting.difference import check_comparable, layer_differences
 from dynamap_opt.reporting.facts import layer_rows, proof_rows, shape_facts
 from dynamap_opt.reporting.graph import draw, edges_and_nodes
+from dynamap_opt.reporting.picture import network_svg
 from dynamap_opt.selection import BatchedSelection
 
 MOST_BYTES = 8_000_000
@@ -88,13 +89,20 @@ def test_edges_are_the_tensors_stages_read_and_go_down(name):
 
 
 @pytest.mark.parametrize("name", ["inception-v4", "nasnet-a-mobile"])
-def test_no_two_nodes_cover_each_other(name):
-    plan = dynamap_opt.map(name, "zcu104", array=(8, 8), cost="paper")
-    drawing = draw(*edges_and_nodes(lower(load_model(name)), plan.layers))
+def test_no_two_nodes_cover_each_other_and_no_two_labels(name):
+    plan, program = dynamap_opt.map(name, "zcu104", array=(8, 8), cost="paper"), lower(load_model(name))
+    drawing = draw(*edges_and_nodes(program, plan.layers))
     placed = sorted((y, x) for x, y in drawing.centres)
     apart = [right - left for (y, left), (below, right) in pairwise(placed) if y == below]
     assert len(apart) > 50
     assert min(apart) > 0.999
+    svg = network_svg(drawing, layer_rows(plan, program.stages))
+    labels = re.search(r'<g class="layouts".*?</g>', svg)[0]
+    found = [(int(x), int(y), len(t)) for x, y, t in re.findall(r'x="(\d+)" y="(\d+)">([^<]*)<', labels)]
+    assert len(found) == len(drawing.edges)
+    for one, other in combinations(found, 2):
+        (x, y, letters), (right, below, _) = sorted((one, other))
+        assert abs(y - below) >= 10 or x + 5.5 * letters <= right
 
 
 def test_an_edge_carries_the_layout_its_reader_reads(plan, mapper):
