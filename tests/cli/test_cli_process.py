@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,8 +54,9 @@ def test_a_full_disk_is_one_sentence():
 
 def test_an_interrupt_ends_the_command_with_one_line_and_no_file(tmp_path):
     """Minutes of work, interrupted as soon as it reports progress, which is after two seconds."""
-    models = ",".join(["squeezenet-1.1"] * 200)
-    arguments = ("survey", "--models", models, "--boards", "ecp5-85k", "--json", str(tmp_path / "out.json"))
+    models = ",".join(["inception-v4"] * 200)
+    arguments = ("survey", "--models", models, "--boards", "ecp5-85k", "--cost", "paper")
+    arguments += ("--json", str(tmp_path / "out.json"))
     with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stderr.readline().startswith(b"mapping networks onto boards: ")
         process.send_signal(signal.SIGINT)
@@ -64,3 +66,14 @@ def test_an_interrupt_ends_the_command_with_one_line_and_no_file(tmp_path):
     assert err.decode().splitlines()[-1] == "dynamap: interrupted"
     assert b"Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not say what a process has loaded")
+def test_an_interrupt_while_packages_load_is_one_line_too():
+    command = [*COMMAND, "map", "inception-v4", "--board", "alveo-u250"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while "numpy" not in Path(f"/proc/{process.pid}/maps").read_text():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, b"", b"dynamap: interrupted\n")
