@@ -47,7 +47,7 @@ $(VENV)/run.stamp: requirements/run.txt pyproject.toml hatch_build.py $(wildcard
 	@touch $@
 
 $(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
-	@$(PIP) --require-hashes -r requirements/test.txt
+	@$(PIP) --no-compile --require-hashes -r requirements/test.txt  # most of it is never imported
 	@touch $@
 
 $(VENV)/browser.stamp: $(wildcard requirements/browser/*) $(VENV)/test.stamp

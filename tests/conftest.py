@@ -1,12 +1,19 @@
-"""What holds for all tests: files beside them that are none, and which of them share a worker."""
+"""What holds for all tests: files beside them that are none, how signals stand, and which share a worker."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 
 import pytest
 
 collect_ignore_glob = ["axi_cocotb_*.py"]  # run inside a simulator
+
+
+def pytest_configure() -> None:
+    """What a test starts hears interrupts, even where the tests run in the background of a shell."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)  # before xdist, which reads the marks in a hook that is tried first
