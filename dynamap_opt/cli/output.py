@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -62,7 +63,10 @@ class Output:
 
 
 class Progress:
-    """A callback that reports on standard error once the work has taken two seconds, and clears its line when left."""
+    """A callback that reports on standard error once the work has taken two seconds, and clears its line when left.
+
+    As a context it says by then that the work goes on, though nothing of it may be finished yet.
+    """
 
     _PATIENCE_S = 2.0
 
@@ -71,22 +75,28 @@ class Progress:
         self._start = time.monotonic()
         self._last = self._start
         self._shown = False
+        self._first = threading.Timer(self._PATIENCE_S, self._say, ["at work"])
+        self._first.daemon = True
 
     def __call__(self, done: int, total: int) -> None:
         """Report that ``done`` of ``total`` are finished."""
         now = time.monotonic()
         elapsed = now - self._start
-        terminal = sys.stderr.isatty()
-        if elapsed < self._PATIENCE_S or now - self._last < (0.1 if terminal else self._PATIENCE_S):
+        if elapsed < self._PATIENCE_S or now - self._last < (0.1 if sys.stderr.isatty() else self._PATIENCE_S):
             return
+        self._first.cancel()
         self._last = now
         left = elapsed * (total - done) / max(1, done)
-        text = f"{self._what}: {done:,} of {total:,}, about {left:.0f} s left"
-        sys.stderr.write(f"\r{text}\x1b[K" if terminal else f"{text}\n")
+        self._say(f"{done:,} of {total:,}, about {left:.0f} s left")
+
+    def _say(self, text: str) -> None:
+        terminal = sys.stderr.isatty()
+        sys.stderr.write(f"\r{self._what}: {text}\x1b[K" if terminal else f"{self._what}: {text}\n")
         sys.stderr.flush()
         self._shown = terminal
 
     def __enter__(self) -> Self:
+        self._first.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -94,6 +104,7 @@ class Progress:
 
     def close(self) -> None:
         """Clear the line."""
+        self._first.cancel()
         if self._shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

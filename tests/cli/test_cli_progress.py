@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 
 import pytest
 
@@ -30,3 +31,16 @@ def test_a_line_of_progress_is_gone_before_what_went_wrong_is_said(monkeypatch):
         breaks_off()
     assert "counting: 1 of 3" in screen.getvalue()
     assert screen.getvalue().endswith("\r\x1b[K")
+
+
+def test_work_that_finishes_nothing_for_long_says_that_it_goes_on(monkeypatch, capsys):
+    monkeypatch.setattr(Progress, "_PATIENCE_S", 0.01)
+    with Progress("counting"):
+        time.sleep(0.2)
+    assert capsys.readouterr().err == "counting: at work\n"
+
+
+def test_work_that_is_done_soon_says_nothing(capsys):
+    with Progress("counting") as progress:
+        progress(3, 3)
+    assert capsys.readouterr().err == ""
