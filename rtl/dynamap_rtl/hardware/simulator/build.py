@@ -20,12 +20,13 @@ __all__ = ["alone", "cache_folder", "compiled"]
 
 _COMMON = ("-std=gnu11", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-march=native", "-w")
 #: The loops over cells are few and worth everything, but not a call of memcpy for the copy of a line. The logic around
-#: them is long straight lines, over which the optimisations of -O3 take their time for nothing.
+#: them is long straight lines, over which the optimisations of -O3 take their time for nothing, and short loops over
+#: lanes that shall be vectors.
 _LEVELS = {
     "grids": ("-O3", "-mprefer-vector-width=512", "-fno-tree-loop-distribute-patterns"),
-    "flat": ("-O1", "-fno-tree-dse"),
+    "flat": ("-O2", "-fvect-cost-model=dynamic"),
 }
-_PLAIN = {"grids": ("-O3",), "flat": ("-O1",)}
+_PLAIN = {"grids": ("-O3",), "flat": ("-O2",)}
 _KEPT = 200  # libraries in the cache; the ones not used for longest go first
 
 

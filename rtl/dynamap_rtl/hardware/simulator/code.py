@@ -114,6 +114,11 @@ class Code:
         """The limb as it can be named at this place."""
         return limb
 
+    def result(self, net: Net, limb: Limb) -> Limb:
+        """A limb of what a net computes, in a variable."""
+        del net
+        return self.local(limb)
+
     def materialise(self, wire: Wire) -> Limb:
         """Compute a tree of gates, the first time it is asked for."""
         return self.local(self._tree(*self._trees[wire]))
@@ -216,7 +221,7 @@ class Code:
         if width > self.bits and net.op in "wcs" and self._bundle(net, width):
             return
         limbs = self._compute(net, width)
-        self.limbs[dest] = [limb if _simple(limb) else self.local(limb) for limb in limbs]
+        self.limbs[dest] = [limb if _simple(limb) else self.result(net, limb) for limb in limbs]
 
     def _bundle(self, net: Net, width: int) -> bool:
         """Make the wire an alias, if it is contiguous pieces of others."""

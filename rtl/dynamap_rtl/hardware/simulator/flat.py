@@ -15,12 +15,14 @@ import pyrtl
 
 from dynamap_rtl.hardware.module import Module
 
+from .changes import Condition
 from .code import Alias, Code, Limb, Piece, Segment
+from .functions import Function, Group
+from .guards import guarded
 from .layout import Field, limbs_of, narrowest
 from .marks import Marks, Targets, setting
 from .netlist import Memory, Net, Netlist, Wire, live_widths
 from .partitions import partitions, units
-from .runtime import PARAMETERS, UNUSED
 from .schedule import Call, Item, Next, Output, Placed, Scatter, Write, schedule
 
 __all__ = ["FlatCode", "FlatPlaces"]
@@ -64,16 +66,6 @@ class _Lane:
     source: object
 
 
-class _Function:
-    """Statements of a partition, words it hands over, and registers it gives their next values."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.late: dict[int, Callable[[], str]] = {}
-        self.words: list[tuple[int, str]] = []
-        self.registers: list[Wire] = []
-
-
 class FlatCode(Code):
     """The logic outside grids.
 
@@ -82,6 +74,7 @@ class FlatCode(Code):
         handed_words: 64-bit words that partitions leave for others, kept wires included.
         kept_words: the first of these of each kept wire.
         register_bytes: what registers take, once.
+        group_words: 64-bit words of marks that say which registers were given next values.
         register_offsets: where each is in there.
     """
 
@@ -100,8 +93,9 @@ class FlatCode(Code):
         nets = [item for item in plan.items if isinstance(item, pyrtl.LogicNet)]
         super().__init__(netlist, live_widths(nets, self._roots()), 64)
         self.marks = Marks(len(cut), len(places.placed))
-        self.functions = [_Function() for _ in cut]
+        self.functions = [Function() for _ in cut]
         self._number = 0
+        self._guarded: set[Wire] | None = None
         self.handed_words = 0
         self.kept_words: dict[Wire, int] = {}
         self._home: dict[str, int] = {}
@@ -111,11 +105,13 @@ class FlatCode(Code):
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self.limbs[_GAP] = [self.literal(0)]
         self._take_sources()
+        users: dict[Item, list[Item]] = {}
+        for item in plan.items:
+            for other in plan.needs(item):
+                users.setdefault(other, []).append(item)
         for number, partition in enumerate(cut):
             self._number = number
-            self.lines = self.functions[number].lines
-            for item in partition.items:
-                self._emit_item(item)
+            self._emit_partition(partition.items, users)
         for number, placed in enumerate(places.placed):
             for name in placed.cut.inputs:
                 self.marks.reads(
@@ -146,6 +142,45 @@ class FlatCode(Code):
         paths = {item: path(item) for item in items}
         found = units((path for path in paths.values() if "#" not in path), [one.cut.path for one in placed])
         return lambda item: found.get(paths[item], paths[item])
+
+    def _emit_partition(self, items: Sequence[Item], users: Mapping[Item, Sequence[Item]]) -> None:
+        function = self.functions[self._number]
+        parts = guarded(self.netlist, items, users, self._kept)
+        within = {item for part in parts for item in part.items}
+        self.lines = function.lines
+        for item in items:
+            if item not in within:
+                self._emit_item(item)
+        for part in parts:
+            group = Group(self._condition(part.change), [])
+            function.groups.append(group)
+            self.lines = group.lines
+            self._guarded = {item.dests[0] for item in part.items if isinstance(item, pyrtl.LogicNet)}
+            for item in part.items:
+                self._emit_item(item)
+            self.lines, self._guarded = function.lines, None
+
+    def _condition(self, change: Condition) -> str:
+        """C that tells whether registers may change."""
+        if isinstance(change, bool):
+            return str(int(change))
+        bit = self.slice(change.bit.wire, change.bit.place, 1, clean=True).text
+        if change.zero is False:
+            return bit if change.one is True else f"({bit} & {self._condition(change.one)})"
+        if change.one is False:
+            return f"({bit} ^ 1)" if change.zero is True else f"(({bit} ^ 1) & {self._condition(change.zero)})"
+        if change.one is True:
+            return f"({bit} | {self._condition(change.zero)})"
+        return f"({bit} ? {self._condition(change.one)} : {self._condition(change.zero)})"
+
+    def materialise(self, wire: Wire) -> Limb:
+        """See :meth:`Code.materialise`: what others use as well is computed in any case."""
+        if self._guarded is None or wire in self._guarded:
+            return super().materialise(wire)
+        within, self.lines = self.lines, self.functions[self._number].lines
+        made = super().materialise(wire)
+        self.lines = within
+        return made
 
     def _emit_item(self, item: Item) -> None:
         netlist = self.netlist
@@ -283,8 +318,7 @@ class FlatCode(Code):
                 self._handed.setdefault(value, f"W[{word}]")
 
     def _next(self, register: Wire) -> None:
-        function = self.functions[self._number]
-        function.registers.append(register)
+        self.functions[self._number].groups[-1].registers.append(register)
         source = self.netlist.driver[register].args[0]
         size = narrowest(len(register))
         for limb, name in enumerate(self._register_names(register, "N")):
@@ -303,7 +337,7 @@ class FlatCode(Code):
             value = f"({field.ctype}){self.word(data, limb, len(data), clean=True).text}"
             words.append(f"c |= {target} ^ {value}; {target} = {value};")
         self.lines.append(f"if ({self.slice(enable, 0, 1, clean=True).text}) {{ uint64_t c = 0; {' '.join(words)}")
-        self._late(lambda: f"if (c) {{ {setting(self.marks.targets(('memory', memory)))} }} }}")
+        self._late(lambda: f"{setting('c', self.marks.targets(('memory', memory)))} }}")
 
     def _call(self, item: Call) -> None:
         placed = self.places.placed[item.placed]
@@ -312,7 +346,7 @@ class FlatCode(Code):
         for name in group.needs:
             self._look(("into", item.placed, name))
         outputs = [("out", item.placed, name) for name in group.outputs]
-        self._late(lambda: f"if ({group.function}(S + {placed.base})) {{ {setting(self.marks.targets(*outputs))} }}")
+        self._late(lambda: setting(f"{group.function}(S + {placed.base})", self.marks.targets(*outputs)))
 
     def _scatter(self, item: Scatter) -> None:
         placed = self.places.placed[item.placed]
@@ -342,7 +376,7 @@ class FlatCode(Code):
                 self._lay_out(into, *lanes[index])
             index += run
         sources = [("into", item.placed, name) for name in item.names]
-        self._late(lambda: f"if (c) {{ {setting(self.marks.targets(*sources))} }} }}")
+        self._late(lambda: f"{setting('c', self.marks.targets(*sources))} }}")
 
     def _lay_out(self, into: _Into, place: int, lane: Alias) -> None:
         """Store one lane of an input."""
@@ -369,35 +403,38 @@ class FlatCode(Code):
         value = self.join(pieces, clean=not into.signed)
         if into.signed:
             value = self.extended(value, first.width)
-        line = into.stored(f"{place} + k * {next_place - place}", value.text)
-        self.lines.append(f"for (long k = 0; k < {len(lanes)}; k++) {line}")
+        line = into.stored(f"{place} + k * {next_place - place}", "m[k]")
+        loop = f"for (long k = 0; k < {len(lanes)}; k++)"  # the first is one for vectors, wherever the second stores
+        self.lines.append(
+            f"{{ {into.field.ctype} m[{len(lanes)}]; {loop} m[k] = ({into.field.ctype}){value.text}; {loop} {line} }}"
+        )
 
     # Registers.
 
     def _place_registers(self) -> None:
-        """Registers of a partition side by side, those together that the same ones look at."""
+        """Registers of a group side by side, those together that the same ones look at."""
         self.register_offsets: dict[Wire, int] = {}
-        self._taken_over: list[list[tuple[int, int, Targets]]] = []
         at = 0
-        for function in self.functions:
-            groups: dict[Targets, list[Wire]] = {}
-            for register in function.registers:
-                groups.setdefault(self.marks.targets(("register", register)), []).append(register)
-            blocks = []
-            for targets, registers in groups.items():
+        groups = [group for function in self.functions for group in function.groups if group.registers]
+        for number, group in enumerate(groups):
+            group.mark = number // 64, 1 << number % 64
+            alike: dict[Targets, list[Wire]] = {}
+            for register in group.registers:
+                alike.setdefault(self.marks.targets(("register", register)), []).append(register)
+            for targets, registers in alike.items():
                 start = at
                 for register in sorted(registers, key=lambda one: -narrowest(len(one))):
                     self.register_offsets[register] = at
                     at += narrowest(len(register)) * limbs_of(len(register))
                 at = -(-at // 8) * 8
-                blocks.append((start, at - start, targets))
-            self._taken_over.append(blocks)
+                group.blocks.append((start, at - start, targets))
         self.register_bytes = at
+        self.group_words = -(-len(groups) // 64)
 
     # Text.
 
-    def text(self) -> str:
-        """The functions, and what names they use."""
+    def names(self) -> str:
+        """C's names of arrays and registers."""
         parts = [f"#define {name} {text}" for text, name in self._arrays.items()]
         for register, offset in self.register_offsets.items():
             size = narrowest(len(register))
@@ -405,57 +442,23 @@ class FlatCode(Code):
             for bank, const in (("R", "const "), ("N", "")):
                 for limb, name in enumerate(self._register_names(register, bank)):
                     parts.append(f"#define {name} (*({const}{ctype} *)({bank} + {offset + limb * size}))")
-        for number, function in enumerate(self.functions):
-            body = [function.late[k]() if k in function.late else line for k, line in enumerate(function.lines)]
-            body += self._handing(function)
-            if function.registers:
-                word, bit = self.marks.of_partition(number)
-                body.append(f"E[{word}] |= {bit:#x}ull;")
-            lines = "\n".join(f"    {line}" for line in (UNUSED, *body))
-            parts.append(f"static __attribute__((noinline)) void dm_c{number}({PARAMETERS})\n{{\n{lines}\n}}")
-        return "\n" + "\n".join(parts) + "\n"
+        return "\n".join(parts) + "\n"
 
-    def _handing(self, function: _Function) -> list[str]:
-        """Words for others, and their marks."""
-        groups: dict[Targets, list[tuple[int, str]]] = {}
-        for word, value in function.words:
-            groups.setdefault(self.marks.targets(f"W[{word}]"), []).append((word, value))
-        lines = []
-        for targets, words in groups.items():
-            if not targets:
-                lines += [f"W[{word}] = {value};" for word, value in words]
-                continue
-            stores = " ".join(f"c |= W[{word}] ^ {value}; W[{word}] = {value};" for word, value in words)
-            lines.append(f"{{ uint64_t c = 0; {stores} if (c) {{ {setting(targets)} }} }}")
-        return lines
+    def partitions(self) -> Mapping[str, str]:
+        """The function of each partition, by its name."""
+        functions = enumerate(self.functions)
+        return {f"dm_c{number}": function.text(number, self.marks) for number, function in functions}
 
     def beginning(self) -> list[str]:
-        """Statements at the start of a cycle: registers take over their next values, inputs those that are given."""
-        lines = []
-        for number, blocks in enumerate(self._taken_over):
-            if blocks:
-                word, bit = self.marks.of_partition(number)
-                taken = []
-                for start, size, targets in blocks:
-                    call = f"dm_take(R + {start}, N + {start}, {size})"
-                    taken.append(f"if ({call}) {{ {setting(targets)} }}" if targets else f"{call};")
-                lines.append(f"if (E[{word}] & {bit:#x}ull) {{ {' '.join(taken)} }}")
-        words = -(-len(self.functions) // 64)
-        lines += [f"E[{word}] = 0;" for word in range(words)]
+        """Statements that start a cycle: registers take over, then inputs, and the marked partitions run."""
+        lines = [line for function in self.functions for line in function.taking()]
+        lines += [f"E[{word}] = 0;" for word in range(self.group_words)]
         for name, word in self.places.inputs.items():
             limbs = limbs_of(self.places.top.inputs[name].bits)
             call = f"dm_take((uint8_t *)(I + {word}), (const uint8_t *)(J + {word}), {8 * limbs})"
             targets = self.marks.targets(("input", name))
-            lines.append(f"if ({call}) {{ {setting(targets)} }}")
-        return lines
-
-    def calls(self) -> list[str]:
-        """Statements that run the marked partitions."""
-        lines = []
-        for number in range(len(self.functions)):
-            word, bit = self.marks.of_partition(number)
-            call = f"dm_c{number}(S, R, N, I, O, W, D, E);"
-            lines.append(f"if (D[{word}] & {bit:#x}ull) {{ D[{word}] &= {~bit & (2**64 - 1):#x}ull; {call} }}")
+            lines.append(setting(call, targets))
+        lines.append("dm_from(S, 0);")
         return lines
 
     def steps(self) -> list[str]:
@@ -473,7 +476,7 @@ class FlatCode(Code):
             lines.append(f"    const uint64_t out = {cycle.functions[0]}(S + {placed.base}, D + {word}); (void)out;")
             for bit, sources in bits.items():
                 if targets := self.marks.targets(*sources):
-                    lines.append(f"    if (out & {1 << bit:#x}ull) {{ {setting(targets)} }}")
+                    lines.append("    " + setting(f"out & {1 << bit:#x}ull", targets))
             lines.append("}")
         return lines
 

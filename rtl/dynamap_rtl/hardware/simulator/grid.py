@@ -79,6 +79,8 @@ class GridProgram:
     Attributes:
         bytes: what an instance takes.
         lines: of cells; ``width`` cells each, rounded up to ``lanes``, one line ``stride`` places behind another.
+        across: links from one line to the next, ``grid.south`` or of an upright one ``grid.east``.
+        line_marks: where the marks of lines are.
         block: its registers.
         parts: these, as they share fields.
         registers: where each is.
@@ -104,6 +106,7 @@ class GridProgram:
         self.upright = grid.columns < min(grid.rows, _NARROW)
         self.lines, self.width = (grid.columns, grid.rows) if self.upright else (grid.rows, grid.columns)
         along, across = (grid.south, grid.east) if self.upright else (grid.east, grid.south)
+        self.across = across
         self.lanes = -(-self.width // _LANES) * _LANES
         self.stride = -(-(self.lanes + bool(along)) // _STRIDE) * _STRIDE
         self.origin = -(-(bool(across) * self.stride + bool(along)) // 16) * 16
@@ -126,6 +129,7 @@ class GridProgram:
             if self.netlist.logic(wire) is not None and wire not in self.kept and wire not in self.staged:
                 self.staged[wire] = layout.field(len(wire), self.places)
         self._place_outputs(layout)
+        self.line_marks = layout.reserve(8 * (self.lines + 1))
         linked = {name: link.register for name, link in self.links.items()}
         self.stages: tuple[Stage, ...] = stages_of(self.netlist, self.parts, reads, linked)
         self.cycle = GridCycle(self)

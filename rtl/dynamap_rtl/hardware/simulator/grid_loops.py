@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pyrtl
@@ -10,15 +11,21 @@ import pyrtl
 from .code import Code, Key, Limb, Segment
 from .grid_stages import Part
 from .layout import Field
-from .netlist import Memory, Net, Wire, live_widths
+from .netlist import Bit, Memory, Net, Wire, live_widths
 
 if TYPE_CHECKING:
     from .grid import GridProgram, Link
 
 __all__ = ["CellLoop"]
 
+_LOGIC = frozenset("~&|^n=<>x")
+_NARROW = 16  # bits of elements for logic on few bits; words of one-bit registers are no wider
+_SCALAR = 200  # bits that could be computed in vectors in the time of a read at an address of the cell's own
+
 #: Of a line; gcc would write out short ones instead of making vectors of them.
 _LANES_LOOP = '_Pragma("GCC unroll 1") for (size_t j = 0; j < {}; j++)'
+#: Of what cannot be done in vectors.
+_CELLS_LOOP = _LANES_LOOP.replace("unroll 1", "unroll 8")
 
 
 class CellLoop(Code):
@@ -29,6 +36,7 @@ class CellLoop(Code):
         roots: what is computed, and how many bits of it.
         stored: wires that an earlier loop stored.
         written: parts that the loop overwrites.
+        fixed: selections that go one way in all cells, by the key of their bit.
     """
 
     def __init__(
@@ -38,10 +46,12 @@ class CellLoop(Code):
         stored: Mapping[Wire, Field],
         *,
         written: Collection[int] = (),
+        fixed: Mapping[str, bool] = MappingProxyType({}),
     ) -> None:
         self.program = program
-        netlist = program.netlist
-        nets = netlist.order(roots, stored)
+        self.netlist = netlist = program.netlist
+        self._fixed = fixed
+        self._nets = nets = netlist.order(roots, stored, self._args)
         live = live_widths(nets, roots)
         memories = {net.op_param[1] for net in nets if net.op == "m"}
         fits = all(bits <= 32 for bits in live.values()) and all(memory.bitwidth <= 32 for memory in memories)
@@ -53,10 +63,14 @@ class CellLoop(Code):
         self._changes: dict[int, str] = {}
         #: Memories belong to real cells; other loops run over what rounds a line up as well.
         self._real = any(not isinstance(memory, pyrtl.RomBlock) for memory in memories)
+        #: Whether all cells look at them at the same address.
+        self._together = True
         #: Wires that are the same in all cells.
         self._uniform: set[Wire] = set()
-        self._load({wire for net in nets for wire in net.args} | set(roots), stored)
+        self._load({wire for net in nets for wire in self._args(net)} | set(roots), stored)
         for net in nets:
+            if net.op == "m" and not isinstance(net.op_param[1], pyrtl.RomBlock):
+                self._together &= isinstance(net.args[0], pyrtl.Const) or net.args[0] in self._uniform
             if self._is_uniform(net):
                 self._uniform.add(net.dests[0])
                 body, self.lines = self.lines, self._before
@@ -68,7 +82,19 @@ class CellLoop(Code):
     def _is_uniform(self, net: Net) -> bool:
         if net.op == "m" and not isinstance(net.op_param[1], pyrtl.RomBlock):
             return False
-        return all(isinstance(wire, pyrtl.Const) or wire in self._uniform for wire in net.args)
+        return all(isinstance(wire, pyrtl.Const) or wire in self._uniform for wire in self._args(net))
+
+    def result(self, net: Net, limb: Limb) -> Limb:
+        """See :meth:`Code.result`: in vectors, narrow logic is best done in narrow elements."""
+        if net.op in _LOGIC and max(map(len, (net.dests[0], *net.args))) <= _NARROW:
+            return self._narrow(limb)
+        return self.local(limb)
+
+    def _narrow(self, limb: Limb) -> Limb:
+        """The low bits of a limb in a variable of their own."""
+        made = self.local(limb)
+        self.lines[-1] = f"const uint{_NARROW}_t {made.text} = (uint{_NARROW}_t){limb.text};"
+        return Limb(f"({self.ctype}){made.text}", min(limb.known, _NARROW))
 
     def materialise(self, wire: Wire) -> Limb:
         """See :meth:`Code.materialise`: where a wire that is the same in all cells is wanted first says nothing."""
@@ -198,8 +224,9 @@ class CellLoop(Code):
             limbs = []
             for limb, text in enumerate(elements):
                 if width == 1:
-                    value = Limb(text, 8 * part.field.size)
-                elif part.signed:
+                    limbs.append(self._narrow(Limb(text, 8 * part.field.size)))
+                    continue
+                if part.signed:
                     value = Limb(text, self.bits, None, min(self.bits, width))
                 else:
                     value = Limb(text, min(self.bits, width - 64 * limb))
@@ -252,13 +279,7 @@ class CellLoop(Code):
 
     def _change(self, field: Field) -> str:
         """What tells whether elements of this size changed."""
-        name = self._changes.setdefault(field.size, f"x{field.size}")
-        return f"{name}[j]" if self.program.lines > 1 else name
-
-    @property
-    def change_bytes(self) -> int:
-        """Of what tells which lanes changed, all lines together: a sum over lanes after every line costs too much."""
-        return sum(self._changes) * self.program.lanes
+        return self._changes.setdefault(field.size, f"x{field.size}")
 
     def put_part(self, number: int) -> None:
         """Store the next values of registers."""
@@ -276,6 +297,44 @@ class CellLoop(Code):
         else:
             self._put(sources[0], part.field, pointer, width)
 
+    def selections(self) -> Iterable[Bit]:
+        """The bits that decide selections in the loop."""
+        bits: dict[str, Bit] = {}
+        for net in self._nets:
+            if net.op == "x" and net.dests[0] not in self._uniform:
+                wire, place, _ = self.netlist.bit(net.args[0])
+                bits.setdefault(Bit(wire, place).key, Bit(wire, place))
+        return bits.values()
+
+    @property
+    def work(self) -> int:
+        """Bits that the loop computes in a cell, roughly; what keeps it from being done in vectors counts more."""
+        work = 0
+        for net in self._nets:
+            if net.op == "m" and self._args(net)[0] not in self._uniform:
+                work += _SCALAR
+            elif net.op not in "wsc" and len(self._args(net)) > 1 and net.dests[0] not in self._uniform:
+                work += self.live[net.dests[0]]
+        return work
+
+    def _args(self, net: Net) -> Sequence[Wire]:
+        """What a net looks at."""
+        if net.op == "x" and self._fixed:
+            bit = self.netlist.bit(net.args[0])
+            if bit.key in self._fixed:
+                return (net.args[2 if self._fixed[bit.key] != bit.inverted else 1],)
+        args: Sequence[Wire] = net.args
+        return args
+
+    def emit(self, net: Net) -> None:
+        """See :meth:`Code.emit`: what is selected may be fixed."""
+        args = self._args(net)
+        if net.op == "x" and len(args) == 1:
+            if self.live[net.dests[0]]:
+                self.alias(net.dests[0], self.segments(args[0], 0, self.live[net.dests[0]]))
+        else:
+            super().emit(net)
+
     def write(self, memory: Memory, address: Wire, data: Wire, enable: Wire) -> None:
         """Write a memory, if ``enable`` is 1."""
         self._real = True
@@ -285,6 +344,7 @@ class CellLoop(Code):
         enabled = self.slice(enable, 0, 1, clean=True).text
         # Where all cells write the same word of theirs, these lie side by side: the loop can go over them in vectors.
         together = isinstance(address, pyrtl.Const) or address in self._uniform
+        self._together &= together
         words = []
         for limb in self.words(len(data)):
             target = f"{name}[{limb * field.count} + {place}]"
@@ -298,27 +358,18 @@ class CellLoop(Code):
         self.lines += words if together else [f"if ({enabled}) {{ {' '.join(words)} }}"]
 
     def text(self, function: str) -> str:
-        """The function of a line: returns whether it changed anything, or, of several, notes it in ``seen``."""
+        """The function of a line: returns whether it changed anything."""
         program = self.program
-        several = program.lines > 1
         body = "\n".join(f"        {line}" for line in self.lines)
-        changes = []
-        at = 0
-        for size, name in self._changes.items():
-            ctype = f"uint{8 * size}_t"
-            changes.append(
-                f"{ctype} *restrict {name} = ({ctype} *)(seen + {at});" if several else f"{ctype} {name} = 0;"
-            )
-            at += size * program.lanes
+        changes = [f"uint{8 * size}_t {name} = 0;" for size, name in self._changes.items()]
         before = [*self._pointers.values(), *self._before, *changes]
         head = "\n".join(f"    {line}" for line in before)
         count = program.width if self._real else program.lanes
         cell = f"        const size_t cell = line * {program.width} + j;\n" if self._real else ""
-        kind, noted = ("void", ", uint8_t *restrict seen") if several else ("uint64_t", "")
-        end = "" if several else f"    return {' || '.join(self._changes.values())};\n"
+        loop = _LANES_LOOP if self._together else _CELLS_LOOP
         return (
-            f"static inline __attribute__((always_inline)) {kind} "
-            f"{function}(uint8_t *base, const size_t line{noted})\n{{\n"
+            f"static inline __attribute__((always_inline)) uint64_t {function}(uint8_t *base, const size_t line)\n{{\n"
             f"    const size_t at = {program.origin} + line * {program.stride};\n    (void)at;\n{head}\n"
-            f'_Pragma("GCC ivdep") {_LANES_LOOP.format(count)} {{\n{cell}{body}\n    }}\n{end}}}\n'
+            f'_Pragma("GCC ivdep") {loop.format(count)} {{\n{cell}{body}\n    }}\n'
+            f"    return {' || '.join(self._changes.values())};\n}}\n"
         )

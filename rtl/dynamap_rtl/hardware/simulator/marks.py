@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = ["Marks", "Targets", "setting"]
 
 #: Bits to set, by word; hashable.
@@ -28,6 +31,7 @@ class Marks:
     """
 
     def __init__(self, partitions: int, grids: int) -> None:
+        self._partitions = partitions
         self._first_grid = -(-partitions // _BITS)
         self.words = self._first_grid + grids
         self._readers: dict[object, dict[int, int]] = {}
@@ -39,6 +43,13 @@ class Marks:
     def grid_word(self, number: int) -> int:
         """The word of a grid."""
         return self._first_grid + number
+
+    def all(self) -> NDArray[np.uint64]:
+        """The words, everything marked."""
+        words = np.full(self.words, 2**_BITS - 1, np.uint64)
+        if self._partitions % _BITS:
+            words[self._first_grid - 1] = (1 << self._partitions % _BITS) - 1
+        return words
 
     def reads(self, source: object, word: int, bits: int) -> None:
         """Note who looks at something."""
@@ -55,6 +66,9 @@ class Marks:
         return tuple(sorted(found.items()))
 
 
-def setting(targets: Targets) -> str:
-    """C that sets marks."""
-    return " ".join(f"D[{word}] |= {bits:#x}ull;" for word, bits in targets)
+def setting(condition: str, targets: Targets) -> str:
+    """C that sets marks if a condition is not 0, without a jump: whether something changed is hard to foresee."""
+    if not targets:
+        return f"(void)({condition});"
+    marks = " ".join(f"D[{word}] |= {bits:#x}ull & y;" for word, bits in targets)
+    return f"{{ const uint64_t y = -(uint64_t)(({condition}) != 0); {marks} }}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import pyrtl
 
 from dynamap_rtl.hardware.module import HardwareError
 
-__all__ = ["Memory", "Net", "Netlist", "Wire", "live_widths", "natural", "topological"]
+__all__ = ["Bit", "Memory", "Net", "Netlist", "Wire", "live_widths", "natural", "topological"]
 
 Wire: TypeAlias = Any  # pyrtl.WireVector; PyRTL ships no types
 Net: TypeAlias = Any  # pyrtl.LogicNet
@@ -29,6 +29,19 @@ def natural(name: str) -> tuple[str | int, ...]:
     """
     parts = _DIGITS.split(name)
     return tuple(int(part) if index % 2 else part for index, part in enumerate(parts))
+
+
+class Bit(NamedTuple):
+    """A bit of a wire, or what is not it."""
+
+    wire: Wire
+    place: int
+    inverted: bool = False
+
+    @property
+    def key(self) -> str:
+        """A name for the bit, inverted or not."""
+        return f"{self.wire.name}[{self.place}]"
 
 
 class Netlist:
@@ -70,15 +83,26 @@ class Netlist:
             return None
         return self.driver.get(wire)
 
-    def order(self, roots: Iterable[Wire], known: Collection[Wire] = ()) -> list[Net]:
-        """The combinational nets that ``roots`` need, each after those it needs itself; ``known`` wires need none."""
+    def order(
+        self,
+        roots: Iterable[Wire],
+        known: Collection[Wire] = (),
+        args: Callable[[Net], Sequence[Wire]] = lambda net: net.args,
+    ) -> list[Net]:
+        """The combinational nets that ``roots`` need, each after those it needs itself; ``known`` wires need none.
+
+        Args:
+            roots: the wires.
+            known: wires that are not looked behind.
+            args: what a net looks at.
+        """
 
         def behind(wires: Iterable[Wire]) -> Iterator[Net]:
             for wire in wires:
                 if wire not in known and (net := self.logic(wire)) is not None:
                     yield net
 
-        return topological(behind(roots), lambda net: behind(net.args), lambda net: str(net.dests[0].name))
+        return topological(behind(roots), lambda net: behind(args(net)), lambda net: str(net.dests[0].name))
 
     def register_behind(self, wire: Wire) -> Wire | None:
         """The register that plainly is this wire, through wires of its width, if there is one."""
@@ -97,6 +121,15 @@ class Netlist:
             bit = net.op_param[bit] if net.op == "s" else bit
             wire = net.args[0]
         return wire, bit
+
+    def bit(self, wire: Wire) -> Bit:
+        """What a wire of one bit comes from, through inverters as well."""
+        inverted = False
+        source, place = self.origin(wire, 0)
+        while (net := self.logic(source)) is not None and net.op == "~":
+            source, place = self.origin(net.args[0], place)
+            inverted = not inverted
+        return Bit(source, place, inverted)
 
     def extends(self, net: Net) -> bool:
         """Whether all that a concatenation puts in front of its last part is the highest bit of that."""

@@ -14,7 +14,7 @@ from .flat import FlatCode, FlatPlaces
 from .grid import GridProgram
 from .layout import Field, Layout, limbs_of, narrowest
 from .netlist import Memory, Netlist, Wire
-from .runtime import HEAD, Places, run_loop
+from .runtime import HEAD, Places, place_names, run_loop
 from .schedule import Placed
 
 __all__ = ["Bank", "Program", "split_cell_name"]
@@ -63,7 +63,7 @@ class Program:
         inputs: where the inputs of the cycle are, side by side in the order of the ports.
         given: likewise, those of the next cycle.
         outputs: likewise.
-        marks: words that say what has to run.
+        marks: words that say what has to run; ``all_marks``: what they are when everything has to.
         registers: where the registers outside grids are.
         kept: wires outside grids that are stored every cycle.
         memories: memories outside grids; ``roms`` likewise.
@@ -144,16 +144,16 @@ class Program:
             )
             for register, offset in flat.register_offsets.items()
         }
-        marks, ran = (layout.reserve(8 * max(1, flat.marks.words)) for _ in range(2))
+        marks, written = (layout.reserve(8 * max(1, words)) for words in (flat.marks.words, flat.group_words))
         self.marks = Field(marks, marks, 8, 1, flat.marks.words)
+        self.all_marks = flat.marks.all()
         functions = (name for program in self._grid_programs for name in program.cycle.functions[1:])
         ends = (program.cycle.functions[0] for program in self._grid_programs)
         self.sources = {
             "flat": HEAD
             + "\n".join(f"uint64_t {name}(uint8_t *base);" for name in functions)
             + "\n".join(f"uint64_t {name}(uint8_t *base, uint64_t *marks);" for name in ends)
-            + flat.text()
-            + run_loop(
+            + place_names(
                 Places(
                     registers=registers,
                     next=following,
@@ -162,11 +162,15 @@ class Program:
                     outputs=self.outputs.offset,
                     handed=handed,
                     marks=marks,
-                    ran=ran,
-                ),
+                    written=written,
+                )
+            )
+            + flat.names()
+            + run_loop(
                 input_words=self.inputs.words,
                 output_words=self.outputs.words,
-                logic=[*flat.beginning(), *flat.calls()],
+                partitions=flat.partitions(),
+                logic=flat.beginning(),
                 grids=flat.steps(),
                 before=[_kept_before(placed) for placed in self.placed],
             ),

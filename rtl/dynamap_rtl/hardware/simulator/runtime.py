@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-__all__ = ["HEAD", "PARAMETERS", "TRACE_WORDS", "UNUSED", "Places", "run_loop"]
+__all__ = ["HEAD", "TRACE_WORDS", "Places", "place_names", "run_loop"]
 
 TRACE_WORDS = 4
 """Of a row of the table of what is traced: place, bytes, shift, mask."""
@@ -13,27 +13,7 @@ TRACE_WORDS = 4
 HEAD = """#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-/* Whether anything is noted in these bytes, a multiple of 8. */
-static inline uint64_t dm_any(const uint8_t *seen, const size_t bytes)
-{
-    uint64_t c = 0;
-    for (size_t k = 0; k < bytes; k += 8) c |= *(const uint64_t *)(seen + k);
-    return c;
-}
-/* Whether a function changed anything in any of the lines of a grid. */
-#define dm_lines(function, base, lines, bytes) \\
-    ({ uint8_t seen[bytes] __attribute__((aligned(64))) = {0}; \\
-       for (size_t line = 0; line < (lines); line++) function(base, line, seen); \\
-       dm_any(seen, bytes); })
 """
-
-#: Of a partition: all state, registers, their next values, inputs, outputs, what partitions hand each other, marks of
-#: what has to run, and marks of what ran.
-PARAMETERS = (
-    "uint8_t *restrict S, const uint8_t *restrict R, uint8_t *restrict N, const uint64_t *restrict I, "
-    "uint64_t *restrict O, uint64_t *restrict W, uint64_t *restrict D, uint64_t *restrict E"
-)
-UNUSED = "(void)S; (void)R; (void)N; (void)I; (void)O; (void)W; (void)D; (void)E;"
 
 # Nothing is exported but dm_ names: a symbol called "step" would be found in place of the one of some C library.
 _RUN = """
@@ -60,21 +40,42 @@ static inline uint64_t dm_take(uint8_t *to, const uint8_t *from, const size_t by
     return c;
 }}
 
+{declared}
+
+/* Run the first partition that is marked in a word or behind it; that goes on with the next. */
+static __attribute__((noinline)) void dm_from(uint8_t *S, size_t word)
+{{
+    for (; word < {words}; word++)
+        if (D[word]) {{
+            const int bit = __builtin_ctzll(D[word]);
+            D[word] &= D[word] - 1;
+            dm_partitions[64 * word + bit](S);
+            return;
+        }}
+}}
+
+/* After a partition, the next one that is marked. Jumps are easier to foresee from where each ends than from a loop.
+   What a partition marks before itself is for the next cycle. */
+static inline __attribute__((always_inline)) void dm_onward(uint8_t *S, const size_t word, const uint64_t behind)
+{{
+    const uint64_t marked = D[word] & behind;
+    if (marked) {{
+        D[word] ^= marked & -marked;
+        dm_partitions[64 * word + __builtin_ctzll(marked)](S);
+    }} else if (word + 1 < {words}) {{
+        dm_from(S, word + 1);
+    }}
+}}
+
+{functions}
+
 static void dm_logic(uint8_t *S)
 {{
-    uint8_t *const R = S + {registers}, *const N = S + {next};
-    uint64_t *const I = (uint64_t *)(S + {inputs});
-    const uint64_t *const J = (const uint64_t *)(S + {given});
-    uint64_t *const O = (uint64_t *)(S + {outputs}), *const W = (uint64_t *)(S + {handed});
-    uint64_t *const D = (uint64_t *)(S + {marks}), *const E = (uint64_t *)(S + {ran});
-    (void)R; (void)N; (void)I; (void)J; (void)O; (void)W; (void)D; (void)E;
 {logic}
 }}
 
 static void dm_grids(uint8_t *S)
 {{
-    uint64_t *const D = (uint64_t *)(S + {marks});
-    (void)D;
 {grids}
 }}
 
@@ -92,8 +93,6 @@ __attribute__((visibility("default"))) uint64_t dm_run(
     uint8_t *S, uint64_t cycles, const uint64_t *in, uint64_t *out,
     const uint64_t *table, uint64_t traced, uint64_t *trace, int64_t stop, dm_peer peer, void *context)
 {{
-    uint64_t *J = (uint64_t *)(S + {given});
-    const uint64_t *O = (const uint64_t *)(S + {outputs});
     for (uint64_t n = 0; n < cycles;) {{
         if (in) {{ memcpy(J, in, 8 * {input_words}); in += {input_words}; }}
         dm_logic(S);
@@ -125,6 +124,9 @@ __attribute__((visibility("default"))) uint64_t dm_run(
 class Places:
     """Bytes from the start of the state to its parts.
 
+    C finds them as constants behind the one pointer ``S``: so functions have one parameter, and compilers see which
+    places differ.
+
     Attributes:
         registers: outside grids.
         next: their next values.
@@ -133,7 +135,7 @@ class Places:
         outputs: of the cycle.
         handed: what partitions hand each other.
         marks: of what has to run.
-        ran: marks of the partitions that ran.
+        written: marks of the partitions that gave registers their next values.
     """
 
     registers: int
@@ -143,14 +145,28 @@ class Places:
     outputs: int
     handed: int
     marks: int
-    ran: int
+    written: int
+
+
+def place_names(places: Places) -> str:
+    """C's names of the parts of the state."""
+    return f"""
+#define R (S + {places.registers})
+#define N (S + {places.next})
+#define I ((uint64_t *)(S + {places.inputs}))
+#define J ((uint64_t *)(S + {places.given}))
+#define O ((uint64_t *)(S + {places.outputs}))
+#define W ((uint64_t *)(S + {places.handed}))
+#define D ((uint64_t *)(S + {places.marks}))
+#define E ((uint64_t *)(S + {places.written}))
+"""
 
 
 def run_loop(
-    places: Places,
     *,
     input_words: int,
     output_words: int,
+    partitions: Mapping[str, str],
     logic: Sequence[str],
     grids: Sequence[str],
     before: Sequence[str],
@@ -158,9 +174,9 @@ def run_loop(
     """The functions of a cycle and the loop over cycles.
 
     Args:
-        places: of the parts of the state.
         input_words: 64-bit words of all inputs.
         output_words: of all outputs.
+        partitions: functions by name, in the order of their marks.
         logic: statements of a cycle outside grids.
         grids: statements that update grids.
         before: statements that keep what registers of grids hold.
@@ -169,6 +185,13 @@ def run_loop(
         name: "\n".join(f"    {line}" for line in lines)
         for name, lines in (("logic", logic), ("grids", grids), ("before", before))
     }
+    prototypes = "\n".join(f"static void {name}(uint8_t *S);" for name in partitions)
     return _RUN.format(
-        **asdict(places), **texts, input_words=input_words, output_words=output_words, trace_words=TRACE_WORDS
+        **texts,
+        declared=f"{prototypes}\nstatic void (*const dm_partitions[])(uint8_t *) = {{{', '.join(partitions)}}};",
+        functions="\n".join(partitions.values()),
+        words=-(-len(partitions) // 64),
+        input_words=input_words,
+        output_words=output_words,
+        trace_words=TRACE_WORDS,
     )

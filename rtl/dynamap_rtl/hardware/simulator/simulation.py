@@ -343,7 +343,7 @@ class CompiledSimulation:
 
     def _mark_all(self) -> None:
         """Have everything computed in the next cycle."""
-        self._program.marks.view(self._state)[:] = 2**64 - 1
+        self._program.marks.view(self._state)[:] = self._program.all_marks
 
     def _fill_rom(self, memory: Memory, field: Field) -> None:
         view = field.view(self._state)
