@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from .sizes import IntArray
 
-__all__ = ["BoolArray", "Following", "Group", "Load", "Loop", "Product", "Work"]
+__all__ = ["BoolArray", "Following", "Group", "Layer", "Load", "Loop", "Parts", "Product", "Work"]
 
 BoolArray = NDArray[np.bool_]
 
@@ -31,18 +32,34 @@ class Loop:
     near: tuple[BoolArray, ...] = ()
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Parts of a group, by their numbers; more than one where one product stands for all of them.
+
+    Attributes:
+        first: number of the first one.
+        beyond: that of the one behind the last.
+    """
+
+    first: IntArray
+    beyond: IntArray
+
+
 @dataclass(frozen=True, kw_only=True)
 class Following:
     """The next load of one side, for a later product.
 
     Attributes:
-        soon: 0 if its instruction cannot be fetched yet, or there is none; else less for those that come first.
+        soon: 0 if its instruction cannot be fetched or its half is not free yet, or there is none; else 1 more than
+            the number of loops that end before its product.
         pieces: of it.
+        runs: of it.
         queued: those of them that it can have asked for and not yet written.
     """
 
     soon: IntArray
     pieces: IntArray
+    runs: IntArray
     queued: IntArray
 
 
@@ -52,15 +69,13 @@ class Load:
 
     Attributes:
         pieces: of the load, padding among them.
-        before: pieces of padding that are written before it needs the read port.
-        behind: pieces not yet written when others can have the port after it: of beats in the loader, and padding.
+        behind: pieces not yet written when others can have the port after it: of beats in the loader.
         asks: runs it asks for, or writes as padding.
         loads: whether it is loaded for this product, and not there already.
         older: whether it is in the half that was loaded before the last one.
     """
 
     pieces: IntArray
-    before: IntArray
     behind: IntArray
     asks: IntArray
     loads: BoolArray
@@ -120,3 +135,39 @@ class Work:
     compute: IntArray
     rows: IntArray
     reads: IntArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A layer as four loops around its products: packs, outer blocks, inner blocks, parts.
+
+    Attributes:
+        counts: iterations of the loops, outermost first.
+        last_counts: those within the last pack.
+        product_at: the product at a place in all four loops.
+        padding_at: at such a place, and for the parts its product stands for: pieces of the activations that are
+            written before these need the read port, and those that are not yet written when others can have it,
+            ``Load.behind`` among them; None where there is no padding.
+        following_at: the next load behind a product of a side, ``activations`` or ``weights``; asked seldom.
+        group_at: the group at a place in the first three loops.
+        fill: from the end of a product's loads to its first step.
+        drain: from a group's last step to its first finish.
+        weights_first: whether weights are in the left buffer, whose loads come first.
+        entries: channel parameters, loaded behind the first product's operands.
+        transforms: latencies of Winograd's input and output transform, if they are at work. Then a load of activations
+            is not taken before the one before is done.
+        work: all of the layer's, if it is known.
+    """
+
+    counts: tuple[IntArray, IntArray, IntArray, IntArray]
+    last_counts: tuple[IntArray, IntArray, IntArray, IntArray]
+    product_at: Callable[[Loop], Product]
+    padding_at: Callable[[Loop, Parts], tuple[IntArray, IntArray]] | None = None
+    following_at: Callable[[str, Loop], Following]
+    group_at: Callable[[Loop], Group]
+    fill: IntArray | int
+    drain: IntArray
+    weights_first: bool
+    entries: IntArray
+    transforms: tuple[int, int] | None = None
+    work: Work | None = None

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .block_times import block_times
-from .block_work import Group, Loop, Product, Work
+from .block_work import Group, Layer, Loop, Product, Work
 from .layer_blocks import LayerBlocks
-from .layer_loads import LayerLoads, LoadSize, Padding, Place
+from .layer_loads import LayerLoads, LoadSize, Place
+from .load_padding import Padding
 from .load_work import run_pieces_of
 from .sizes import IntArray, Sizes, up
 from .timing import Dataflow
@@ -98,6 +99,7 @@ class _PackBlocks:
     Attributes:
         length: elements a part reduces.
         last_length: the last one.
+        output_blocks: number of blocks of channels.
         outputs: channels of a block.
         last_outputs: of the last one.
         depth: elements of a lane the weights of all parts take for a tile of channels.
@@ -105,6 +107,7 @@ class _PackBlocks:
 
     length: IntArray
     last_length: IntArray
+    output_blocks: IntArray
     outputs: IntArray
     last_outputs: IntArray
     depth: IntArray
@@ -143,7 +146,7 @@ def cycles_of_blocks(
         padding: of blocks, if they have any.
         positions: products side by side in every one.
         stores: instructions a group is stored by.
-        transforms: of :func:`~dynamap_rtl.block_times.block_times`.
+        transforms: of :class:`~dynamap_rtl.block_work.Layer`.
         waits: cycles in which a load of activations moves nothing.
         bound: for a lower bound of the total, much sooner.
     """
@@ -158,16 +161,18 @@ def cycles_of_blocks(
         return np.asarray(depths[dataflow] * positions, dtype=np.int64)
 
     def cut(pack: Pack) -> _PackBlocks:
-        """The last pack has as many parts and blocks as the others, smaller ones."""
-        part, outputs = blocks.length, blocks.outputs
+        """The last pack has as many parts as the others, smaller ones, and blocks as large as there, maybe fewer."""
+        part, outputs = blocks.length, np.minimum(blocks.outputs, pack.outputs)
         if pack is not first_pack:
-            part, outputs = (up(size * pack.groups, first_pack.groups) for size in (part, outputs))
+            part = up(part * pack.groups, first_pack.groups)
+        output_blocks = up(pack.outputs, blocks.outputs)
         last_part = np.maximum(1, pack.reduced - (parts - 1) * part)
         return _PackBlocks(
             length=part,
             last_length=last_part,
             outputs=outputs,
-            last_outputs=np.maximum(1, pack.outputs - (blocks.output_blocks - 1) * outputs),
+            output_blocks=output_blocks,
+            last_outputs=pack.outputs - (output_blocks - 1) * outputs,
             depth=(parts - 1) * inner(part) + inner(last_part),
         )
 
@@ -207,7 +212,14 @@ def cycles_of_blocks(
         rows = weight_rows(depth, channels_at(place))
         return LoadSize(rows * row_pieces, rows, rows * row_beats)
 
-    loads = LayerLoads(blocks, sizes, activations=activations_at, weights=weights_at, padding=padding)
+    loads = LayerLoads(
+        blocks,
+        sizes,
+        activations=activations_at,
+        weights=weights_at,
+        padding=padding,
+        last_output_blocks=last_cut.output_blocks,
+    )
 
     def product_at(loop: Loop) -> Product:
         place = loads.place(*loop.last)
@@ -239,7 +251,7 @@ def cycles_of_blocks(
         )
 
     word = 1 if dataflow is Dataflow.IS else p2
-    more_p, more_o = blocks.pixel_blocks - 1, blocks.output_blocks - 1
+    more_p = blocks.pixel_blocks - 1
 
     def in_all(each: Callable[[Pack, _PackBlocks], IntArray]) -> IntArray:
         """Summed over all packs."""
@@ -253,6 +265,7 @@ def cycles_of_blocks(
         """Summed over all groups: full blocks, and the last ones."""
 
         def each(_: Pack, cut: _PackBlocks) -> IntArray:
+            more_o = cut.output_blocks - 1
             full = more_p * more_o * work(block, cut.outputs, cut) + more_p * work(block, cut.last_outputs, cut)
             full = full + more_o * work(last, cut.outputs, cut) + work(last, cut.last_outputs, cut)
             return np.asarray(full, dtype=np.int64)
@@ -269,22 +282,23 @@ def cycles_of_blocks(
         return positions * ((parts - 1) * cycles[0] + cycles[1])
 
     def all_weight_rows(_: Pack, cut: _PackBlocks) -> IntArray:
-        return more_o * weight_rows(cut.depth, cut.outputs) + weight_rows(cut.depth, cut.last_outputs)
+        return (cut.output_blocks - 1) * weight_rows(cut.depth, cut.outputs) + weight_rows(cut.depth, cut.last_outputs)
 
-    entries = word * in_all(lambda _, cut: more_o * up(cut.outputs, word) + up(cut.last_outputs, word))
+    entries = word * in_all(lambda _, cut: (cut.output_blocks - 1) * up(cut.outputs, word) + up(cut.last_outputs, word))
     work = Work(
-        activations=in_all(lambda pack, _: pack.activations * blocks.activation_loads),
+        activations=in_all(lambda pack, cut: pack.activations * np.minimum(blocks.activation_loads, cut.output_blocks)),
         weights=in_all(all_weight_rows) * row_pieces * blocks.weight_loads,
         compute=in_groups(computed, extents.block, extents.last),
         rows=in_groups(lambda block, channels, _: rows(block, channels), extents.block, extents.last),
         reads=in_groups(lambda block, channels, _: reads(block, channels), extents.block_stored, extents.last_stored),
     )
-    total = block_times(
-        sizes,
-        loads.counts,
-        product_at,
-        loads.following,
-        group_at,
+    layer = Layer(
+        counts=loads.counts,
+        last_counts=loads.last_counts,
+        product_at=product_at,
+        padding_at=loads.padding if padding else None,
+        following_at=loads.following,
+        group_at=group_at,
         fill=_FILL if dataflow is Dataflow.NS else _FILL + p1 - 1,
         # Output-stationary results also leave through the rows above.
         drain=(2 * p1 if dataflow is Dataflow.NS else p1 + 1) + p2 + sizes.read_latency + _ENGINE,
@@ -292,11 +306,9 @@ def cycles_of_blocks(
         entries=entries,
         transforms=transforms,
         work=work,
-        bound=bound,
     )
-
     return LayerCycles(
-        total=total,
+        total=block_times(sizes, layer, bound=bound),
         load=work.activations + work.weights,
         compute=work.compute,
         store=work.reads,

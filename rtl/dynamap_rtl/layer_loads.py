@@ -11,18 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .block_work import BoolArray, Following, Load, Loop
+from .block_work import BoolArray, Following, Load, Loop, Parts
 from .geometry import ConvShape
 from .layer_blocks import Cut, LayerBlocks
-from .load_work import row_pieces, run_pieces_of, window_pieces
+from .load_padding import Padding
+from .load_work import across_pieces, row_pieces, run_pieces_of, window_pieces
 from .pipeline import run_queue
 from .sizes import IntArray, Sizes, down, up
 from .timing import Dataflow
 
-__all__ = ["LayerLoads", "LoadSize", "Padding", "Place", "activation_pieces", "block_padding"]
-
-#: From a place to its pixels that are padding before the first one, and behind the last one, that is not.
-Padding = Callable[[Loop], tuple[IntArray, IntArray]]
+__all__ = ["LayerLoads", "LoadSize", "Place", "activation_pieces"]
 
 _HELD = 3  # beats in a loader
 
@@ -53,11 +51,16 @@ class LoadSize:
     beats: IntArray
     idle: IntArray | int = 0
 
-    @property
-    def kept(self) -> IntArray:
-        """Pieces that are in the loader already when the last beat has left the port."""
-        more = np.maximum(0, self.pieces - self.idle - self.beats)
-        return down(np.minimum(_HELD, self.beats) * more, self.beats)
+    def behind(self, ahead: int, latency: int, padding: IntArray | int = 0) -> IntArray:
+        """Pieces that are not yet written when others can have the port: in the loader already, and padding at the end.
+
+        But nobody else can ask for anything before its last run has been asked for: a run a cycle, and so many ahead.
+        """
+        moved = self.pieces - self.idle
+        kept = down(np.minimum(_HELD, self.beats) * np.maximum(0, moved - self.beats), self.beats)
+        asking = np.where(self.runs > ahead, self.queued(ahead) - latency, moved)
+        most = np.maximum(0, np.minimum(asking, moved - self.runs))
+        return np.asarray(self.idle + np.minimum(kept + padding, most), dtype=np.int64)
 
     def queued(self, ahead: int) -> IntArray:
         """Pieces of the runs that are asked for and not yet written, at most."""
@@ -72,7 +75,8 @@ class LayerLoads:
         sizes: of the overlays.
         activations: from the place of a product to the load of its activations.
         weights: likewise.
-        padding: of activations; None if parts have none of their own.
+        padding: of activations, if they have any.
+        last_output_blocks: blocks of channels in the last pack.
     """
 
     def __init__(
@@ -83,16 +87,21 @@ class LayerLoads:
         activations: Callable[[Place], LoadSize],
         weights: Callable[[Place], LoadSize],
         padding: Padding | None,
+        last_output_blocks: IntArray,
     ) -> None:
         self._blocks, self._sizes, self._padding = blocks, sizes, padding
         self._ahead = run_queue(sizes.latency)
         self._activation_size, self._weight_size = activations, weights
-        parts, outer = blocks.parts, blocks.pixels_outer
-        self.counts = (
-            blocks.packs,
-            np.where(outer, blocks.pixel_blocks, blocks.output_blocks),
-            np.where(outer, blocks.output_blocks, blocks.pixel_blocks),
-            parts,
+        self._sizes_known: dict[object, LoadSize] = {}
+        parts, outer, pixel_blocks = blocks.parts, blocks.pixels_outer, blocks.pixel_blocks
+        self.counts, self.last_counts = (
+            (
+                blocks.packs,
+                np.where(outer, pixel_blocks, output_blocks),
+                np.where(outer, output_blocks, pixel_blocks),
+                parts,
+            )
+            for output_blocks in (blocks.output_blocks, last_output_blocks)
         )
         self._whole_weights = blocks.joined | (parts == 1)
         weight_blocks = blocks.output_blocks * np.where(blocks.joined, 1, parts)
@@ -107,39 +116,44 @@ class LayerLoads:
         pixels = self._blocks.pixels_outer
         return Place(pack, np.where(pixels, outer, inner), np.where(pixels, inner, outer), part)
 
+    def _size(self, side: str, place: Place) -> LoadSize:
+        """Of a side's load at a place."""
+        key = side, *(flag.tobytes() for flag in vars(place).values())
+        if key not in self._sizes_known:
+            self._sizes_known[key] = (self._activation_size if side == "activations" else self._weight_size)(place)
+        return self._sizes_known[key]
+
     def activations(self, loop: Loop) -> Load:
         """What a product needs of activations."""
-        size = self._activation_size(self.place(*loop.last))
-        before, behind = 0 * size.pieces, size.kept + size.idle
-        if self._padding is not None:
-            leading, trailing = self._padding(loop)
-            before = np.minimum(size.pieces, leading)
-            # Nobody else can ask for anything before its last run has been asked for.
-            asking = np.where(size.runs > self._ahead, size.queued(self._ahead) - self._sizes.latency, 0)
-            most = np.where(size.runs > self._ahead, np.maximum(0, asking), size.pieces - size.runs)
-            behind = np.minimum(behind + trailing, most)
+        size = self._size("activations", self.place(*loop.last))
         first_outer, first_inner, first_part = loop.first[1:]
         again = self._activations_in_turns & first_inner & ~first_outer
         loads = self._loads_activations(*loop.first[1:])
         return Load(
             pieces=size.pieces,
-            before=before,
-            behind=behind,
+            behind=size.behind(self._ahead, self._sizes.latency),
             asks=size.runs,
             loads=loads,
             older=~loads & np.where(self._blocks.parts == 2, first_part, again),
         )
 
+    def padding(self, loop: Loop, parts: Parts) -> tuple[IntArray, IntArray]:
+        """What of a product's activations is written before they need the read port, and when others can have it."""
+        assert self._padding is not None
+        size = self._size("activations", self.place(*loop.last))
+        *ends, taps = self._padding(loop, parts)
+        leading, trailing = (down(size.pieces * end, taps) for end in ends)
+        return np.minimum(size.pieces, leading), size.behind(self._ahead, self._sizes.latency, trailing)
+
     def weights(self, loop: Loop) -> Load:
         """What a product needs of weights."""
-        size = self._weight_size(self.place(*loop.last))
+        size = self._size("weights", self.place(*loop.last))
         first_outer, first_inner, first_part = loop.first[1:]
         again = self._weights_in_turns & first_inner & ~first_outer
         loads = self._loads_weights(*loop.first[1:])
         return Load(
             pieces=size.pieces,
-            before=0 * size.pieces,
-            behind=size.kept,
+            behind=size.behind(self._ahead, self._sizes.latency),
             asks=size.runs,
             loads=loads,
             older=~loads & np.where(self._whole_weights, again, (self._blocks.parts == 2) & first_part),
@@ -151,9 +165,11 @@ class LayerLoads:
         It is for the next part, or else block of the inner loop, of the outer one, or pack.
         """
         if side == "activations":
-            loads, size_at = self._loads_activations, self._activation_size
+            loads, in_turns = self._loads_activations, self._activations_in_turns
+            two_parts = self._blocks.parts == 2
         else:
-            loads, size_at = self._loads_weights, self._weight_size
+            loads, in_turns = self._loads_weights, self._weights_in_turns
+            two_parts = ~self._whole_weights & (self._blocks.parts == 2)
         outer, inner, _ = loop.first[1:]
         last_pack, last_outer, last_inner, last_part = loop.last
         no, yes = np.zeros_like(outer), np.ones_like(outer)
@@ -162,14 +178,23 @@ class LayerLoads:
         other = ~part & ~block & ~last_outer & loads(no, yes, yes)
         pack = ~(part | block | other) & ~last_pack
         soon = 1 * part + 2 * (block & loop.near[3]) + 3 * (other & loop.near[2]) + 4 * (pack & loop.near[1])
+        # Of two blocks that stay, the older one is read for the last time in the last iterations.
+        in_use = ((other | pack) & ~last_inner) | (pack & ~last_outer)
+        in_use = (two_parts & (in_use | ~last_part)) | (in_turns & in_use)
+        soon = np.where(~part & in_use, 0, soon)
+        then_last_pack = np.where(pack, loop.then_last[0], last_pack)
+        outer_last, inner_last = (
+            np.where(then_last_pack, last == 1, count == 1)
+            for last, count in zip(self.last_counts[1:3], self.counts[1:3], strict=True)
+        )
         place = self.place(
-            np.where(pack, loop.then_last[0], last_pack),
-            np.where(other, loop.then_last[1], np.where(pack, self.counts[1] == 1, last_outer)),
-            np.where(part, last_inner, np.where(block, loop.then_last[2], self.counts[2] == 1)),
+            then_last_pack,
+            np.where(other, loop.then_last[1], np.where(pack, outer_last, last_outer)),
+            np.where(part, last_inner, np.where(block, loop.then_last[2], inner_last)),
             np.where(part, loop.then_last[3], self.counts[3] == 1),
         )
-        size = size_at(place)
-        return Following(soon=soon, pieces=size.pieces, queued=size.queued(self._ahead))
+        size = self._size(side, place)
+        return Following(soon=soon, pieces=size.pieces, runs=size.runs, queued=size.queued(self._ahead))
 
     def _loads_activations(self, outer: BoolArray, inner: BoolArray, part: BoolArray) -> BoolArray:  # noqa: ARG002 - called as the other
         """Whether they are loaded, from whether these are the first iterations; all the more in first ones."""
@@ -178,40 +203,6 @@ class LayerLoads:
     def _loads_weights(self, outer: BoolArray, inner: BoolArray, part: BoolArray) -> BoolArray:
         again = np.where(self._blocks.pixels_outer, outer, inner) | ~self._weights_stay
         return np.asarray(again & (part | ~self._blocks.joined), dtype=bool)
-
-
-def block_padding(conv: ConvShape, blocks: LayerBlocks, piece: IntArray) -> Padding | None:
-    """Padding of blocks that are loaded by parts of the kernel; rows of it, columns are left out.
-
-    Args:
-        conv: the layer.
-        blocks: how it is cut.
-        piece: pieces of a pixel.
-    """
-    step, size = conv.stride[0], conv.out_height
-    shifts = [row * conv.dilation[0] - conv.pads[0] for row in range(conv.kernel[0])]
-    # Rows of outputs that find a row of the kernel above the map, and below.
-    above = [min(size, max(0, -(shift // step))) for shift in shifts]
-    below = [size - min(size, max(0, (conv.in_height - 1 - shift) // step + 1)) for shift in shifts]
-    by_parts = blocks.cut >= Cut.ROWS
-    if not (any(above) or any(below)) or not by_parts.any():
-        return None
-
-    def pieces(loop: Loop, rows: list[int], at_border: BoolArray) -> IntArray:
-        """The first part's and the last one's as they are, of the others the mean."""
-        of_a_row = conv.out_width * piece
-        others = np.maximum(0, sum(rows) * blocks.parts // len(rows) - rows[0] - rows[-1])
-        found = np.where(loop.first[3], rows[0], rows[-1]) * of_a_row
-        mean = down(others * of_a_row, np.maximum(1, blocks.parts - 2))
-        found = np.where(loop.first[3] | loop.last[3], found, mean)
-        return np.where(by_parts & at_border, found, 0)
-
-    def padding(loop: Loop) -> tuple[IntArray, IntArray]:
-        first = np.where(blocks.pixels_outer, loop.first[1], loop.first[2])
-        last = np.where(blocks.pixels_outer, loop.last[1], loop.last[2])
-        return pieces(loop, above, first), pieces(loop, below, last)
-
-    return padding
 
 
 def activation_pieces(
@@ -248,7 +239,7 @@ def activation_pieces(
     }
     pieces = np.where(by_tap, tables.get(True, 0), tables.get(False, 0))
     # Channels in pieces, or the channels of packed groups only: runs of so many elements, a tap each.
-    taps = conv.pixels * conv.kernel[0] * conv.kernel[1]
+    taps = conv.kernel[0] * conv.kernel[1]
     channels = groups * (conv.in_channels // conv.groups)
     partly = (blocks.cut == Cut.CHANNELS) | (blocks.packs > 1)
     if partly.any():
@@ -261,7 +252,15 @@ def activation_pieces(
                 return row_pieces(elements, port, transfer, lanes)
             return run_pieces_of(elements, port, transfer)
 
-        pieces = np.where(partly, taps * ((count - 1) * one(size) + one(last)), pieces)
+        of_a_pixel = taps * ((count - 1) * one(size) + one(last))
+        if across:  # taps of a window lie one behind the other
+            chosen = np.flatnonzero(partly & (blocks.cut < Cut.TAPS))
+            by_rows, run = blocks.cut[chosen] == Cut.ROWS, size[chosen]
+            of_a_pixel[chosen] = 0
+            for tap in range(taps if chosen.size else 0):
+                first = np.where(by_rows, tap % conv.kernel[1], tap) * run
+                of_a_pixel[chosen] += across_pieces(first, run, port, transfer[chosen], lanes[chosen])
+        pieces = np.where(partly, conv.pixels * of_a_pixel, pieces)
     if on_top:  # zeros up to a whole tile
         tail = -up(blocks.length * groups, blocks.pack_groups) % sizes.rows
         pieces = pieces + conv.pixels * blocks.parts * run_pieces_of(tail, port, transfer)

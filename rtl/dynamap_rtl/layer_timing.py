@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .block_times import latency_of_loads
 from .geometry import ConvShape
 from .layer_blocks import Cut, WinogradShape, convolution_blocks, winograd_blocks
 from .layer_cycles import Extents, LayerCycles, Pack, cycles_of_blocks, tiles_of
-from .layer_loads import activation_pieces, block_padding
+from .layer_loads import activation_pieces
+from .load_padding import block_padding
 from .load_work import window_pieces
 from .pipeline import transform_latency
+from .port_times import latency_of_loads
 from .sizes import IntArray, Sizes, up
 from .timing import Dataflow, Gemm, groups_per_tile
 
@@ -61,7 +62,8 @@ def convolution_cycles(
     last_pack = first_pack if (groups_left == blocks.pack_groups).all() else pack(groups_left)
     last = conv.pixels - (blocks.pixel_blocks - 1) * blocks.pixels
     a_pixel = blocks.pack_groups * (conv.in_channels // conv.groups)
-    a_run = a_pixel * np.where(contiguous & (blocks.cut < Cut.TAPS), conv.kernel[1], 1)
+    # Packed groups are a part of a pixel.
+    a_run = a_pixel * np.where(contiguous & (blocks.packs == 1) & (blocks.cut < Cut.TAPS), conv.kernel[1], 1)
     return cycles_of_blocks(
         blocks,
         sizes,
@@ -72,7 +74,7 @@ def convolution_cycles(
         beats=lambda elements: up(elements, a_run) * up(np.minimum(elements, a_run), sizes.port_bytes),
         tails=dataflow is Dataflow.IS,
         weight_bytes=1,
-        padding=block_padding(conv, blocks, up(first_pack.activations, conv.pixels * blocks.parts)),
+        padding=block_padding(conv, blocks),
         bound=bound,
     )
 

@@ -84,7 +84,7 @@ def window_pieces(
             total += times * run_pieces_of(elements, port_bytes, transfer)
         return total
     for (first, elements), times in runs.items():
-        total += times * _across(first, elements, port_bytes, transfer, lanes)
+        total += times * across_pieces(first, elements, port_bytes, transfer, lanes)
     return total
 
 
@@ -93,11 +93,13 @@ def run_pieces_of(elements: IntArray | int, beat: int, transfer: IntArray) -> In
     return elements // beat * up(beat, transfer) + up(elements % beat, transfer)
 
 
-def _across(first: int, elements: int, beat: int, transfer: IntArray, lanes: IntArray) -> IntArray:
-    """Pieces of one run across lanes that begins with element ``first`` of its window."""
+def across_pieces(
+    first: IntArray | int, elements: IntArray | int, beat: int, transfer: IntArray, lanes: IntArray
+) -> IntArray:
+    """Pieces of runs across lanes that begin with element ``first`` of their windows."""
     total = np.zeros_like(lanes)
-    for start in range(0, elements, beat):
-        size = min(beat, elements - start)
+    for start in range(0, int(np.max(elements, initial=0)), beat):
+        size = np.minimum(np.maximum(elements - start, 0), beat)
         head = np.minimum(size, lanes - (first + start) % lanes)
         rest = size - head
         total += up(head, transfer) + rest // lanes * up(lanes, transfer) + up(rest % lanes, transfer)
@@ -117,7 +119,7 @@ def row_pieces(elements: IntArray, beat: int, transfer: IntArray, lanes: IntArra
     pieces = np.where(whole, up(elements, transfer), pieces)
     for size in np.unique(elements[short & ~whole]):
         chosen = short & ~whole & (elements == size)
-        pieces[chosen] = _across(0, int(size), beat, transfer[chosen], lanes[chosen])
+        pieces[chosen] = across_pieces(0, int(size), beat, transfer[chosen], lanes[chosen])
     return pieces
 
 

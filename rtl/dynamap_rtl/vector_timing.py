@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .block_times import block_times
-from .block_work import Following, Group, Load, Loop, Product
+from .block_work import Following, Group, Layer, Load, Loop, Product
 from .geometry import WindowShape
 from .layer_timing import LayerCycles
 from .load_work import row_pieces
@@ -159,8 +159,8 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         steps = vectors + runs(loop) - 1
         always = p2 > 0
         none = 0 * p2
-        of_maps = Load(pieces=pieces(loop), before=none, behind=none, asks=asks(loop), loads=always, older=~always)
-        of_weights = Load(pieces=none, before=none, behind=none, asks=none, loads=~always, older=~always)
+        of_maps = Load(pieces=pieces(loop), behind=none, asks=asks(loop), loads=always, older=~always)
+        of_weights = Load(pieces=none, behind=none, asks=none, loads=~always, older=~always)
         return Product(activations=of_maps, weights=of_weights, tiles=1 + none, period=steps, steps=steps)
 
     ahead = run_queue(sizes.latency)
@@ -169,10 +169,10 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         """Another block much like this one."""
         if side == "weights":
             none = 0 * p2
-            return Following(soon=none, pieces=none, queued=none)
+            return Following(soon=none, pieces=none, runs=none, queued=none)
         more = ~np.logical_and.reduce(np.broadcast_arrays(*loop.last))
         queued = down(pieces(loop) * np.minimum(ahead, asks(loop)), asks(loop))
-        return Following(soon=1 * more, pieces=pieces(loop), queued=queued)
+        return Following(soon=1 * more, pieces=pieces(loop), runs=asks(loop), queued=queued)
 
     def group_at(loop: Loop) -> Group:
         block_rows, block_channels = block(loop)
@@ -186,12 +186,13 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
         )
 
     one = np.ones_like(p2)
-    total = block_times(
-        sizes,
-        (one, channel_blocks, row_blocks, shape.terms * one),
-        product_at,
-        following_at,
-        group_at,
+    counts = (one, channel_blocks, row_blocks, shape.terms * one)
+    layer = Layer(
+        counts=counts,
+        last_counts=counts,
+        product_at=product_at,
+        following_at=following_at,
+        group_at=group_at,
         fill=2,
         drain=sizes.read_latency + TOP_SKEW + LANE_LATENCY + p2 + 2,
         weights_first=True,
@@ -204,7 +205,7 @@ def vector_cycles(shape: WindowShape, sizes: Sizes) -> LayerCycles:
     per_pixel = per_pixel + row_pieces(last_channels, sizes.port_bytes, sizes.top_transfer, p2)
     overlap = (row_blocks - 1) * max(0, kernel - stride)
     return LayerCycles(
-        total=total,
+        total=block_times(sizes, layer),
         load=shape.terms * columns * per_pixel * (min(shape.in_height, -(-shape.in_height // step)) + overlap),
         compute=shape.terms * int(taps_y.sum()) * of_a_row * chunks,
         store=all_pixels * transfers,
