@@ -4,133 +4,33 @@
 // Axes of every table go by elimination position, the variable that leaves last innermost; so all tables of a bucket
 // have what they share of the block innermost, in the same order. Only the variable that leaves first, which is the one
 // that takes the table in, stands right before the block: what is added up for its choices lies together in memory.
-//
-// Depth first, tables come and go as on a stack: those of even depth grow from one end of one piece of memory, those of
-// odd depth from the other, and a table arises on one stack while those it takes in are on top of the other.
+// Large tables arise slice by slice, in loops over the choices of variables whose axes come before all others
+// (elimination_schedule.hpp); threads share the rounds of the outermost loops. The outcome does not depend on how many.
 //
 // Where the costs prove that no sum leaves 32 bits, tables are int32.
 #include <algorithm>
+#include <memory>
 #include <new>
 
 #include "bucket_levels.hpp"
 #include "common.hpp"
-#include "elimination_plan.hpp"
+#include "elimination_costs.hpp"
+#include "elimination_schedule.hpp"
+#include "threads.hpp"
 
 namespace {
 
 using dm::EliminationPlan;
 using dm::kSlack;
+using dm::Problem;
+using dm::Scale;
+using dm::Schedule;
 
-template <typename T>
-struct Problem {
-    int64_t n, m;
-    const int32_t* ends;
-    const int64_t *sizes, *unary_starts, *pair_starts;
-    const T *unary, *pair;
-    bool has_forbidden;
+constexpr int64_t kThreadsBytes = int64_t{1} << 28;  // what tables of all threads but the first may take together
 
-    // Costs of the variables, with the tables of those that have one choice.
-    std::vector<T> own_costs() const {
-        std::vector<T> costs(unary, unary + unary_starts[n]);
-        for (int64_t e = 0; e < m; ++e) {
-            const int32_t i = ends[2 * e], j = ends[2 * e + 1];
-            if (sizes[i] != 1 && sizes[j] != 1) continue;
-            T* own = costs.data() + unary_starts[sizes[i] == 1 ? j : i];
-            const T* cells = pair + pair_starts[e];
-            for (int64_t k = 0; k < sizes[i] * sizes[j]; ++k) own[k] = dm::plus<T, true>(own[k], cells[k]);
-        }
-        return costs;
-    }
-};
-
-template <typename T>
-struct Range {  // of the finite costs
-    T low, spread;
-};
-
-template <typename T>
-Range<T> range_of(const T* costs, int64_t count) {
-    T low = dm::Cost<T>::limit, high = -low;
-    for (int64_t k = 0; k < count; ++k) {
-        if (!dm::Cost<T>::is_finite(costs[k])) continue;
-        low = std::min(low, costs[k]);
-        high = std::max(high, costs[k]);
-    }
-    return low > high ? Range<T>{0, 0} : Range<T>{low, high - low};
-}
-
-// How costs become those of int32 tables.
-struct Scale {
-    int bits = -1;  // room for a choice; -1: int32 does not do
-    std::vector<Range<int64_t>> own, between;
-    int32_t low_bits() const { return (int32_t{1} << bits) - 1; }
-    int32_t of(int64_t cost, int64_t low) const {
-        return cost < dm::Cost<int64_t>::limit ? static_cast<int32_t>((cost - low) << bits) : dm::Cost<int32_t>::forbidden;
-    }
-};
-
-// A table that arises differs from cell to cell by no more than the originals between what is eliminated below it and
-// what is not, for the same choices below would do with only these costing otherwise; less its first cell, no cell is
-// larger in magnitude. A partial sum in a bucket is at most the sum of all its tables' and what is taken off, which is
-// no larger. With forbidden cells the same choices might not do: then nothing is taken off, and everything together
-// must fit.
-Scale scale_of(const Problem<int64_t>& p, const EliminationPlan& plan, const std::vector<int64_t>& own_costs) {
-    Scale scale;
-    std::vector<double> inner(p.n, 0), outer(p.n, 0);  // spreads of originals to earlier and to later neighbours
-    double total = 0, most = 0;
-    for (int64_t i = 0; i < p.n; ++i) {
-        scale.own.push_back(range_of(own_costs.data() + p.unary_starts[i], p.sizes[i]));
-        total += static_cast<double>(scale.own[i].spread);
-    }
-    for (int64_t e = 0; e < p.m; ++e) {
-        int32_t i = p.ends[2 * e], j = p.ends[2 * e + 1];
-        scale.between.push_back({0, 0});
-        if (p.sizes[i] == 1 || p.sizes[j] == 1) continue;
-        if (plan.position[i] > plan.position[j]) std::swap(i, j);
-        scale.between[e] = range_of(p.pair + p.pair_starts[e], p.sizes[i] * p.sizes[j]);
-        const double spread = static_cast<double>(scale.between[e].spread);
-        outer[i] += spread;
-        inner[j] += spread;
-        total += spread;
-    }
-    std::vector<double> below(p.n, 0);  // magnitudes of the tables a variable takes in
-    for (const int32_t v : plan.order) {
-        most = std::max(most, 2 * (static_cast<double>(scale.own[v].spread) + below[v] + outer[v]));
-        if (plan.parent[v] >= 0) below[plan.parent[v]] += below[v] + outer[v] - inner[v];
-    }
-    int bits = 0;
-    const int64_t choices = p.n == 0 ? 1 : *std::max_element(p.sizes, p.sizes + p.n);
-    while ((int64_t{1} << bits) < choices) ++bits;
-    const double room = p.has_forbidden ? dm::Cost<int32_t>::limit : 2.0 * (int32_t{1} << 30) - 1;
-    // One more cost than there is, for the choice in the low bits; doubles are off by far less.
-    if (bits < 20 && ((p.has_forbidden ? total : most) + 1) * (int64_t{1} << bits) * 1.000001 < room) scale.bits = bits;
-    return scale;
-}
-
-size_t counted(double cells) {
-    if (cells > 1e15) throw std::bad_alloc();
-    return static_cast<size_t>(cells);
-}
-
-// One piece of memory with a stack at each end.
-template <typename T>
-class TwoStacks {
-  public:
-    explicit TwoStacks(size_t cells) : memory_(cells * sizeof(T)) {
-        top_[0] = static_cast<T*>(memory_.get());
-        top_[1] = top_[0] + cells;
-    }
-    T* push(int side, int64_t cells) {
-        if (side == 1) return top_[1] -= cells;
-        T* table = top_[0];
-        top_[0] += cells;
-        return table;
-    }
-    void pop(int side, int64_t cells) { top_[side] += side == 1 ? cells : -cells; }
-
-  private:
-    dm::Memory memory_;
-    T* top_[2];
+struct Offset {  // of a slice: so far for each step of a loop's variable
+    int32_t variable;
+    int64_t stride;
 };
 
 // to += from, whose cells have these strides along the axes of `to`, which lies row by row. Axes that lie in `from` as
@@ -166,175 +66,334 @@ void add_strided(T* to, const T* from, const std::vector<int64_t>& dims, const s
 template <typename T, typename Given, bool Clamp, typename Index>
 class Elimination {
   public:
-    Elimination(const Problem<Given>& problem, const EliminationPlan& plan, const std::vector<Given>& own, const Scale& scale,
-                int level)
-        : reduce_(dm::best_reduce<T, Clamp, Index>(level)), p_(problem), plan_(plan), own_(own), scale_(scale), tables_(counted(plan.peak)),
-          choices_((counted(plan.kept) + kSlack) * sizeof(Index)), depth_(p_.n, 0), table_(p_.n, nullptr) {
-        for (int64_t k = p_.n; k-- > 0;) {
-            const int32_t v = plan.order[k];
-            if (plan.parent[v] >= 0) depth_[v] = depth_[plan.parent[v]] + 1;
-        }
+    Elimination(const Problem<Given>& problem, const EliminationPlan& plan, const Schedule& schedule, const std::vector<Given>& own,
+                const Scale& scale, int level, int64_t threads, const int32_t* stop)
+        : reduce_(dm::best_reduce<T, Clamp, Index>(level)), p_(problem), plan_(plan), s_(schedule), own_(own), scale_(scale),
+          stop_(stop), tables_(schedule.tables * sizeof(T)), choices_((schedule.choices + kSlack) * sizeof(Index)) {
         later_.resize(p_.n);
         for (int64_t e = 0; e < p_.m; ++e) {
             const int32_t i = p_.ends[2 * e], j = p_.ends[2 * e + 1];
             if (p_.sizes[i] == 1 || p_.sizes[j] == 1) continue;
             later_[plan.position[i] < plan.position[j] ? i : j].push_back(static_cast<int32_t>(e));
         }
-        taken_in_.resize(p_.n);
-        held_.assign(p_.n, 0);
         axis_.resize(p_.n);
-        scope_ = plan.scope;
-        for (int64_t v = 0; v < p_.n; ++v) digits_.push_back(lay_out(scope_.begin() + plan.first[v], scope_.begin() + plan.first[v + 1]));
+        workers_.emplace_back(new Worker(p_.n, s_.own));
+        const int64_t bytes = s_.own * static_cast<int64_t>(sizeof(T));
+        threads_ = std::min(threads, 1 + kThreadsBytes / std::max<int64_t>(bytes, 1));
+        if (!s_.loops.empty()) loop_steps_.resize(p_.n);
     }
 
     // False where it was stopped.
-    bool run(const int32_t* stop, Given* objective, int32_t* chosen) {
-        Index* arg = static_cast<Index*>(choices_.get());
+    bool run(Given* objective, int32_t* chosen) {
         Given total = 0;
-        for (const int32_t v : plan_.order) {
-            if (__atomic_load_n(stop, __ATOMIC_RELAXED)) return false;
-            const Given alone = eliminate(v, arg);
-            total = dm::plus<Given, true>(total, alone);
-            arg += static_cast<int64_t>(plan_.cells[v]);
-        }
-        for (int64_t k = p_.n; k-- > 0;) {
-            const int32_t v = plan_.order[k];
-            arg -= static_cast<int64_t>(plan_.cells[v]);
-            int64_t at = 0;
-            for (int64_t s = plan_.first[v]; s < plan_.first[v + 1]; ++s) {
-                at = at * p_.sizes[scope_[s]] + chosen[scope_[s]];
+        Worker& worker = *workers_[0];
+        worker.kept = static_cast<Index*>(choices_.get());
+        for (const int32_t item : s_.items) {
+            if (is_stopped()) return false;
+            if (item >= 0) {
+                prepare(item, step_);
+                const int64_t taken = run_step(step_, worker);
+                total = dm::plus<Given, true>(total, dm::plus<Given, true>(step_.alone, given_taken(taken)));
+                complete(step_, worker);
+                if (plan_.parent[item] < 0) total = dm::plus<Given, true>(total, given(table(item, worker)[0]));
+            } else {
+                total = dm::plus<Given, true>(total, run_outermost(s_.loops[~item]));
             }
-            chosen[v] = static_cast<int32_t>(arg[at]);
         }
+        if (is_stopped()) return false;
+        go_back(chosen);
         *objective = total < dm::Cost<Given>::limit ? total : dm::Cost<Given>::forbidden;
-        return true;
+        return !is_stopped();
     }
 
   private:
+    struct Source {  // where a factor of a bucket lies
+        int32_t child;  // table of it, or -1: originals
+        size_t place;   // in `rows`
+        size_t first, last;  // of its offsets
+    };
+    struct Adding {
+        int32_t into, from;
+        int64_t parts, to_part, from_part;  // slices of `into` that lie apart
+        std::vector<int64_t> dims, strides;  // of one of them
+    };
+    struct Step {  // all there is to do for a variable, but for where slices lie
+        int32_t variable;
+        dm::Bucket<T> bucket;
+        std::vector<T> rows;  // of the originals
+        std::vector<Source> sources;
+        std::vector<Offset> offsets;  // of all sources
+        std::vector<Offset> out, kept;
+        std::vector<Adding> additions;
+        Given alone;  // what every assignment pays, as far as it comes out here
+    };
+    struct Worker {  // what a thread has for itself
+        Worker(int64_t n, int64_t cells) : own(cells * sizeof(T)), value(n, 0) {}
+        dm::Memory own;
+        dm::Workspace<T> work;
+        std::vector<int32_t> value;  // of the variables of loops
+        Index* kept = nullptr;       // where choices are kept, if they are
+        const dm::Loop* again = nullptr;  // the outermost loop that is gone through again
+    };
+
     const dm::Reduce<T, Clamp, Index> reduce_;
     const Problem<Given>& p_;
     const EliminationPlan& plan_;
+    const Schedule& s_;
     const std::vector<Given>& own_;
     const Scale& scale_;
-    TwoStacks<T> tables_;
-    dm::Memory choices_;
-    std::vector<int32_t> depth_;
-    std::vector<T*> table_;                        // that arose from a variable
+    const int32_t* stop_;
+    dm::Memory tables_, choices_;
+    int64_t threads_ = 1;
     std::vector<std::vector<int32_t>> later_;      // edges to neighbours that leave later
-    std::vector<std::vector<int32_t>> taken_in_;   // variables whose tables a variable takes in
-    std::vector<int64_t> held_;                    // cells of these on their stack, with those of tables added to others
-    std::vector<int32_t> scope_, digits_;          // axes as they lie in memory, and how many are not in the block
-    std::vector<int64_t> axis_;                    // of the variables in the present scope
-    dm::Bucket<T, Clamp, Index> bucket_;
-    std::vector<T> rows_;                          // of the edges
-    std::vector<int64_t> dims_, strides_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+    std::vector<int64_t> axis_;                    // of the variables in the present scope; of loops' ones, -1
+    Step step_;
+    std::vector<std::unique_ptr<Step>> loop_steps_;
+    std::vector<int64_t> dims_, strides_, stored_;
 
-    int64_t cells_of(int32_t v) const { return static_cast<int64_t>(plan_.cells[v]) + kSlack; }
+    bool is_stopped() const { return __atomic_load_n(stop_, __ATOMIC_RELAXED) != 0; }
 
-    using Axis = std::vector<int32_t>::iterator;
+    T* table(int32_t v, const Worker& worker) const {
+        if (worker.again != nullptr && worker.again->root == v) return static_cast<T*>(worker.own.get()) + s_.spare;
+        return static_cast<T*>(s_.open[v] == 0 ? tables_.get() : worker.own.get()) + s_.place[v];
+    }
 
-    // Orders the axes of a table; how many come before the block.
-    int32_t lay_out(Axis begin, Axis end) const {
-        Axis from = end;
-        int64_t block = 1;
-        while (from - begin > 1 && block < dm::kBlock) {
-            const int64_t more = block * p_.sizes[*(from - 1)];
-            if (block > 1 && more > dm::kMostBuffered / 16) break;
-            block = more;
-            --from;
+    static int64_t sum_of(const std::vector<Offset>& offsets, size_t first, size_t last, const Worker& worker) {
+        int64_t sum = 0;
+        for (size_t k = first; k < last; ++k) sum += worker.value[offsets[k].variable] * offsets[k].stride;
+        return sum;
+    }
+
+    // Where the slice at hand of a table is that arises in loops, `level` of them and those around counted.
+    T* slice(const Step& root, int level, const Worker& worker) const {
+        const int32_t v = root.variable;
+        const size_t skipped = worker.again != nullptr && worker.again->root == v;
+        return table(v, worker) + sum_of(root.out, skipped, level - s_.open[v], worker);
+    }
+
+    // Eliminates a variable; what was taken off every cell.
+    int64_t run_step(const Step& step, Worker& worker) const {
+        const dm::Bucket<T>& bucket = step.bucket;
+        dm::Workspace<T>& work = worker.work;
+        bucket.make_room(work);
+        for (size_t f = 0; f < bucket.factors.size(); ++f) {
+            const Source& source = step.sources[bucket.factors[f].source];
+            const T* cells = source.child >= 0 ? table(source.child, worker) : step.rows.data() + source.place;
+            work.at[f] = cells + sum_of(step.offsets, source.first, source.last, worker);
         }
-        if (from == end || (from - begin == 1 && block < dm::kBlock)) return 0;  // so few cells are all in the block
-        std::rotate(begin, begin + 1, from);
-        return static_cast<int32_t>(from - begin);
+        const int32_t v = step.variable;
+        Index* kept = worker.kept;
+        if (kept != nullptr) kept += s_.kept[v] + sum_of(step.kept, worker.again != nullptr, step.kept.size(), worker);
+        const T taken = reduce_(bucket, work, slice(step, s_.fixed[v], worker), kept, low_bits());
+        return dm::kPacked<T> ? static_cast<int64_t>(taken) : 0;
+    }
+
+    void complete(const Step& step, const Worker& worker) const {
+        for (const Adding& adding : step.additions) {
+            T* to = table(adding.into, worker);
+            const T* from = table(adding.from, worker);
+            for (int64_t part = 0; part < adding.parts; ++part) {
+                add_strided<T, Clamp>(to + part * adding.to_part, from + part * adding.from_part, adding.dims, adding.strides);
+            }
+        }
+    }
+
+    // What was taken off every cell of the tables of a loop's body, in one round of the loop.
+    int64_t run_round(const dm::Loop& loop, int32_t value, Worker& worker) const {
+        worker.value[loop.variable] = value;
+        int64_t taken = 0;
+        for (const int32_t item : loop.body) {
+            if (is_stopped()) return 0;
+            if (item < 0) {
+                taken += run_loop(s_.loops[~item], worker);
+                continue;
+            }
+            const Step& step = *loop_steps_[item];
+            taken += run_step(step, worker);
+            if (s_.fixed[item] == s_.open[item]) complete(step, worker);
+        }
+        return taken;
+    }
+
+    int64_t run_loop(const dm::Loop& loop, Worker& worker) const {
+        const Step& root = *loop_steps_[loop.root];
+        int64_t first = 0;
+        for (int64_t x = 0; x < p_.sizes[loop.variable]; ++x) {
+            const int64_t taken = run_round(loop, static_cast<int32_t>(x), worker);
+            if (x == 0) first = taken;
+            put_back(root, loop.level, taken - first, worker);
+        }
+        if (loop.completes) complete(root, worker);
+        return first;
+    }
+
+    // All rounds of a loop shall have taken the same off the root's table.
+    void put_back(const Step& root, int level, int64_t more, const Worker& worker) const {
+        if (!dm::kPacked<T> || more == 0) return;
+        T* cells = slice(root, level + 1, worker);
+        const int64_t count = root.out[level - s_.open[root.variable]].stride;
+        for (int64_t z = 0; z < count; ++z) cells[z] += static_cast<T>(more);
     }
 
     // What every assignment pays, as far as it comes out here.
-    Given eliminate(int32_t v, Index* arg) {
-        const int32_t* scope = scope_.data() + plan_.first[v];
-        const int64_t width = plan_.first[v + 1] - plan_.first[v];
-        dims_.resize(width);
-        for (int64_t a = 0; a < width; ++a) {
-            dims_[a] = p_.sizes[scope[a]];
-            axis_[scope[a]] = a;
+    Given run_outermost(const dm::Loop& loop) {
+        Given alone = 0;
+        prepare_all(loop, &alone);
+        const int64_t rounds = p_.sizes[loop.variable];
+        const int64_t threads = std::min(threads_, rounds);
+        while (static_cast<int64_t>(workers_.size()) < threads) workers_.emplace_back(new Worker(p_.n, s_.own));
+        for (const auto& worker : workers_) worker->kept = loop.again ? nullptr : static_cast<Index*>(choices_.get());
+        std::vector<int64_t> taken(rounds, 0);
+        dm::in_turn(rounds, threads, [&](int64_t t, int64_t x) {
+            taken[x] = run_round(loop, static_cast<int32_t>(x), *workers_[t]);
+        });
+        Worker& worker = *workers_[0];
+        const Step& root = *loop_steps_[loop.root];
+        for (int64_t x = 0; x < rounds; ++x) {
+            worker.value[loop.variable] = static_cast<int32_t>(x);
+            put_back(root, 0, taken[x] - taken[0], worker);
         }
-        bucket_.begin(p_.sizes[v], dims_, digits_[v]);
-        Given alone = add_costs(v);
-        add_edges(v, width, &alone);
-        for (const int32_t c : taken_in_[v]) {
-            int64_t stride = 1, own = 0;
-            strides_.assign(width, 0);
-            for (int64_t s = plan_.first[c + 1]; s-- > plan_.first[c];) {
-                (scope_[s] == v ? own : strides_[axis_[scope_[s]]]) = stride;
-                stride *= p_.sizes[scope_[s]];
+        complete(root, worker);
+        forget_all(loop);
+        worker.kept = static_cast<Index*>(choices_.get());
+        return dm::plus<Given, true>(alone, given_taken(taken[0]));
+    }
+
+    void go_back(int32_t* chosen) {
+        const Index* kept = static_cast<Index*>(choices_.get());
+        for (size_t k = s_.items.size(); k-- > 0;) {
+            const int32_t item = s_.items[k];
+            if (item >= 0) {
+                choose(item, 0, kept, chosen);
+                continue;
             }
-            bucket_.add(table_[c], own, strides_.data());
+            const dm::Loop& loop = s_.loops[~item];
+            if (!loop.again) {
+                choose_all(loop, 0, kept, chosen);
+                continue;
+            }
+            Worker& worker = *workers_[0];
+            const dm::Memory again((s_.again + kSlack) * sizeof(Index));
+            worker.kept = static_cast<Index*>(again.get());
+            worker.again = &loop;
+            Given alone = 0;
+            prepare_all(loop, &alone);
+            run_round(loop, chosen[loop.variable], worker);
+            forget_all(loop);
+            worker.again = nullptr;
+            choose_all(loop, 1, worker.kept, chosen);
         }
-        const int side = depth_[v] & 1;
-        table_[v] = tables_.push(side, cells_of(v));
-        const T taken = reduce_(bucket_, table_[v], arg, low_bits());
-        tables_.pop(1 - side, held_[v]);
-        const int32_t parent = plan_.parent[v];
-        if (parent >= 0) {
-            hand_over(v, parent);
-        } else {
-            alone = dm::plus<Given, true>(alone, given(table_[v][0]));
-            tables_.pop(side, cells_of(v));
-        }
-        return dm::plus<Given, true>(alone, given(taken));
     }
 
-    // Puts a table that arose among those its parent takes in. Where one of two has all the axes of the other, they are
-    // added up at once, if that is less work than to add the other for every cell of the parent's bucket: many children
-    // of one bag know the same few of its variables.
-    void hand_over(int32_t v, int32_t parent) {
-        std::vector<int32_t>& others = taken_in_[parent];
-        for (const int32_t c : others) {
-            if (!pays(v, c, parent) || !find_strides(c, v)) continue;
-            add_up(c, table_[v]);
-            return tables_.pop(depth_[v] & 1, cells_of(v));
+    void choose_all(const dm::Loop& loop, int32_t from, const Index* kept, int32_t* chosen) {
+        for (size_t k = loop.body.size(); k-- > 0;) {
+            if (loop.body[k] >= 0) {
+                choose(loop.body[k], from, kept, chosen);
+            } else {
+                choose_all(s_.loops[~loop.body[k]], from, kept, chosen);
+            }
         }
-        held_[parent] += cells_of(v);
-        const auto goes = [&](int32_t c) {
-            if (!pays(c, v, parent) || !find_strides(v, c)) return false;
-            add_up(v, table_[c]);
-            return true;
-        };
-        others.erase(std::remove_if(others.begin(), others.end(), goes), others.end());
-        others.push_back(v);
     }
 
-    // Whether adding table c in the bucket of its parent would look at more cells than adding it to table `into`.
-    bool pays(int32_t c, int32_t into, int32_t parent) {
-        if (plan_.cells[into] < plan_.cells[c]) return false;
-        const int32_t *begin = scope_.data() + plan_.first[c], *end = scope_.data() + plan_.first[c + 1];
-        const int32_t* axis = scope_.data() + plan_.first[parent];
-        double cells = static_cast<double>(p_.sizes[parent]), until = 0;
-        for (int64_t a = 0; a < plan_.first[parent + 1] - plan_.first[parent]; ++a) {
-            cells *= static_cast<double>(p_.sizes[axis[a]]);
-            if (std::find(begin, end, axis[a]) != end) until = cells;
-        }
-        return until > plan_.cells[into];
+    void choose(int32_t v, int32_t from, const Index* kept, int32_t* chosen) {
+        s_.strides(plan_, p_.sizes, v, from, strides_);
+        int64_t at = s_.kept[v];
+        for (size_t a = 0; a < strides_.size(); ++a) at += strides_[a] * chosen[s_.scope[plan_.first[v] + from + a]];
+        chosen[v] = static_cast<int32_t>(kept[at]);
     }
 
-    // Where the cells of table c lie by the axes of table `into`; false where that does not have all of them.
-    bool find_strides(int32_t into, int32_t c) {
-        const int32_t *begin = scope_.data() + plan_.first[into], *end = scope_.data() + plan_.first[into + 1];
-        strides_.assign(end - begin, 0);
-        int64_t stride = 1;
-        for (int64_t s = plan_.first[c + 1]; s-- > plan_.first[c]; stride *= p_.sizes[scope_[s]]) {
-            const int32_t* found = std::find(begin, end, scope_[s]);
-            if (found == end) return false;
-            strides_[found - begin] = stride;
+    void prepare_all(const dm::Loop& loop, Given* alone) {
+        for (const int32_t item : loop.body) {
+            if (item < 0) {
+                prepare_all(s_.loops[~item], alone);
+                continue;
+            }
+            loop_steps_[item].reset(new Step);
+            prepare(item, *loop_steps_[item]);
+            *alone = dm::plus<Given, true>(*alone, loop_steps_[item]->alone);
         }
-        return true;
     }
 
-    // Adds cells that lie as strides_ say to table `into`.
-    void add_up(int32_t into, const T* cells) {
-        const int32_t* scope = scope_.data() + plan_.first[into];
-        dims_.clear();
-        for (size_t a = 0; a < strides_.size(); ++a) dims_.push_back(p_.sizes[scope[a]]);
-        add_strided<T, Clamp>(table_[into], cells, dims_, strides_);
+    void forget_all(const dm::Loop& loop) {
+        for (const int32_t item : loop.body) {
+            if (item < 0) {
+                forget_all(s_.loops[~item]);
+            } else {
+                loop_steps_[item].reset();
+            }
+        }
+    }
+
+    void prepare(int32_t v, Step& step) {
+        const int32_t* scope = s_.scope.data() + plan_.first[v];
+        const int64_t fixed = s_.fixed[v], width = plan_.first[v + 1] - plan_.first[v] - fixed;
+        step.variable = v;
+        step.sources.clear();
+        step.offsets.clear();
+        dims_.resize(width);
+        for (int64_t a = 0; a < fixed; ++a) axis_[scope[a]] = -1;
+        for (int64_t a = 0; a < width; ++a) {
+            dims_[a] = p_.sizes[scope[fixed + a]];
+            axis_[scope[fixed + a]] = a;
+        }
+        step.bucket.begin(p_.sizes[v], dims_, s_.digits[v]);
+        step.alone = add_costs(v, step.bucket);
+        add_edges(v, width, step);
+        for (const int32_t c : s_.taken[v]) {
+            s_.strides(plan_, p_.sizes, c, s_.open[c], stored_);
+            int64_t own = 0;
+            strides_.assign(width, 0);
+            const size_t first = step.offsets.size();
+            const int32_t* axes = s_.scope.data() + plan_.first[c] + s_.open[c];
+            for (size_t a = 0; a < stored_.size(); ++a) {
+                if (axes[a] == v) {
+                    own = stored_[a];
+                } else if (axis_[axes[a]] < 0) {
+                    step.offsets.push_back({axes[a], stored_[a]});
+                } else {
+                    strides_[axis_[axes[a]]] = stored_[a];
+                }
+            }
+            step.bucket.add(static_cast<int32_t>(step.sources.size()), own, strides_.data());
+            step.sources.push_back({c, 0, first, step.offsets.size()});
+        }
+        step.bucket.arrange();
+        set_offsets(v, s_.open[v], step.out);
+        set_offsets(v, 0, step.kept);
+        prepare_additions(v, step);
+    }
+
+    // Of the axes of loops from `from` on.
+    void set_offsets(int32_t v, int32_t from, std::vector<Offset>& offsets) {
+        offsets.clear();
+        if (s_.fixed[v] == from) return;
+        s_.strides(plan_, p_.sizes, v, from, stored_);
+        for (int32_t a = from; a < s_.fixed[v]; ++a) offsets.push_back({s_.scope[plan_.first[v] + a], stored_[a - from]});
+    }
+
+    void prepare_additions(int32_t v, Step& step) {
+        step.additions.clear();
+        for (const dm::Addition& addition : s_.additions[v]) {
+            const int32_t into = addition.into, from = addition.from;
+            Adding adding{into, from, 1, 0, 0, {}, {}};
+            const int32_t* begin = s_.scope.data() + plan_.first[into] + s_.open[into];
+            const int32_t* end = s_.scope.data() + plan_.first[into + 1];
+            for (const int32_t* axis = begin; axis < end; ++axis) adding.dims.push_back(p_.sizes[*axis]);
+            adding.strides.assign(end - begin, 0);
+            s_.strides(plan_, p_.sizes, from, s_.open[from], stored_);
+            const int32_t* axes = s_.scope.data() + plan_.first[from] + s_.open[from];
+            for (size_t a = 0; a < stored_.size(); ++a) adding.strides[std::find(begin, end, axes[a]) - begin] = stored_[a];
+            if (s_.open[into] == 0 && s_.fixed[into] > 0) {
+                s_.strides(plan_, p_.sizes, into, 0, stored_);
+                adding.parts = adding.dims[0];
+                adding.to_part = stored_[0];
+                adding.from_part = adding.strides[0];
+                adding.dims.erase(adding.dims.begin());
+                adding.strides.erase(adding.strides.begin());
+            }
+            step.additions.push_back(std::move(adding));
+        }
     }
 
     T low_bits() const {
@@ -347,31 +406,36 @@ class Elimination {
         return sum;
     }
 
-    Given add_costs(int32_t v) {
+    Given given_taken(int64_t taken) const {
+        if constexpr (dm::kPacked<T>) return taken >> scale_.bits;
+        return 0;
+    }
+
+    Given add_costs(int32_t v, dm::Bucket<T>& bucket) const {
         const Given* own = own_.data() + p_.unary_starts[v];
         if constexpr (!dm::kPacked<T>) {
-            std::copy(own, own + p_.sizes[v], bucket_.own.begin());
+            std::copy(own, own + p_.sizes[v], bucket.own.begin());
             return 0;
         } else {
             const int64_t low = scale_.own[v].low;
-            for (int64_t x = 0; x < p_.sizes[v]; ++x) bucket_.own[x] = scale_.of(own[x], low);
+            for (int64_t x = 0; x < p_.sizes[v]; ++x) bucket.own[x] = scale_.of(own[x], low);
             return low;
         }
     }
 
     // The originals, rows by the choices of v.
-    void add_edges(int32_t v, int64_t width, Given* alone) {
+    void add_edges(int32_t v, int64_t width, Step& step) {
         const int64_t size = p_.sizes[v];
-        size_t cells = 0;
+        size_t cells = 0, place = 0;
         for (const int32_t e : later_[v]) cells += size * p_.sizes[other(e, v)] + kSlack;
-        rows_.resize(cells);
-        T* to = rows_.data();
+        step.rows.resize(cells);
         for (const int32_t e : later_[v]) {
             const int32_t u = other(e, v);
             const int64_t columns = p_.sizes[u];
             const bool turned = p_.ends[2 * e] == u;
             const int64_t row = turned ? 1 : columns, column = turned ? size : 1;
             const Given* from = p_.pair + p_.pair_starts[e];
+            T* to = step.rows.data() + place;
             for (int64_t x = 0; x < size; ++x) {
                 for (int64_t y = 0; y < columns; ++y) {
                     const Given cost = from[x * row + y * column];
@@ -382,11 +446,17 @@ class Elimination {
                     }
                 }
             }
-            if constexpr (dm::kPacked<T>) *alone += scale_.between[e].low;
+            if constexpr (dm::kPacked<T>) step.alone += scale_.between[e].low;
             strides_.assign(width, 0);
-            strides_[axis_[u]] = 1;
-            bucket_.add(to, columns, strides_.data());
-            to += size * columns + kSlack;
+            const size_t first = step.offsets.size();
+            if (axis_[u] < 0) {
+                step.offsets.push_back({u, 1});
+            } else {
+                strides_[axis_[u]] = 1;
+            }
+            step.bucket.add(static_cast<int32_t>(step.sources.size()), columns, strides_.data());
+            step.sources.push_back({-1, place, first, step.offsets.size()});
+            place += size * columns + kSlack;
         }
     }
 
@@ -394,9 +464,9 @@ class Elimination {
 };
 
 #define DM_VARIANT(NAME, T, GIVEN, CLAMP, INDEX) \
-    bool NAME(const Problem<GIVEN>& p, const EliminationPlan& plan, const std::vector<GIVEN>& own, const Scale& scale, \
-              int level, const int32_t* stop, GIVEN* objective, int32_t* choices) { \
-        return Elimination<T, GIVEN, CLAMP, INDEX>(p, plan, own, scale, level).run(stop, objective, choices); \
+    bool NAME(const Problem<GIVEN>& p, const EliminationPlan& plan, const Schedule& schedule, const std::vector<GIVEN>& own, \
+              const Scale& scale, int level, int64_t threads, const int32_t* stop, GIVEN* objective, int32_t* choices) { \
+        return Elimination<T, GIVEN, CLAMP, INDEX>(p, plan, schedule, own, scale, level, threads, stop).run(objective, choices); \
     }
 DM_VARIANT(small_free_narrow, int32_t, int64_t, false, uint8_t)
 DM_VARIANT(small_free_wide, int32_t, int64_t, false, int32_t)
@@ -415,32 +485,45 @@ bool is_narrow(const Problem<T>& p) {
     return p.n == 0 || *std::max_element(p.sizes, p.sizes + p.n) <= 256;
 }
 
+template <typename T>
+Schedule schedule_for(const Problem<T>& p, const EliminationPlan& plan, bool small, double slice_bytes) {
+    return dm::schedule_elimination(plan, p.n, p.m, p.ends, p.sizes, small ? 4 : 8, is_narrow(p) ? 1 : 4, slice_bytes);
+}
+
 }  // namespace
 
-// Whether eliminate_i64 has int32 tables (1) or int64 ones (0); -1 when out of memory.
-DM_EXPORT int dm_eliminate_is_small(
+// What eliminate_i64 and, where unary is null, eliminate_f64 take: room[0] gets the bytes a cost has in tables (4 or 8),
+// room[1] the bytes of all tables and choices kept, for one thread. Returns 0, or 2 when out of memory.
+DM_EXPORT int dm_eliminate_room(
     int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int64_t* unary_starts,
-    const int64_t* pair_starts, const int32_t* order, int has_forbidden, const int64_t* unary, const int64_t* pair) {
+    const int64_t* pair_starts, const int32_t* order, int has_forbidden, const int64_t* unary, const int64_t* pair,
+    double slice_bytes, double* room) {
     const Problem<int64_t> p{n, m, ends, sizes, unary_starts, pair_starts, unary, pair, has_forbidden != 0};
     try {
-        return scale_of(p, dm::plan_elimination(n, m, ends, sizes, order), p.own_costs()).bits >= 0;
+        const EliminationPlan plan = dm::plan_elimination(n, m, ends, sizes, order);
+        const bool small = unary != nullptr && scale_of(p, plan, p.own_costs()).bits >= 0;
+        room[0] = small ? 4 : 8;
+        room[1] = plan.kept > 1e15 ? room[0] * plan.kept : schedule_for(p, plan, small, slice_bytes).bytes(small ? 4 : 8, is_narrow(p) ? 1 : 4);
+        return 0;
     } catch (const std::bad_alloc&) {
-        return -1;
+        return 2;
     }
 }
 
-// Eliminates along an order with vector instructions up to a level (see bucket_levels.hpp); returns 0, 1 where *stop became nonzero meanwhile, 2 when out of memory.
+// Eliminates along an order with vector instructions up to a level (see bucket_levels.hpp) and up to so many threads;
+// returns 0, 1 where *stop became nonzero meanwhile, 2 when out of memory.
 DM_EXPORT int dm_eliminate_i64(
     int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int64_t* unary_starts,
     const int64_t* pair_starts, const int32_t* order, int has_forbidden, const int64_t* unary, const int64_t* pair,
-    int level, const int32_t* stop, int64_t* objective, int32_t* choices) {
+    int level, int64_t threads, double slice_bytes, const int32_t* stop, int64_t* objective, int32_t* choices) {
     const Problem<int64_t> p{n, m, ends, sizes, unary_starts, pair_starts, unary, pair, has_forbidden != 0};
     try {
         const EliminationPlan plan = dm::plan_elimination(n, m, ends, sizes, order);
         const std::vector<int64_t> own = p.own_costs();
         const Scale scale = scale_of(p, plan, own);
+        const Schedule schedule = schedule_for(p, plan, scale.bits >= 0, slice_bytes);
         const auto run = [&](auto narrow, auto wide) {
-            return (is_narrow(p) ? narrow : wide)(p, plan, own, scale, level, stop, objective, choices) ? 0 : 1;
+            return (is_narrow(p) ? narrow : wide)(p, plan, schedule, own, scale, level, threads, stop, objective, choices) ? 0 : 1;
         };
         if (scale.bits >= 0) {
             return has_forbidden ? run(small_clamped_narrow, small_clamped_wide) : run(small_free_narrow, small_free_wide);
@@ -453,13 +536,14 @@ DM_EXPORT int dm_eliminate_i64(
 
 DM_EXPORT int dm_eliminate_f64(
     int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes, const int64_t* unary_starts,
-    const int64_t* pair_starts, const int32_t* order, const double* unary, const double* pair, int level,
-    const int32_t* stop, double* objective, int32_t* choices) {
+    const int64_t* pair_starts, const int32_t* order, const double* unary, const double* pair, int level, int64_t threads,
+    double slice_bytes, const int32_t* stop, double* objective, int32_t* choices) {
     const Problem<double> p{n, m, ends, sizes, unary_starts, pair_starts, unary, pair, true};
     try {
         const EliminationPlan plan = dm::plan_elimination(n, m, ends, sizes, order);
+        const Schedule schedule = schedule_for(p, plan, false, slice_bytes);
         const auto run = is_narrow(p) ? float_narrow : float_wide;
-        return run(p, plan, p.own_costs(), Scale{}, level, stop, objective, choices) ? 0 : 1;
+        return run(p, plan, schedule, p.own_costs(), Scale{}, level, threads, stop, objective, choices) ? 0 : 1;
     } catch (const std::bad_alloc&) {
         return 2;
     }
