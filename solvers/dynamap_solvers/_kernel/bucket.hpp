@@ -30,6 +30,7 @@ constexpr bool kPacked = std::is_same_v<T, int32_t>;
 constexpr int64_t kBlock = 64;                          // cells
 constexpr int64_t kMostBuffered = int64_t{1} << 18;     // cells of a block for all choices: they shall stay in cache
 constexpr int64_t kVectorBytes = 64;
+constexpr int64_t kMostRows = 8;                         // worked on together
 
 template <typename T, bool Clamp>
 DM_INLINE T plus(T left, T right) {
@@ -144,7 +145,8 @@ struct Bucket {
         grow(work.sums, levels * size);
         grow(work.buffers, levels * size * padded);
         grow(work.expanded, padded + kLanes);
-        for (auto* rows : {&work.rows, &work.now}) grow(*rows, count + 1);
+        grow(work.rows, count + 1);
+        grow(work.now, (count + 1) * kMostRows);
         grow(work.steps, count + 1);
         grow(work.maps_of, count + 1);
         work.blocks.assign(levels, nullptr);
