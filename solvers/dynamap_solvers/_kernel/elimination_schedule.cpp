@@ -4,6 +4,7 @@
 #include <new>
 
 #include "bucket.hpp"
+#include "places.hpp"
 
 namespace dm {
 
@@ -11,54 +12,8 @@ namespace {
 
 constexpr double kLeastSlice = 64;  // cells; smaller tables are rather made as a whole
 constexpr double kRatherLater = 2;  // a loop is left out where one further in covers so many times its work
-constexpr double kToParent = 0.25;  // worth of a loop over the variable that takes the root's table in: its cells lie far apart
+constexpr double kToParent = 0.25;  // worth of a loop over the variable that takes the root's table in, from far apart
 constexpr double kLeastLoop = 8;    // cells looked at for each byte of a slice; less is not worth the preparation
-
-// Places for tables that come and go: the first hole that is large enough.
-class Places {
-  public:
-    int64_t take(int64_t cells) {
-        for (auto hole = holes_.begin(); hole != holes_.end(); ++hole) {
-            if (hole->cells < cells) continue;
-            const int64_t at = hole->at;
-            hole->at += cells;
-            hole->cells -= cells;
-            if (hole->cells == 0) holes_.erase(hole);
-            return at;
-        }
-        const int64_t at = end_;
-        end_ += cells;
-        peak_ = std::max(peak_, end_);
-        return at;
-    }
-
-    void give(int64_t at, int64_t cells) {
-        auto next = std::lower_bound(holes_.begin(), holes_.end(), at, [](const Hole& hole, int64_t place) { return hole.at < place; });
-        const bool joins = next != holes_.begin() && (next - 1)->at + (next - 1)->cells == at;
-        if (joins) {
-            (--next)->cells += cells;
-        } else {
-            next = holes_.insert(next, {at, cells});
-        }
-        if (next + 1 != holes_.end() && next->at + next->cells == (next + 1)->at) {
-            next->cells += (next + 1)->cells;
-            holes_.erase(next + 1);
-        }
-        if (holes_.back().at + holes_.back().cells == end_) {
-            end_ = holes_.back().at;
-            holes_.pop_back();
-        }
-    }
-
-    int64_t peak() const { return peak_; }
-
-  private:
-    struct Hole {
-        int64_t at, cells;
-    };
-    std::vector<Hole> holes_;  // in order
-    int64_t end_ = 0, peak_ = 0;
-};
 
 class Scheduler {
   public:
@@ -89,10 +44,6 @@ class Scheduler {
         s_.own = std::max(s_.own, own_.peak());
         count_rows();
         return std::move(s_);
-    }
-
-    bool has_large() const {
-        return std::any_of(plan_.cells.begin(), plan_.cells.end(), [&](double cells) { return is_large(cells); });
     }
 
   private:
@@ -233,6 +184,8 @@ class Scheduler {
         return loop >= 0;
     }
 
+    using Axis = std::vector<int32_t>::iterator;
+
     void lay_out_all() {
         s_.scope = plan_.scope;
         s_.digits.resize(n_);
@@ -254,12 +207,11 @@ class Scheduler {
             const int32_t after = parent < 0 ? -1 : nest_[parent];
             to_front(begin, end, after);
             to_front(begin, end, loop);
-            const auto free = std::find_if(begin, end, [&](int32_t u) { return !is_in_loop_over(u, loop) && !is_in_loop_over(u, after); });
+            const auto is_free = [&](int32_t u) { return !is_in_loop_over(u, loop) && !is_in_loop_over(u, after); };
+            const Axis free = std::find_if(begin, end, is_free);
             s_.digits[v] = lay_out(begin + s_.fixed[v], free, end);
         }
     }
-
-    using Axis = std::vector<int32_t>::iterator;
 
     // Puts the variables of a loop and those around it to the front, as far as they are there, the outermost first.
     void to_front(Axis begin, Axis end, int32_t loop) const {
@@ -286,6 +238,7 @@ class Scheduler {
     }
 
     int64_t room(int32_t v, int32_t from) {
+        if (s_.fixed[v] == 0) return static_cast<int64_t>(plan_.cells[v]) + kSlack;
         s_.strides(plan_, sizes_, v, from, strides_);
         return (strides_.empty() ? 1 : strides_[0] * sizes_[s_.scope[plan_.first[v] + from]]) + kSlack;
     }
@@ -310,7 +263,7 @@ class Scheduler {
 
     void keep(int32_t v, int32_t from, int64_t& end) {
         s_.kept[v] = end;
-        end += s_.fixed[v] == 0 ? static_cast<int64_t>(plan_.cells[v]) : room(v, from);
+        end += room(v, from) - (s_.fixed[v] == 0 ? kSlack : 0);  // what is written past these is the next one's
     }
 
     void keep_all(const Loop& loop, int32_t from, int64_t& end) {
@@ -396,7 +349,7 @@ class Scheduler {
         others.push_back(v);
     }
 
-    // Whether to add table c to table `into` rather than in the bucket of their parent, where it would look at more cells.
+    // Whether to add table c to table `into` rather than in the bucket of their parent, at more cells.
     bool goes_into(int32_t into, int32_t c, int32_t parent) const {
         if (plan_.cells[into] < plan_.cells[c] || s_.open[into] != s_.open[c]) return false;
         double cells = static_cast<double>(sizes_[parent]), until = 0;
@@ -441,14 +394,19 @@ void Schedule::strides(
     }
 }
 
+bool has_large_tables(const EliminationPlan& plan, int cost_bytes, double slice_bytes) {
+    return plan.largest * cost_bytes > slice_bytes;
+}
+
 Schedule schedule_elimination(const EliminationPlan& plan, int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes,
                               int cost_bytes, int choice_bytes, double slice_bytes) {
     Scheduler scheduler(plan, n, m, ends, sizes, cost_bytes, choice_bytes, slice_bytes);
-    if (scheduler.has_large()) {
+    if (has_large_tables(plan, cost_bytes, slice_bytes)) {
         Schedule sliced = scheduler.run(true);
         Schedule whole = scheduler.run(false);
         // On trees that branch much, what loops take in may be more than what they save.
-        return whole.bytes(cost_bytes, choice_bytes) < sliced.bytes(cost_bytes, choice_bytes) ? std::move(whole) : std::move(sliced);
+        const bool saves = sliced.bytes(cost_bytes, choice_bytes) <= whole.bytes(cost_bytes, choice_bytes);
+        return saves ? std::move(sliced) : std::move(whole);
     }
     return scheduler.run(false);
 }

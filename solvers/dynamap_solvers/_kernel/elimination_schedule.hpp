@@ -58,6 +58,9 @@ struct Schedule {
     }
 };
 
+// Whether there is anything to cut into slices.
+bool has_large_tables(const EliminationPlan& plan, int cost_bytes, double slice_bytes);
+
 // cost_bytes and choice_bytes: of a cell; slice_bytes: tables are cut into slices no larger than this, where they can be.
 // Throws std::bad_alloc where cells cannot be counted.
 Schedule schedule_elimination(const EliminationPlan& plan, int64_t n, int64_t m, const int32_t* ends, const int64_t* sizes,
