@@ -21,7 +21,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 KERNEL = Path("solvers", "dynamap_solvers", "_kernel")
 LIBRARY = "_dynamap_kernel.so"  # as in _kernel/__init__.py; loaded by ctypes, so the same name serves everywhere
-FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden")
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-pthread")
 
 
 class KernelHook(BuildHookInterface[Any]):

@@ -60,7 +60,7 @@ def bench(
     time_limit: float = 60.0,
     repeat: int = 3,
     seed: int = 0,
-    threads: int = 1,
+    threads: int | None = None,
     memory_limit: int | None = None,
     folder: str | os.PathLike[str] | None = None,
     results: str | os.PathLike[str] | None = None,
@@ -76,7 +76,7 @@ def bench(
         time_limit: seconds for one solve.
         repeat: repetitions of quick runs, of which medians are reported.
         seed: for methods that randomise.
-        threads: for methods that can use several.
+        threads: for methods that can use several; None for what they take by themselves, peers one.
         memory_limit: bytes a run may hold; None for three quarters of the machine's memory, where that is known.
         folder: IOPDDL files for the suites ``iopddl`` and ``all``.
         results: a file of JSON lines that keeps every row; what it holds already is not run again.

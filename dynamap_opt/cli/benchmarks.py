@@ -39,7 +39,9 @@ def add_commands(commands: Any) -> None:
         "--repeat", type=positive, default=25, metavar="N", help="repetitions of quick runs, for medians (default 25)"
     )
     parser.add_argument("--seed", type=non_negative, default=0, metavar="N", help="for methods that randomise")
-    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="threads of a method (default 1)")
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="threads of a method (default as many as it takes; peers 1)"
+    )
     parser.add_argument(
         "--memory-gib", type=positive, metavar="N", help="memory of a run (default 3/4 of all there is)"
     )

@@ -58,16 +58,18 @@ class EliminationOrder:
         return self.work_cells + _TOUCH * (4 * self.peak_cells + self.kept_cells)
 
     def memory_bytes(self, problem: SelectionProblem) -> float:
-        """What elimination allocates at its peak, besides workspaces of a few MiB.
+        """What elimination allocates at its peak, besides workspaces of a few MiB and 256 MiB for further threads.
 
         A cost cell takes 4 bytes where the costs prove that 32 bits do, else 8; a kept choice 1 (4 beyond 256 choices).
+        The kernel makes large tables slice by slice, and then keeps far fewer cells than there are.
         """
+        needs = kernel.room(problem, self.order)
+        if needs is not None:
+            return needs[1]
+        # numpy: sums of a whole bag, one more while they are added up, and where they are least
         choices = int(problem.sizes.max(initial=1))
         kept = (4 if choices > 256 else 1) * self.kept_cells
-        cell = kernel.cell_bytes(problem, self.order)
-        if cell is None:  # numpy: sums of a whole bag, one more while they are added up, and where they are least
-            return 8 * self.peak_cells + kept + 24 * choices * self.largest_cells
-        return cell * (self.peak_cells + self.original_cells) + kept
+        return 8 * self.peak_cells + kept + 24 * choices * self.largest_cells
 
 
 def find_order(
@@ -147,9 +149,9 @@ def treewidth_upper_bound(problem: SelectionProblem) -> int:
 
 
 def eliminate(
-    problem: SelectionProblem, order: NDArray[np.int32], *, stop: Stop
+    problem: SelectionProblem, order: NDArray[np.int32], *, stop: Stop, threads: int = 1
 ) -> tuple[int | float, NDArray[np.int32]] | None:
-    """Eliminate the variables of one cost set in an order.
+    """Eliminate the variables of one cost set in an order; the outcome is the same for any number of threads.
 
     Returns:
         The optimum (FORBIDDEN or inf where nothing is allowed) and an assignment that attains it; None when stopped.
@@ -157,7 +159,7 @@ def eliminate(
     Raises:
         MemoryError: when the tables do not fit.
     """
-    done = kernel.eliminate(problem, order, stop=stop)
+    done = kernel.eliminate(problem, order, stop=stop, threads=threads)
     if isinstance(done, str):
         return None
     if done is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dynamap_solvers.errors import ProblemError
 
-__all__ = ["Options", "Progress", "ProgressCallback"]
+__all__ = ["Options", "Progress", "ProgressCallback", "available_threads"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,13 @@ ProgressCallback = Callable[[Progress], bool | None]
 """Called from the solving thread every tenth of a second or so; returning False cancels the solve."""
 
 
+def available_threads() -> int:
+    """How many processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """The options of one solve; the clock starts when the object is made.
@@ -46,7 +54,8 @@ class Options:
         gap: stop when ``(objective - bound) / |objective|`` is at most this; 0 asks for the optimum.
         seed: for methods that randomise, 0 to 2**31 - 1.
         warm_start: an assignment to begin with, or None.
-        threads: how many a method may use.
+        threads: how many a method may use; None for :func:`available_threads` where it is an elimination, which has the
+            same outcome for any number, and for one elsewhere.
         progress: see :data:`ProgressCallback`.
 
     Raises:
@@ -57,7 +66,7 @@ class Options:
     gap: float = 0.0
     seed: int = 0
     warm_start: tuple[int, ...] | None = None
-    threads: int = 1
+    threads: int | None = None
     progress: ProgressCallback | None = None
     started: float = field(default_factory=time.perf_counter)
 
@@ -68,8 +77,8 @@ class Options:
             raise ProblemError(f"The gap is {self.gap}; give a number of at least 0, as 0.01 for one percent.")
         if not 0 <= self.seed < 2**31:
             raise ProblemError(f"The seed is {self.seed}; give an integer from 0 to 2**31 - 1.")
-        if self.threads < 1:
-            raise ProblemError(f"There are {self.threads} threads; give at least 1.")
+        if self.threads is not None and self.threads < 1:
+            raise ProblemError(f"There are {self.threads} threads; give at least 1, or None.")
 
     @property
     def elapsed(self) -> float:

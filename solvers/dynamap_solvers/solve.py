@@ -27,7 +27,7 @@ def solve(
     gap: float = 0.0,
     seed: int = 0,
     warm_start: Sequence[int] | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     progress: ProgressCallback | None = None,
     methods: Mapping[str, Method] = METHODS,
 ) -> Solution:
@@ -43,7 +43,8 @@ def solve(
         gap: stop when ``(objective - bound) / |objective|`` is at most this.
         seed: for methods that randomise, 0 to 2**31 - 1.
         warm_start: an assignment to begin with. The result is never worse than it, where it is allowed.
-        threads: how many a method may use.
+        threads: how many a method may use; None for as many as this process has processors where large tables are
+            eliminated, which has the same outcome for any number, and for one elsewhere.
         progress: called now and then with a :class:`~dynamap_solvers.Progress`; returning False cancels.
         methods: the registry to look in; to try a method of one's own.
 

@@ -83,7 +83,7 @@ def test_every_level_of_vector_instructions_and_kind_of_table_agrees_with_numpy(
         value, choices = kernel.eliminate(problem, order.order, stop=Stop(), level=level)
         assert value == el._eliminate_in_numpy(problem, order.order.tolist(), Stop())[0]
         assert problem.evaluate(choices) == value or value == problem.infeasible_value
-        kinds.add(kernel.cell_bytes(problem, order.order))
+        kinds.add(kernel.room(problem, order.order)[0])
     assert max(kinds) == (8 if kind in {"large", "float"} else 4)
 
 

@@ -30,6 +30,7 @@ constexpr bool kPacked = std::is_same_v<T, int32_t>;
 constexpr int64_t kBlock = 64;                          // cells
 constexpr int64_t kMostBuffered = int64_t{1} << 18;     // cells of a block for all choices: they shall stay in cache
 constexpr int64_t kVectorBytes = 64;
+constexpr int64_t kMostRows = 8;                         // worked on together
 
 template <typename T, bool Clamp>
 DM_INLINE T plus(T left, T right) {
@@ -41,7 +42,7 @@ DM_INLINE T plus(T left, T right) {
 template <typename T>
 struct Factor {
     enum class Kind { scalar, part, whole };  // knows none, some or all axes of the block
-    const T* cells;
+    int32_t source;  // which of the tables it is
     int64_t own;     // stride of the variable that leaves
     int deepest;     // the last digit it knows, -1 for none
     Kind kind;
@@ -52,7 +53,21 @@ struct Factor {
     size_t map;      // part: likewise, where its cell of each cell of the block is
 };
 
-template <typename T, bool Clamp, typename Index>
+// What a reduction works on; kept from one to the next.
+template <typename T>
+struct Workspace {
+    // Per depth (the number of digits that are set) and choice, sums of scalars and of blocks determined there; per
+    // depth and factor, its cells at the digits so far.
+    std::vector<T> sums, buffers, expanded;
+    std::vector<const T*> blocks, at;
+    std::vector<int64_t> digits;
+    std::vector<const T*> rows, now;  // what the innermost step adds up, and how far apart choices are in it
+    std::vector<int64_t> steps;
+    std::vector<const int32_t*> maps_of;
+    int until_splat = 0;  // rows that are one cell again and again come from here on
+};
+
+template <typename T>
 struct Bucket {
     static constexpr int64_t kLanes = kVectorBytes / sizeof(T);
 
@@ -62,17 +77,8 @@ struct Bucket {
     std::vector<Factor<T>> factors;
     std::vector<int64_t> strides;
     std::vector<int32_t> maps;
-    std::vector<T> own;  // costs of the variable that leaves
-    // Workspace of the reduction: per depth (the number of digits that are set) and choice, sums of scalars and of
-    // blocks determined there; per depth and factor, its cells at the digits so far.
-    std::vector<T> sums, buffers, expanded;
-    std::vector<const T*> blocks, at;
+    std::vector<T> own;      // costs of the variable that leaves
     std::vector<int> until;  // factors with deepest < j are the first until[j]
-    std::vector<int64_t> digits;
-    std::vector<const T*> rows, now;  // what the innermost step adds up, and how far apart choices are in it
-    std::vector<int64_t> steps;
-    std::vector<const int32_t*> maps_of;
-    int until_splat = 0;  // rows that are one cell again and again come from here on
 
     // What is added next belongs to a variable with `choices`, the first `digits` of its neighbours' axes being digits.
     void begin(int64_t choices, const std::vector<int64_t>& axes, int digits_before_block) {
@@ -88,10 +94,11 @@ struct Bucket {
         own.assign(size, 0);
     }
 
-    // A table: its stride per choice, and per axis, 0 where it does not know it.
-    void add(const T* cells, int64_t own_stride, const int64_t* by_axis) {
+    // A table: its stride per choice, and per axis, 0 where it does not know it. Where it lies is said when the bucket is
+    // reduced.
+    void add(int32_t source, int64_t own_stride, const int64_t* by_axis) {
         using Kind = typename Factor<T>::Kind;
-        Factor<T> factor{cells, own_stride, -1, Kind::scalar, false, 1, false, strides.size(), maps.size()};
+        Factor<T> factor{source, own_stride, -1, Kind::scalar, false, 1, false, strides.size(), maps.size()};
         strides.insert(strides.end(), by_axis, by_axis + depth);
         for (int j = 0; j < depth; ++j) {
             if (by_axis[j] != 0) factor.deepest = j;
@@ -118,27 +125,32 @@ struct Bucket {
         return factor.kind == Factor<T>::Kind::whole && factor.deepest == depth - 1;
     }
 
-    // Makes the workspace ready when all is added.
+    // Puts the factors in the order they are worked on in, when all are added.
     void arrange() {
         const auto key = [&](const Factor<T>& factor) { return 2 * factor.deepest + is_direct(factor); };
         std::stable_sort(factors.begin(), factors.end(), [&](const auto& f, const auto& g) { return key(f) < key(g); });
-        const size_t count = factors.size(), levels = depth + 1;
-        until.assign(levels, 0);
+        until.assign(depth + 1, 0);
         for (const auto& factor : factors) {
             for (int j = factor.deepest + 1; j <= depth; ++j) ++until[j];
         }
-        at.resize(levels * count);
-        for (size_t f = 0; f < count; ++f) at[f] = factors[f].cells;
-        sums.resize(levels * size);
-        std::copy(own.begin(), own.end(), sums.begin());
-        buffers.resize(levels * size * padded);
-        blocks.assign(levels, nullptr);
-        digits.assign(depth, 0);
-        expanded.resize(padded + kLanes);
-        rows.resize(count + 1);
-        now.resize(count + 1);
-        steps.resize(count + 1);
-        maps_of.resize(count + 1);
+    }
+
+    // Makes room for a reduction; the first cells of the factors are to be put in `at`.
+    void make_room(Workspace<T>& work) const {
+        const size_t count = factors.size(), levels = depth + 1;
+        const auto grow = [](auto& array, size_t cells) {
+            if (array.size() < cells) array.resize(cells);
+        };
+        grow(work.at, levels * count);
+        grow(work.sums, levels * size);
+        grow(work.buffers, levels * size * padded);
+        grow(work.expanded, padded + kLanes);
+        grow(work.rows, count + 1);
+        grow(work.now, (count + 1) * kMostRows);
+        grow(work.steps, count + 1);
+        grow(work.maps_of, count + 1);
+        work.blocks.assign(levels, nullptr);
+        work.digits.assign(depth, 0);
     }
 
   private:

@@ -42,7 +42,7 @@ constexpr bool kPermutes = true;
 #endif
 
 template <typename T, bool Clamp, typename Index>
-using Reduce = T (*)(Bucket<T, Clamp, Index>&, T*, Index*, T);
+using Reduce = T (*)(const Bucket<T>&, Workspace<T>&, T*, Index*, T);
 
 // The widest this machine has, of the levels up to `most`: 0 plain, 1 AVX2, 2 AVX-512.
 template <typename T, bool Clamp, typename Index>

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from dynamap_solvers._kernel import address, library
 from dynamap_solvers.problem import SelectionProblem
 
-__all__ = ["Stop", "cell_bytes", "dominated", "eliminate", "order", "order_cost"]
+__all__ = ["Stop", "dominated", "eliminate", "order", "order_cost", "room"]
 
 _INT = ctypes.c_int64
+_SLICE_BYTES = 2.0**20  # a few slices shall fit in cache
 
 
 class Stop:
@@ -51,11 +52,18 @@ def order(
 
 
 def eliminate(
-    problem: SelectionProblem, order: NDArray[np.int32], *, stop: Stop, level: int = 2
+    problem: SelectionProblem,
+    order: NDArray[np.int32],
+    *,
+    stop: Stop,
+    threads: int = 1,
+    level: int = 2,
+    slice_bytes: float = _SLICE_BYTES,
 ) -> tuple[int | float, NDArray[np.int32]] | str | None:
     """The optimum and an assignment; ``"stopped"`` where the flag was set; raises MemoryError.
 
-    Vector instructions are used up to a level: 0 plain, 1 AVX2, 2 AVX-512.
+    The outcome is the same for any number of threads; small tables are left to the calling one. Tables of more than
+    ``slice_bytes`` are made slice by slice. Vector instructions are used up to a level: 0 plain, 1 AVX2, 2 AVX-512.
     """
     lib = library()
     if lib is None:
@@ -75,6 +83,8 @@ def eliminate(
         address(problem.unary_costs),
         address(problem.pair_costs),
         ctypes.c_int(level),
+        _INT(threads),
+        ctypes.c_double(slice_bytes),
         address(stop.flag),
         address(objective),
         address(choices),
@@ -88,14 +98,18 @@ def eliminate(
     return "stopped" if failed else (objective[0].item(), choices)
 
 
-def cell_bytes(problem: SelectionProblem, order: NDArray[np.int32]) -> int | None:
-    """How many bytes :func:`eliminate` has for a cost: 4 where 32 bits are proved to do, else 8."""
+def room(
+    problem: SelectionProblem, order: NDArray[np.int32], *, slice_bytes: float = _SLICE_BYTES
+) -> tuple[int, float] | None:
+    """The bytes :func:`eliminate` has for a cost, 4 where 32 bits are proved to do, else 8; and those of all it keeps.
+
+    The tables of one thread are counted; those of the others take up to 256 MiB more.
+    """
     lib = library()
     if lib is None:
         return None
-    if not problem.is_integer:
-        return 8
-    small = lib.dm_eliminate_is_small(
+    found = np.empty(2, np.float64)
+    failed = lib.dm_eliminate_room(
         _INT(problem.num_variables),
         _INT(problem.num_edges),
         address(problem.edge_ends),
@@ -104,12 +118,14 @@ def cell_bytes(problem: SelectionProblem, order: NDArray[np.int32]) -> int | Non
         address(problem.pair_starts),
         address(order),
         ctypes.c_int(problem.has_forbidden),
-        address(problem.unary_costs),
-        address(problem.pair_costs),
+        address(problem.unary_costs if problem.is_integer else None),
+        address(problem.pair_costs if problem.is_integer else None),
+        ctypes.c_double(slice_bytes),
+        address(found),
     )
-    if small < 0:
+    if failed:
         raise MemoryError
-    return 4 if small else 8
+    return int(found[0]), float(found[1])
 
 
 def dominated(

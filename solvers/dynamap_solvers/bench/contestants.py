@@ -48,14 +48,14 @@ class Settings:
         time_limit: seconds for one solve; a run that does not end by itself is ended soon after.
         repeat: how often a run is repeated, as long as all together take under two seconds; medians are reported.
         seed: for methods that randomise.
-        threads: for methods that can use several.
+        threads: for methods that can use several; None for what our methods take by themselves, and one for peers.
         memory_limit: bytes a run may have resident before it is ended, None for no limit.
     """
 
     time_limit: float = 60.0
     repeat: int = 25
     seed: int = 0
-    threads: int = 1
+    threads: int | None = None
     memory_limit: int | None = None
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class Settings:
             raise ProblemError(f"The time limit is {self.time_limit}; give a positive number of seconds.")
         for label, value, least in (
             ("number of repetitions", self.repeat, 1),
-            ("number of threads", self.threads, 1),
+            ("number of threads", 1 if self.threads is None else self.threads, 1),
             ("seed", self.seed, 0),
             ("memory limit", 1 if self.memory_limit is None else self.memory_limit, 1),
         ):
@@ -165,7 +165,7 @@ def _solve(name: str, problem: SelectionProblem, settings: Settings) -> Solution
 
 
 def _solve_batch(problem: SelectionProblem, settings: Settings) -> BatchSolution:
-    return solve_batch(problem, threads=settings.threads)
+    return solve_batch(problem, threads=settings.threads or 1)
 
 
 def _arrays(problem: SelectionProblem, settings: Settings) -> tuple[Any, Any]:  # noqa: ARG001 - a `build`

@@ -68,7 +68,7 @@ def run_job(job: Job) -> Row:
 
 @contextlib.contextmanager
 def _started(job: Job, complaints: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(job.settings.threads))
+    environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(job.settings.threads or 1))
     process = subprocess.Popen(  # noqa: S603 - this interpreter, our own code
         [sys.executable, "-c", _START + "_child.main()"],
         stdin=subprocess.PIPE,

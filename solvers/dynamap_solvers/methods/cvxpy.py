@@ -138,7 +138,7 @@ class _Model:
         if self._chained:
             constraints.append(v[-self._chained :] <= program.bounds[-self._chained :])
         model = cvxpy.Problem(cvxpy.Minimize(program.costs @ v), constraints)
-        settings: dict[str, Any] = {"random_seed": options.seed, "threads": options.threads}
+        settings: dict[str, Any] = {"random_seed": options.seed, "threads": options.threads or 1}
         remaining = options.remaining()
         if remaining is not None:
             if remaining == 0:

@@ -89,7 +89,7 @@ def load(program: LocalPolytope) -> Any:
 def set_options(highs: Any, program: LocalPolytope, options: Options) -> None:
     """Seed, threads, time left and gaps; the absolute gap is less than one step of an integer objective."""
     highs.setOptionValue("random_seed", options.seed)
-    highs.setOptionValue("threads", options.threads)
+    highs.setOptionValue("threads", options.threads or 1)
     highs.setOptionValue("mip_rel_gap", 0.0)
     highs.setOptionValue("mip_abs_gap", 0.99 if program.reduced.is_integer else 0.0)
     remaining = options.remaining()

@@ -104,7 +104,7 @@ def _arguments(program: LocalPolytope, options: Options) -> list[str]:
     arguments += ["-timeMode", "elapsed"]
     relative, absolute = program.gaps(options.gap)
     arguments += ["-ratio", repr(relative), "-allow", repr(absolute)]
-    if options.threads > 1:
+    if options.threads is not None and options.threads > 1:
         arguments += ["-threads", str(options.threads)]
     remaining = options.remaining()
     if remaining is not None:

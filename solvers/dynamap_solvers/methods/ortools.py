@@ -63,7 +63,7 @@ def _document(costs: IntegerCosts, options: Options) -> dict[str, Any]:
         "limits": limits,
         "warm": None if lowered is None else list(lowered),
         "seed": options.seed,
-        "threads": options.threads,
+        "threads": options.threads or 1,
     }
 
 

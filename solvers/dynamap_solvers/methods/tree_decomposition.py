@@ -14,7 +14,7 @@ from dynamap_solvers.elimination import EliminationOrder, Stop, eliminate, find_
 from dynamap_solvers.errors import NotSeriesParallelError, ProblemError
 from dynamap_solvers.methods._conflict import why_infeasible
 from dynamap_solvers.methods._watch import watched
-from dynamap_solvers.options import Options
+from dynamap_solvers.options import Options, available_threads
 from dynamap_solvers.passes import drop_dominated, drop_forbidden
 from dynamap_solvers.passes.base import Simplification
 from dynamap_solvers.problem import FINITE_LIMIT, SelectionProblem
@@ -129,7 +129,7 @@ def solve_along(
     started = time.perf_counter()
 
     def run(stop: Stop) -> tuple[int | float, NDArray[np.int32]] | None:
-        return eliminate(smaller.problem, order.order, stop=stop)
+        return eliminate(smaller.problem, order.order, stop=stop, threads=options.threads or available_threads())
 
     if order.work_cells <= _UNWATCHED:
         done, stopped = run(Stop()), StopReason.PROVED

@@ -69,7 +69,7 @@ def solve(model: _Model, settings: Settings) -> Claim:
     problem, program, pick_one = model
     solver = cp_model.CpSolver()
     solver.parameters.max_time_in_seconds = settings.time_limit
-    solver.parameters.num_workers = settings.threads
+    solver.parameters.num_workers = settings.threads or 1
     solver.parameters.random_seed = settings.seed
     solver.parameters.linearization_level = 2  # far better here: its relaxation then knows the local polytope
     status = solver.solve(program)

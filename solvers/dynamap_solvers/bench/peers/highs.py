@@ -44,7 +44,7 @@ def build(problem: SelectionProblem, settings: Settings) -> tuple[Program, Any]:
     program = local_polytope(problem)
     solver = loaded(program)
     for option, value in (
-        ("threads", settings.threads),
+        ("threads", settings.threads or 1),
         ("random_seed", settings.seed),
         ("time_limit", settings.time_limit),
         ("mip_rel_gap", 0.0),
