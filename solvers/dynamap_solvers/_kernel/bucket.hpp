@@ -14,6 +14,18 @@
 #include "common.hpp"
 #include "elimination_plan.hpp"
 
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define DM_LEVELS 1
+#endif
+
+// The kinds of tables and of kept choices. (Doubles saturate by themselves: at infinity.)
+#define DM_NARROW_KINDS(KIND) \
+    KIND(int32_t, false, uint8_t) KIND(int32_t, true, uint8_t) \
+    KIND(int64_t, false, uint8_t) KIND(int64_t, true, uint8_t) KIND(double, false, uint8_t)
+#define DM_WIDE_KINDS(KIND) \
+    KIND(int32_t, false, int32_t) KIND(int32_t, true, int32_t) \
+    KIND(int64_t, false, int32_t) KIND(int64_t, true, int32_t) KIND(double, false, int32_t)
+
 namespace dm {
 
 // int32 tables hold costs times a power of two above the number of choices, less an offset: the low bits of a sum have

@@ -103,7 +103,7 @@ class Elimination {
         const Loop* again = nullptr;  // the outermost loop that is gone through again
     };
 
-    const Reduce<T, Clamp, Index> reduce_;
+    const Reduce<T, Index> reduce_;
     const Problem<Given>& p_;
     const EliminationPlan& plan_;
     const Schedule& s_;
