@@ -250,9 +250,12 @@ class _Run:
         def body(code: int, left: Any, number: Any, beyond: Any, mask: Any) -> None:
             first = self.yes if code == 0 else self.no if code > 0 else number == 0
             last = self.yes if code == -1 else self.no
+            alike = min(code, 1)
+            if code < -1 and (numbers.all(first) or not numbers.any(first)):  # as one of those before
+                alike = 0 if numbers.all(first) else 1
             loop = Loop((*place.loop.first, first), (*place.loop.last, last))
             parts_level = level == len(self.iterations) - 1
-            codes = (*place.codes, min(code, 1))
+            codes = (*place.codes, alike)
             inner = _Place(loop, codes, (*place.left, left), Parts(number, beyond) if parts_level else None, code)
             every = None if numbers.all(mask) else mask
             if parts_level:
