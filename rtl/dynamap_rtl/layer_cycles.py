@@ -220,10 +220,15 @@ def cycles_of_blocks(
         last_output_blocks=last_cut.output_blocks,
     )
 
+    known_tiles: dict[object, tuple[IntArray, IntArray]] = {}
+
     def product_at(loop: Loop) -> Product:
-        place = loads.place(*loop.last)
-        block = np.where(place.last_pixels, extents.last, extents.block)
-        tiles, steps = tiles_of(dataflow, block, elements_at(place), channels_at(place), sizes)
+        key = tuple(flag.tobytes() for flag in loop.last)
+        if key not in known_tiles:
+            place = loads.place(*loop.last)
+            block = np.where(place.last_pixels, extents.last, extents.block)
+            known_tiles[key] = tiles_of(dataflow, block, elements_at(place), channels_at(place), sizes)
+        tiles, steps = known_tiles[key]
         return Product(
             activations=loads.activations(loop),
             weights=loads.weights(loop),

@@ -60,7 +60,7 @@ class LoadSize:
         But nobody else can ask for anything before its last run has been asked for: a run a cycle, and so many ahead.
         """
         kept, most = self._kept
-        return self.idle + np.minimum(kept + padding, most)
+        return np.asarray(self.idle + np.minimum(kept + padding, most), dtype=np.int64)
 
     @cached_property
     def _kept(self) -> tuple[IntArray, IntArray]:
