@@ -11,7 +11,7 @@ Times of loads are those of their pieces; docs/explanation/cost-model.md says in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,7 @@ class _Place:
 
     Attributes:
         loop: as callers want it.
-        codes: equal for iterations that are alike: 0 for a loop's first one, 1 for others, less than 0 for the last.
+        codes: equal for iterations that are alike: 0 for a loop's first one, 1 for others, negative for the last ones.
         left: iterations of each loop to come.
         parts: the product stands for; none before it is known.
         part: equal for equal ones.
@@ -203,8 +203,8 @@ class _Run:
             each = each * count
         near = tuple(products < INSTRUCTION_QUEUE for products in remaining[::-1])
         then_last = tuple(more == 1 for more in place.left)
-        loop = replace(place.loop, then_last=then_last, near=near)
         key = side, place.codes, self.numbers.key(then_last), self.numbers.key(near)
+        loop = Loop(place.loop.first, place.loop.last, then_last, near)
         found = self._known(key, lambda: self.layer.following_at(side, self.numbers.place(loop)))
         after = 0
         for loops, products in enumerate(remaining[:3], start=2):
@@ -250,9 +250,12 @@ class _Run:
         def body(code: int, left: Any, number: Any, beyond: Any, mask: Any) -> None:
             first = self.yes if code == 0 else self.no if code > 0 else number == 0
             last = self.yes if code == -1 else self.no
+            alike = min(code, 1)
+            if code < -1 and (numbers.all(first) or not numbers.any(first)):  # as one of those before
+                alike = 0 if numbers.all(first) else 1
             loop = Loop((*place.loop.first, first), (*place.loop.last, last))
             parts_level = level == len(self.iterations) - 1
-            codes = (*place.codes, min(code, 1))
+            codes = (*place.codes, alike)
             inner = _Place(loop, codes, (*place.left, left), Parts(number, beyond) if parts_level else None, code)
             every = None if numbers.all(mask) else mask
             if parts_level:

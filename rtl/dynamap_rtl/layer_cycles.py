@@ -202,7 +202,7 @@ def cycles_of_blocks(
         pieces = up(all_pieces * block * elements, extents.all * all_elements) + waits
         as_of_first = np.where(place.last_part, first_cut.last_length, first_cut.length)
         asks = runs(as_of_first) + (elements % p1 > 0) if tails else runs(as_of_first)
-        return LoadSize(pieces, block * asks, block * beats(as_of_first), idle=waits)
+        return LoadSize(pieces, block * asks, block * beats(as_of_first), sizes.latency, idle=waits)
 
     def weight_rows(depth: IntArray, channels: IntArray) -> IntArray:
         return depth * (channels if dataflow is Dataflow.IS else up(channels, p2))
@@ -210,21 +210,25 @@ def cycles_of_blocks(
     def weights_at(place: Place) -> LoadSize:
         depth = np.where(blocks.joined, of(place, lambda _, cut: cut.depth), inner(elements_at(place)))
         rows = weight_rows(depth, channels_at(place))
-        return LoadSize(rows * row_pieces, rows, rows * row_beats)
+        return LoadSize(rows * row_pieces, rows, rows * row_beats, sizes.latency)
 
     loads = LayerLoads(
         blocks,
-        sizes,
         activations=activations_at,
         weights=weights_at,
         padding=padding,
         last_output_blocks=last_cut.output_blocks,
     )
 
+    known_tiles: dict[object, tuple[IntArray, IntArray]] = {}
+
     def product_at(loop: Loop) -> Product:
-        place = loads.place(*loop.last)
-        block = np.where(place.last_pixels, extents.last, extents.block)
-        tiles, steps = tiles_of(dataflow, block, elements_at(place), channels_at(place), sizes)
+        key = tuple(flag.tobytes() for flag in loop.last)
+        if key not in known_tiles:
+            place = loads.place(*loop.last)
+            block = np.where(place.last_pixels, extents.last, extents.block)
+            known_tiles[key] = tiles_of(dataflow, block, elements_at(place), channels_at(place), sizes)
+        tiles, steps = known_tiles[key]
         return Product(
             activations=loads.activations(loop),
             weights=loads.weights(loop),

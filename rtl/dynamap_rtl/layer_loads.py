@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -43,27 +44,36 @@ class LoadSize:
         pieces: of it; with cycles in which it moves nothing.
         runs: bursts, or stretches of padding.
         beats: of its bursts.
+        latency: of memory, cycles.
         idle: such cycles.
     """
 
     pieces: IntArray
     runs: IntArray
     beats: IntArray
+    latency: int
     idle: IntArray | int = 0
 
-    def behind(self, ahead: int, latency: int, padding: IntArray | int = 0) -> IntArray:
+    def behind(self, padding: IntArray | int = 0) -> IntArray:
         """Pieces that are not yet written when others can have the port: in the loader already, and padding at the end.
 
         But nobody else can ask for anything before its last run has been asked for: a run a cycle, and so many ahead.
         """
-        moved = self.pieces - self.idle
-        kept = down(np.minimum(_HELD, self.beats) * np.maximum(0, moved - self.beats), self.beats)
-        asking = np.where(self.runs > ahead, self.queued(ahead) - latency, moved)
-        most = np.maximum(0, np.minimum(asking, moved - self.runs))
+        kept, most = self._kept
         return np.asarray(self.idle + np.minimum(kept + padding, most), dtype=np.int64)
 
-    def queued(self, ahead: int) -> IntArray:
+    @cached_property
+    def _kept(self) -> tuple[IntArray, IntArray]:
+        """Pieces in the loader, and those that are not written for want of requests."""
+        moved = self.pieces - self.idle
+        kept = down(np.minimum(_HELD, self.beats) * np.maximum(0, moved - self.beats), self.beats)
+        asking = np.where(self.runs > run_queue(self.latency), self.queued - self.latency, moved)
+        return kept, np.maximum(0, np.minimum(asking, moved - self.runs))
+
+    @cached_property
+    def queued(self) -> IntArray:
         """Pieces of the runs that are asked for and not yet written, at most."""
+        ahead = run_queue(self.latency)
         return np.where(self.runs > ahead, down(self.pieces * ahead, self.runs), self.pieces)
 
 
@@ -72,7 +82,6 @@ class LayerLoads:
 
     Args:
         blocks: how it is cut.
-        sizes: of the overlays.
         activations: from the place of a product to the load of its activations.
         weights: likewise.
         padding: of activations, if they have any.
@@ -82,15 +91,13 @@ class LayerLoads:
     def __init__(
         self,
         blocks: LayerBlocks,
-        sizes: Sizes,
         *,
         activations: Callable[[Place], LoadSize],
         weights: Callable[[Place], LoadSize],
         padding: Padding | None,
         last_output_blocks: IntArray,
     ) -> None:
-        self._blocks, self._sizes, self._padding = blocks, sizes, padding
-        self._ahead = run_queue(sizes.latency)
+        self._blocks, self._padding = blocks, padding
         self._activation_size, self._weight_size = activations, weights
         self._sizes_known: dict[object, LoadSize] = {}
         parts, outer, pixel_blocks = blocks.parts, blocks.pixels_outer, blocks.pixel_blocks
@@ -116,22 +123,23 @@ class LayerLoads:
         pixels = self._blocks.pixels_outer
         return Place(pack, np.where(pixels, outer, inner), np.where(pixels, inner, outer), part)
 
-    def _size(self, side: str, place: Place) -> LoadSize:
-        """Of a side's load at a place."""
-        key = side, *(flag.tobytes() for flag in vars(place).values())
+    def _size(self, side: str, last: tuple[BoolArray, ...]) -> LoadSize:
+        """Of a side's load, from whether these are the last iterations of the loops."""
+        key = side, *(flag.tobytes() for flag in last)
         if key not in self._sizes_known:
-            self._sizes_known[key] = (self._activation_size if side == "activations" else self._weight_size)(place)
+            size = self._activation_size if side == "activations" else self._weight_size
+            self._sizes_known[key] = size(self.place(*last))
         return self._sizes_known[key]
 
     def activations(self, loop: Loop) -> Load:
         """What a product needs of activations."""
-        size = self._size("activations", self.place(*loop.last))
+        size = self._size("activations", loop.last)
         first_outer, first_inner, first_part = loop.first[1:]
         again = self._activations_in_turns & first_inner & ~first_outer
         loads = self._loads_activations(*loop.first[1:])
         return Load(
             pieces=size.pieces,
-            behind=size.behind(self._ahead, self._sizes.latency),
+            behind=size.behind(),
             asks=size.runs,
             loads=loads,
             older=~loads & np.where(self._blocks.parts == 2, first_part, again),
@@ -140,20 +148,20 @@ class LayerLoads:
     def padding(self, loop: Loop, parts: Parts) -> tuple[IntArray, IntArray]:
         """What of a product's activations is written before they need the read port, and when others can have it."""
         assert self._padding is not None
-        size = self._size("activations", self.place(*loop.last))
+        size = self._size("activations", loop.last)
         *ends, taps = self._padding(loop, parts)
         leading, trailing = (down(size.pieces * end, taps) for end in ends)
-        return np.minimum(size.pieces, leading), size.behind(self._ahead, self._sizes.latency, trailing)
+        return np.minimum(size.pieces, leading), size.behind(trailing)
 
     def weights(self, loop: Loop) -> Load:
         """What a product needs of weights."""
-        size = self._size("weights", self.place(*loop.last))
+        size = self._size("weights", loop.last)
         first_outer, first_inner, first_part = loop.first[1:]
         again = self._weights_in_turns & first_inner & ~first_outer
         loads = self._loads_weights(*loop.first[1:])
         return Load(
             pieces=size.pieces,
-            behind=size.behind(self._ahead, self._sizes.latency),
+            behind=size.behind(),
             asks=size.runs,
             loads=loads,
             older=~loads & np.where(self._whole_weights, again, (self._blocks.parts == 2) & first_part),
@@ -187,14 +195,14 @@ class LayerLoads:
             np.where(then_last_pack, last == 1, count == 1)
             for last, count in zip(self.last_counts[1:3], self.counts[1:3], strict=True)
         )
-        place = self.place(
+        then_last = (
             then_last_pack,
             np.where(other, loop.then_last[1], np.where(pack, outer_last, last_outer)),
             np.where(part, last_inner, np.where(block, loop.then_last[2], inner_last)),
             np.where(part, loop.then_last[3], self.counts[3] == 1),
         )
-        size = self._size(side, place)
-        return Following(soon=soon, pieces=size.pieces, runs=size.runs, queued=size.queued(self._ahead))
+        size = self._size(side, then_last)
+        return Following(soon=soon, pieces=size.pieces, runs=size.runs, queued=size.queued)
 
     def _loads_activations(self, outer: BoolArray, inner: BoolArray, part: BoolArray) -> BoolArray:  # noqa: ARG002 - called as the other
         """Whether they are loaded, from whether these are the first iterations; all the more in first ones."""

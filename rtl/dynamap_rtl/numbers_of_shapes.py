@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -39,15 +38,17 @@ class Numbers:
 
     def of(self, value: Any) -> Any:
         """A value of a caller's."""
-        if isinstance(value, Load):
-            return self.record(value)
-        return value[0].item() if self.one and isinstance(value, np.ndarray) else value
+        if not self.one:
+            return value
+        if isinstance(value, np.ndarray):
+            return value.item()
+        return self.record(value) if isinstance(value, Load) else value
 
     def record(self, record: Any) -> Any:
         """The same with every attribute converted."""
         if not self.one:
             return record
-        return replace(record, **{field.name: self.of(getattr(record, field.name)) for field in fields(record)})
+        return type(record)(**{name: self.of(value) for name, value in vars(record).items()})
 
     def all_of(self, value: Any) -> Any:
         """A value for every shape."""

@@ -22,21 +22,13 @@ MOST_LANES = 1024
 
 
 def up(numerator: IntArray | int, divisor: IntArray | int) -> IntArray:
-    """⌈numerator / divisor⌉ of non-negative and positive numbers below 2**53, an array where one of them is.
-
-    By floats, which is exact and several times as fast: a quotient above an integer k is at least k + 1/divisor, which
-    no rounding to 53 bits takes to k.
-    """
-    if isinstance(numerator, int) and isinstance(divisor, int):
-        return cast("IntArray", -(-numerator // divisor))
-    return np.ceil(np.true_divide(numerator, divisor)).astype(np.int64)
+    """⌈numerator / divisor⌉ for positive divisors, an array where one of them is."""
+    return cast("IntArray", -(-numerator // divisor))
 
 
 def down(numerator: IntArray | int, divisor: IntArray | int) -> IntArray:
-    """⌊numerator / divisor⌋, likewise: a quotient below an integer k is at most k - 1/divisor."""
-    if isinstance(numerator, int) and isinstance(divisor, int):
-        return cast("IntArray", numerator // divisor)
-    return np.floor(np.true_divide(numerator, divisor)).astype(np.int64)
+    """⌊numerator / divisor⌋, likewise."""
+    return cast("IntArray", numerator // divisor)
 
 
 @dataclass(frozen=True, kw_only=True)
