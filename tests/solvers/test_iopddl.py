@@ -163,6 +163,7 @@ def test_a_broken_file_is_one_sentence_naming_file_and_thing(keys, value, senten
         (b'{"problem": {}}', 'has no "nodes"'),
         (b"[]", "the file must be a JSON object, not list"),
     ],
+    ids=["empty", "no text", "cut off", "gzip cut off", "no gzip", "nan", "deep", "long number", "no nodes", "a list"],
 )
 def test_bytes_that_are_no_problem_are_refused(data, sentence, tmp_path):
     path = tmp_path / "bad.json"
