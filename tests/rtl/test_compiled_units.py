@@ -10,7 +10,6 @@ import pytest
 from compiled_agreement import agree, random_value
 from dynamap_rtl import Dataflow
 from dynamap_rtl.circuit_parameters import CircuitParameters
-from dynamap_rtl.hardware.simulator import build
 from dynamap_rtl.hardware.simulator.program import Program
 from dynamap_rtl.overlay_circuit import overlay_circuit
 from dynamap_rtl.program.sample import sample_convolution
@@ -37,10 +36,8 @@ def test_the_matrix_engine():
     assert agree(engine, cycles=60) > 1000
 
 
-def test_the_whole_overlay(monkeypatch):
+def test_the_whole_overlay():
     """On a layer's run, for random inputs leave most units idle, and then on random inputs, for a run is tame."""
-    for levels in (build._LEVELS, build._PLAIN):  # compiling takes the time, not running
-        monkeypatch.setitem(levels, "flat", ("-O0",))
     circuit = CircuitParameters(
         rows=2,
         columns=2,

@@ -135,12 +135,21 @@ class GridCycle:
             done += wires
         others = [wire for wire in program.kept if wire not in set(done)]
         if others:
-            yield self._storing(f"{prefix}_kept", others, done, self._sources(others, done))
+            # Only to be looked at, and so many when all are traced that versions would take minutes to compile.
+            yield self._storing(f"{prefix}_kept", others, done, self._sources(others, done), versions=False)
         given = list(program.staged)
         for number, wire in enumerate(given):
             yield self._storing(f"{prefix}_given{number}", [wire], done, self._sources([wire], done))
 
-    def _storing(self, function: str, wires: Sequence[Wire], done: Iterable[Wire], sources: frozenset[Source]) -> _Step:
+    def _storing(
+        self,
+        function: str,
+        wires: Sequence[Wire],
+        done: Iterable[Wire],
+        sources: frozenset[Source],
+        *,
+        versions: bool = True,
+    ) -> _Step:
         """A loop that stores wires, from what is stored already."""
         program = self._program
         places = {**program.staged, **program.kept}
@@ -152,8 +161,10 @@ class GridCycle:
                 loop.put(wire, places[wire], f"o{number}")
             return loop
 
-        versions = Versions(function, build, self._common if program.lines == 1 else None)
-        return _Step(versions, sources, frozenset(("stored", wire) for wire in wires), at_once=True)
+        common = self._common if versions and program.lines == 1 else None
+        return _Step(
+            Versions(function, build, common), sources, frozenset(("stored", wire) for wire in wires), at_once=True
+        )
 
     def _writes(self) -> Iterable[_Step]:
         program = self._program
