@@ -1,11 +1,15 @@
-// Reduction of a graph by R0, RI and RII (Scholz & Eckstein 2002) with parallel edges merged: the plan, from the graph
-// alone.
+// Reduction of a graph by R0, RI and RII (Scholz & Eckstein 2002) with parallel tables merged as they arise: the plan,
+// from the graph alone.
 //
-// It is linear in variables and edges by the argument of Valdes, Tarjan & Lawler (1982): a vertex is looked at again
-// only after a table at it came or went, and a look merges parallel tables or stops at the third neighbour.
+// No vertex has a list of its tables. It has their number, the sum of their numbers and the sum of the squares: enough
+// to tell which they are once there are one or two, and nothing to follow through memory. Whether two vertices have a
+// table already is asked of a hash table. So a step looks at a handful of places that are known some steps before, and
+// asked for then. Time is linear in variables and edges: each step takes a vertex or a table away.
 #include "plan.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <vector>
 
 #include "common.hpp"
 
@@ -18,317 +22,380 @@ class Planner {
     Planner(int64_t variables, int64_t edges)
         : n_(static_cast<int32_t>(variables)),
           m_(static_cast<int32_t>(edges)),
-          memory_(dm::Memory::room<Vertex>(n_) + dm::Memory::room<Table>(m_) + dm::Memory::room<Touched>(m_) +
-                  dm::Memory::room<Step>(n_ + m_) + 2 * dm::Memory::room<int32_t>(n_ + m_)),
+          slot_bits_(65 - __builtin_clzll(static_cast<uint64_t>(variables + edges))),
+          memory_(dm::Memory::room<Vertex>(n_) + dm::Memory::room<Table>(m_) + dm::Memory::room<int32_t>(slots()) +
+                  dm::Memory::room<Step>(n_ + m_) + dm::Memory::room<Pending>(n_ + m_)),
           vertices_(memory_.take<Vertex>(n_)),
           tables_(memory_.take<Table>(m_)),
-          cut_(memory_.take<Touched>(m_)),
+          slots_(memory_.take<int32_t>(slots())),
           steps_(memory_.take<Step>(n_ + m_)),  // each step but a vertex's last takes a table away
-          order_(memory_.take<int32_t>(n_ + m_)),
-          scratch_(memory_.take<int32_t>(n_ + m_)) {}
+          pending_(memory_.take<Pending>(n_ + m_)) {}
 
+    // Vertices to cut out first are given, or by a negative count all that have one choice.
     void run(const int64_t* sizes, const int32_t* ends, const int32_t* fixed, int64_t fixed_count) {
-        std::fill(std::begin(buckets_), std::end(buckets_), -1);
+        std::fill(std::begin(buckets_), std::end(buckets_), kNone);
+        std::fill(slots_, slots_ + slots(), kNone);
+        bool any_fixed = fixed_count > 0;
         for (int32_t i = 0; i < n_; ++i) {
-            vertices_[i] = {-1, 0, -1, -1, static_cast<uint8_t>(64 - __builtin_clzll(sizes[i])), false, false};
+            vertices_[i] = {0, 0, 0, kNone, kNone, static_cast<int32_t>(64 - __builtin_clzll(sizes[i]))};
+            are_alike_ &= vertices_[i].bits == vertices_[0].bits;
+            any_fixed |= fixed_count < 0 && sizes[i] == 1;
         }
-        for (int32_t t = m_ - 1; t >= 0; --t) {  // backwards: the lists then run in order of tables
-            tables_[t].rows = 2 * t;
-            tables_[t].name = t;
-            link(2 * t + 1, ends[2 * t + 1]);
-            link(2 * t, ends[2 * t]);
+        if (any_fixed) {
+            std::vector<int32_t> all;
+            for (int32_t i = 0; fixed_count < 0 && i < n_; ++i) {
+                if (sizes[i] == 1) all.push_back(i);
+            }
+            cut(ends, fixed_count < 0 ? all : std::vector<int32_t>(fixed, fixed + fixed_count));
         }
-        for (int64_t k = 0; k < fixed_count; ++k) {
-            if (!vertices_[fixed[k]].gone) cut(fixed[k]);
-        }
-        for (int32_t i = 0; fixed_count < 0 && i < n_; ++i) {
-            if (sizes[i] == 1) cut(i);
-        }
-        for (int32_t i = n_ - 1; i >= 0; --i) {  // backwards: the buckets are stacks, so that 0 comes out first
-            if (vertices_[i].degree <= 2) offer(i);
-        }
-        drain();
-        for (int32_t i = n_ - 1; i >= 0; --i) offer(i);  // parallel tables may hide that there are few neighbours
+        join(ends);
+        for (int32_t i = n_ - 1; i >= 0; --i) offer(i);  // backwards: the buckets are stacks, so that 0 comes out first
         drain();
     }
 
     // Writes the plan, or what is left where the graph does not reduce to nothing. Returns whether it does.
-    bool write(int32_t* to) {
+    bool write(int32_t* to) const {
         using Packed = dm::Packed<int32_t>;
         std::fill(to, to + Packed::kCounts, 0);
-        for (int32_t i = 0; i < n_; ++i) {
-            if (vertices_[i].gone) continue;
-            ++to[Packed::kLeft];
-            to[Packed::kLeftTables] += vertices_[i].degree;
-        }
-        to[Packed::kLeftTables] /= 2;
+        for (int32_t i = 0; i < n_; ++i) to[Packed::kLeft] += vertices_[i].degree != kGone;
         if (to[Packed::kLeft] > 0) {
-            write_left(Packed(to));
+            to[Packed::kLeftTables] = write_left(Packed(to));
             return false;
         }
         to[Packed::kSteps] = count_;
         to[Packed::kTouched] = touched_;
-        sort();
         write_steps(Packed(to));
         return true;
     }
 
   private:
-    struct Half {
-        int32_t vertex, next, previous;
-    };
-    struct Table {  // its half-edges are 2 t and 2 t + 1, each in the doubly linked list of its vertex
-        Half halves[2];
-        int32_t rows;  // the half-edge of the vertex that its rows are choices of
-        int32_t name;  // t of an edge as given, ~step of what a step made
-    };
+    static constexpr int32_t kNone = -1, kGone = -1, kBottom = -2;
+
     struct Vertex {
-        int32_t head, degree;  // of its half-edges, parallel ones counted each
-        int32_t below;         // the next one down in the stack of its bucket
-        int32_t arrived;       // the last RI step into it
-        uint8_t bits;
-        bool gone, queued;
+        uint64_t squares;  // of the numbers of its tables
+        uint32_t sum;      // of the numbers
+        int32_t degree;    // how many there are; kGone when it has left
+        int32_t below;     // the next one down in the stack of its bucket, kBottom under the last; kNone where in none
+        int32_t arrived;   // the last RI step into it
+        int32_t bits;      // of its number of choices
+    };
+    struct Table {
+        int32_t ends[2];  // the first is what its rows are choices of, kGone when it has left
+        int32_t name;     // number of an edge as given, ~step of what a step made
+        int32_t weight;   // of that step, 0 of an edge as given
     };
     struct Touched {
         int32_t neighbour, table;
     };
     struct Step {
         Rule rule;
-        int32_t vertex, degree;
-        Touched touched[2];  // of kFixed, which may have more, the first says where they begin in cut_
-        int32_t child, sibling, weight;
+        int32_t vertex;
+        Touched touched[2];  // of kFixed, which may have more, the first says where they begin and end in cut_
+        int32_t arrived;     // the last RI step into the vertex
+        int32_t before;      // of RI the one before it into the same vertex; of others whether the second table is heavier
+    };
+    struct Soon {
+        int32_t vertex, tables[2];
+    };
+    struct Pending {
+        int32_t step, user;  // where in the plan it is named by the step that uses what it makes, kNone of RI and R0
     };
 
-    Half& half(int32_t h) { return tables_[h / 2].halves[h % 2]; }
+    int64_t slots() const { return int64_t{1} << slot_bits_; }
 
-    void link(int32_t h, int32_t at) {
-        Vertex& vertex = vertices_[at];
-        half(h) = {at, vertex.head, -1};
-        if (vertex.head >= 0) half(vertex.head).previous = h;
-        vertex.head = h;
+    int64_t slot_of(int32_t i, int32_t j) const {
+        const uint64_t key = static_cast<uint64_t>(std::min(i, j)) << 32 | static_cast<uint32_t>(std::max(i, j));
+        return static_cast<int64_t>((key * 0x9E3779B97F4A7C15u) >> (64 - slot_bits_));
+    }
+
+    // The slot of the table between two vertices, kNone in it where there is none. Tables that have left stay in their
+    // slots: nobody asks for their ends again, or they lie between other vertices now.
+    int32_t& find(int32_t i, int32_t j) {
+        int64_t at = slot_of(i, j);
+        for (; slots_[at] >= 0; at = (at + 1) & (slots() - 1)) {
+            const Table& table = tables_[slots_[at]];
+            if ((table.ends[0] == i && table.ends[1] == j) || (table.ends[0] == j && table.ends[1] == i)) break;
+        }
+        return slots_[at];
+    }
+
+    static void add(Vertex& vertex, uint32_t table) {
+        vertex.sum += table;
+        vertex.squares += static_cast<uint64_t>(table) * table;
         ++vertex.degree;
     }
-
-    // Lets the neighbours of `h` in its list point to others: forth to `to` and back to `from`.
-    void bridge(const Half& h, int32_t from, int32_t to) {
-        if (h.previous >= 0) {
-            half(h.previous).next = to;
-        } else {
-            vertices_[h.vertex].head = to;
-        }
-        if (h.next >= 0) half(h.next).previous = from;
+    static void take(Vertex& vertex, uint32_t table) {
+        vertex.sum -= table;
+        vertex.squares -= static_cast<uint64_t>(table) * table;
+        --vertex.degree;
     }
 
-    void unlink(int32_t h) {
-        const Half& gone = half(h);
-        bridge(gone, gone.previous, gone.next);
-        --vertices_[gone.vertex].degree;
+    // The tables of a vertex that has one or two: (a - b)^2 = 2 (a^2 + b^2) - (a + b)^2, below 2**60, so that the root is
+    // right to the nearest whole number.
+    Soon tables_of(int32_t i) const {
+        const Vertex& vertex = vertices_[i];
+        const int32_t sum = static_cast<int32_t>(vertex.sum);
+        if (vertex.degree != 2) return {i, {sum, sum}};
+        const int64_t square = static_cast<int64_t>(2 * vertex.squares) - int64_t{sum} * sum;
+        const int32_t apart = static_cast<int32_t>(std::sqrt(static_cast<double>(square)) + 0.5);
+        return {i, {(sum - apart) / 2, (sum + apart) / 2}};
     }
 
-    // Puts half-edge `h` into the list where `old` stands.
-    void replace(int32_t old, int32_t h) {
-        half(h) = half(old);
-        bridge(half(h), h, h);
-    }
+    static int32_t other_end(const Table& table, int32_t i) { return table.ends[0] ^ table.ends[1] ^ i; }
 
-    int32_t step(Rule rule, int32_t vertex, int32_t degree) {
-        touched_ += degree;
-        steps_[count_] = {rule, vertex, degree, {}, -1, -1, 1};
+    int32_t step(Rule rule, int32_t vertex, Touched first, Touched second, int32_t arrived, int32_t before) {
+        steps_[count_] = {rule, vertex, {first, second}, arrived, before};
         return count_++;
     }
 
-    // Notes that step `user` takes a table, and by it the step that made it.
-    void take(int32_t user, int which, int32_t neighbour, int32_t table) {
-        steps_[user].touched[which] = {neighbour, table};
-        if (table < 0) adopt(user, ~table);
-    }
-
-    void adopt(int32_t user, int32_t made) {
-        steps_[user].weight += steps_[made].weight;
-        int32_t& front = steps_[user].child;  // the heaviest
-        if (front >= 0 && steps_[front].weight > steps_[made].weight) {
-            steps_[made].sibling = steps_[front].sibling;
-            steps_[front].sibling = made;
-        } else {
-            steps_[made].sibling = front;
-            front = made;
+    // Cuts out vertices, whatever their degree.
+    void cut(const int32_t* ends, const std::vector<int32_t>& fixed) {
+        std::vector<int32_t> places(n_, kNone), starts(fixed.size() + 1);  // by vertex which one it is
+        for (size_t k = fixed.size(); k-- > 0;) places[fixed[k]] = static_cast<int32_t>(k);
+        const auto place = [&](int32_t t) {  // of the end that leaves first, kNone where none does
+            const int32_t first = places[ends[2 * t]], second = places[ends[2 * t + 1]];
+            return first < 0 ? second : second < 0 ? first : std::min(first, second);
+        };
+        for (int32_t t = 0; t < m_; ++t) {
+            if (place(t) >= 0) ++starts[place(t) + 1];
+        }
+        for (size_t k = 0; k < fixed.size(); ++k) starts[k + 1] += starts[k];
+        cut_.resize(starts.back());
+        std::vector<int32_t> at(starts);
+        for (int32_t t = 0; t < m_; ++t) {
+            if (place(t) < 0) continue;
+            cut_[at[place(t)]++] = {ends[2 * t] ^ ends[2 * t + 1] ^ fixed[place(t)], t};
+        }
+        for (size_t k = 0; k < fixed.size(); ++k) {
+            if (places[fixed[k]] != static_cast<int32_t>(k)) continue;  // named twice
+            step(dm::kFixed, fixed[k], {starts[k], starts[k + 1]}, {}, kNone, 0);
+            touched_ += starts[k + 1] - starts[k];
+            vertices_[fixed[k]].degree = kGone;
         }
     }
 
-    // Merges the table of half-edge `later` into that of `present`, between the same vertices.
-    void merge(int32_t present, int32_t later) {
-        Table& table = tables_[present / 2];
-        const int32_t s = step(dm::kParallel, -1, 2);
-        take(s, 0, half(table.rows).vertex, table.name);
-        take(s, 1, half(table.rows ^ 1).vertex, tables_[later / 2].name);
-        unlink(later);
-        unlink(later ^ 1);
-        table.name = ~s;
-    }
-
-    // The half-edges to up to two neighbours of a vertex, with parallel tables merged on the way. Returns how many
-    // there are, 3 for more.
-    int look(int32_t i, int32_t* found) {
-        int count = 0;
-        for (int32_t h = vertices_[i].head, next; h >= 0; h = next) {
-            next = half(h).next;
-            const int32_t j = half(h ^ 1).vertex;
-            int same = 0;
-            while (same < count && half(found[same] ^ 1).vertex != j) ++same;
-            if (same < count) {
-                merge(found[same], h);
-                offer(j);
-            } else if (count == 2) {
-                return 3;
+    // Puts the edges between vertices that are there into the graph.
+    void join(const int32_t* ends) {
+        for (int32_t t = 0; t < m_; ++t) {
+            if (t + kAhead < m_) {
+                const int32_t i = ends[2 * (t + kAhead)], j = ends[2 * (t + kAhead) + 1];
+                dm::prefetch(slots_ + slot_of(i, j), 1);
+                dm::prefetch(vertices_ + i, 1);
+                dm::prefetch(vertices_ + j, 1);
+            }
+            const int32_t i = ends[2 * t], j = ends[2 * t + 1];
+            tables_[t] = {{kGone, kGone}, t, 0};
+            if (vertices_[i].degree == kGone || vertices_[j].degree == kGone) continue;
+            int32_t& slot = find(i, j);
+            if (slot == kNone) {
+                tables_[t] = {{i, j}, t, 0};
+                slot = t;
+                add(vertices_[i], t);
+                add(vertices_[j], t);
             } else {
-                found[count++] = h;
+                merge(tables_[slot], t, 0);
             }
         }
-        return count;
+    }
+
+    // Adds a table to the present one between the same vertices.
+    void merge(Table& present, int32_t name, int32_t weight) {
+        touched_ += 2;
+        ++made_;
+        const int32_t s = step(
+            dm::kParallel, kNone, {present.ends[0], present.name}, {present.ends[1], name}, kNone, present.weight < weight);
+        present.name = ~s;
+        present.weight += weight + 1;
     }
 
     void offer(int32_t i) {
         Vertex& vertex = vertices_[i];
-        if (vertex.gone || vertex.queued) return;
-        // The cells that eliminating i at degree 2 would touch, to a power of two, as far as its list shows now.
+        if (vertex.below != kNone || vertex.degree == kGone || vertex.degree > 2) return;
+        // The cells that eliminating it at degree 2 would touch, to a power of two.
         int32_t bucket = 0;
-        if (vertex.degree > 1) {
-            const int32_t h = vertex.head;
-            bucket = vertex.bits + vertices_[half(h ^ 1).vertex].bits + vertices_[half(half(h).next ^ 1).vertex].bits;
+        if (vertex.degree == 2) {
+            bucket = 1;
+            if (!are_alike_) {
+                const Soon soon = tables_of(i);
+                bucket = vertex.bits + vertices_[other_end(tables_[soon.tables[0]], i)].bits +
+                         vertices_[other_end(tables_[soon.tables[1]], i)].bits;
+            }
         }
-        vertex.queued = true;
-        vertex.below = buckets_[bucket];
+        vertex.below = buckets_[bucket] == kNone ? kBottom : buckets_[bucket];
         buckets_[bucket] = i;
         lowest_ = std::min(lowest_, bucket);
     }
 
-    void cut(int32_t i) {
-        const int32_t s = step(dm::kFixed, i, vertices_[i].degree);
-        steps_[s].touched[0].neighbour = cuts_;
-        for (int32_t h = vertices_[i].head; h >= 0; h = half(h).next) {
-            cut_[cuts_++] = {half(h ^ 1).vertex, h / 2};
-            unlink(h ^ 1);
-        }
-        vertices_[i].gone = true;
+    // The next vertex to look at, kNone where there is none. It counts as queued until it is looked at.
+    int32_t pop() {
+        while (lowest_ < kBuckets && buckets_[lowest_] == kNone) ++lowest_;
+        if (lowest_ == kBuckets) return kNone;
+        const int32_t i = buckets_[lowest_], below = vertices_[i].below;
+        buckets_[lowest_] = below == kBottom ? kNone : below;
+        if (below >= 0) dm::prefetch(vertices_ + below, 1);
+        return i;
     }
 
-    void examine(int32_t i) {
-        int32_t found[2];
-        const int degree = look(i, found);
-        if (degree > 2) return;
-        vertices_[i].gone = true;
-        const int32_t s = step(static_cast<Rule>(degree), i, degree);
-        for (int32_t made = vertices_[i].arrived, next; made >= 0; made = next) {
-            next = steps_[made].sibling;
-            adopt(s, made);
-        }
-        if (degree == 1) {
-            const int32_t j = half(found[0] ^ 1).vertex;
-            take(s, 0, j, tables_[found[0] / 2].name);
-            unlink(found[0] ^ 1);
-            steps_[s].sibling = vertices_[j].arrived;
-            vertices_[j].arrived = s;
-            offer(j);
-        } else if (degree == 2) {
-            // The second table is the one whose rows get added: let it be the one that has the vertex first.
-            if (tables_[found[1] / 2].rows != found[1] && tables_[found[0] / 2].rows == found[0]) {
-                std::swap(found[0], found[1]);
+    // Looks at one vertex after another. Those next in turn wait in a ring, where at every few steps what they lead to
+    // is asked for; that may be out of date when their turn comes, which costs time and no more.
+    void drain() {
+        Soon ring[kRing];
+        for (uint32_t first = 0, end = 0;; ++first) {
+            for (int32_t i; end - first < kRing && (i = pop()) != kNone; ++end) {
+                const Soon soon = ring[end % kRing] = tables_of(i);
+                dm::prefetch(tables_ + soon.tables[0], 1);
+                dm::prefetch(tables_ + soon.tables[1], 1);
             }
-            const int32_t j = half(found[0] ^ 1).vertex, k = half(found[1] ^ 1).vertex;
-            take(s, 0, j, tables_[found[0] / 2].name);
-            take(s, 1, k, tables_[found[1] / 2].name);
-            replace(found[0] ^ 1, found[1]);
-            tables_[found[1] / 2].rows = found[1];
-            tables_[found[1] / 2].name = ~s;
+            if (first == end) return;
+            if (end - first == kRing) {
+                Soon& middle = ring[(first + 2 * kStage) % kRing];
+                const int32_t j = other_end(tables_[middle.tables[0]], middle.vertex);
+                const int32_t k = other_end(tables_[middle.tables[1]], middle.vertex);
+                dm::prefetch(vertices_ + j, 1);
+                dm::prefetch(vertices_ + k, 1);
+                dm::prefetch(slots_ + slot_of(j, k), 1);
+                const Soon& near = ring[(first + kStage) % kRing];
+                const int32_t present = slots_[slot_of(other_end(tables_[near.tables[0]], near.vertex),
+                                                       other_end(tables_[near.tables[1]], near.vertex))];
+                if (present != kNone) dm::prefetch(tables_ + present, 1);
+            }
+            examine(ring[first % kRing]);
+        }
+    }
+
+    void examine(Soon soon) {
+        const int32_t i = soon.vertex;
+        Vertex& vertex = vertices_[i];
+        const auto is_in_date = [&] {
+            const uint64_t a = soon.tables[0], b = soon.tables[1];
+            return vertex.degree == 2 && a + b == vertex.sum && a * a + b * b == vertex.squares;
+        };
+        if (!is_in_date()) soon = tables_of(i);
+        const int32_t degree = vertex.degree;
+        vertex.degree = kGone;
+        if (degree == 0) {
+            step(dm::kR0, i, {}, {}, vertex.arrived, 0);
+        } else if (degree == 1) {
+            Table& table = tables_[soon.tables[0]];
+            const int32_t j = other_end(table, i);
+            ++touched_;
+            vertices_[j].arrived = step(dm::kRI, i, {j, table.name}, {}, vertex.arrived, vertices_[j].arrived);
+            table.ends[0] = kGone;
+            take(vertices_[j], soon.tables[0]);
+            offer(j);
+        } else {
+            series(i, soon.tables[0], soon.tables[1]);
+        }
+    }
+
+    void series(int32_t i, int32_t a, int32_t b) {
+        // The second table is the one whose rows get added: let it be the one that has the vertex first.
+        if (tables_[b].ends[0] != i && tables_[a].ends[0] == i) std::swap(a, b);
+        Table &first = tables_[a], &second = tables_[b];
+        const int32_t j = other_end(first, i), k = other_end(second, i);
+        touched_ += 2;
+        ++made_;
+        const int32_t s = step(
+            dm::kRII, i, {j, first.name}, {k, second.name}, vertices_[i].arrived, first.weight < second.weight);
+        const int32_t weight = first.weight + second.weight + 1;
+        first.ends[0] = kGone;
+        int32_t& slot = find(j, k);
+        if (slot == kNone) {
+            slot = b;
+            second = {{j, k}, ~s, weight};
+            add(vertices_[j], b);
+            take(vertices_[j], a);
+        } else {
+            second.ends[0] = kGone;
+            merge(tables_[slot], ~s, weight);
+            take(vertices_[j], a);
+            take(vertices_[k], b);
             offer(j);
             offer(k);
         }
     }
 
-    void drain() {
-        for (lowest_ = 0; lowest_ < kBuckets;) {
-            const int32_t i = buckets_[lowest_];
-            if (i < 0) {
-                ++lowest_;
-                continue;
+    // Writes the steps in depth-first order of who uses what they make, the larger subtree first, from the last step to
+    // the first: what is made is used while it is still in cache, and few tables are alive at a time. Legal, because
+    // every table that ever was at a vertex has been turned into those it leaves with, which makes those steps its
+    // descendants.
+    void write_steps(const dm::Packed<int32_t>& packed) const {
+        int32_t k = count_, at = touched_, made = m_ + made_;
+        packed.first[k] = at;
+        Pending* top = pending_;
+        const auto push = [&](int32_t s, int32_t user) {
+            dm::prefetch(steps_ + s, 1);
+            *top++ = {s, user};
+        };
+        const auto push_maker = [&](const Step& step, int t) {
+            if (step.touched[t].table < 0) push(~step.touched[t].table, at + t);
+        };
+        const auto write = [&](const Step& step, const Touched* from, int32_t degree, int32_t produced) {
+            packed.rule[--k] = step.rule;
+            packed.vertex[k] = step.vertex;
+            packed.produced[k] = produced;
+            packed.first[k] = at -= degree;
+            for (int32_t t = 0; t < degree; ++t) {
+                packed.neighbours[at + t] = from[t].neighbour;
+                packed.own[at + t] = from[t].table;  // of what a step makes the number follows
             }
-            const int32_t below = buckets_[lowest_] = vertices_[i].below;
-            if (below >= 0) {  // it comes out soon
-                if (vertices_[below].head >= 0) dm::prefetch(tables_ + vertices_[below].head / 2, 1);
-                if (vertices_[below].below >= 0) dm::prefetch(vertices_ + vertices_[below].below, 1);
-            }
-            vertices_[i].queued = false;
-            examine(i);
-        }
-    }
-
-    // Puts the steps in depth-first order of who uses what they make, the larger subtree first: what is made is used
-    // while it is still in cache, and few tables are alive at a time. Legal, because every table that ever was at a
-    // vertex has been turned into those it leaves with, which makes those steps its descendants.
-    void sort() {
-        int32_t *top = scratch_, *next = order_ + count_;  // filled from its end: users come before what they use
-        for (int32_t s = count_ - 1; s >= 0; --s) {
-            if (steps_[s].rule != dm::kR0) continue;
-            *top++ = s;
-            while (top > scratch_) {
-                const int32_t at = *--top;
-                *--next = at;
-                for (int32_t c = steps_[at].child; c >= 0; c = steps_[c].sibling) {
-                    *top++ = c;
-                    if (steps_[c].child >= 0) dm::prefetch(steps_ + steps_[c].child, 1);
+        };
+        for (int32_t root = count_ - 1; root >= 0; --root) {
+            if (steps_[root].rule != dm::kR0) continue;
+            push(root, kNone);
+            while (top > pending_) {
+                const Pending pending = *--top;
+                const Step& step = steps_[pending.step];
+                const int32_t degree = step.rule == dm::kParallel ? 2 : static_cast<int32_t>(step.rule);
+                const int32_t produced = pending.user == kNone ? kNone : --made;
+                if (pending.user != kNone) packed.own[pending.user] = produced;
+                write(step, step.touched, degree, produced);
+                for (int32_t s = step.arrived; s != kNone; s = steps_[s].before) push(s, kNone);
+                if (degree == 1) push_maker(step, 0);
+                if (degree == 2) {
+                    push_maker(step, step.before);
+                    push_maker(step, !step.before);
                 }
             }
         }
-        for (int32_t s = count_ - 1; s >= 0; --s) {
-            if (steps_[s].rule == dm::kFixed) *--next = s;  // these come first
+        for (int32_t s = count_ - 1; s >= 0; --s) {  // these come first
+            const Step& step = steps_[s];
+            if (step.rule != dm::kFixed) continue;
+            const auto [from, to] = step.touched[0];
+            write(step, cut_.data() + from, to - from, kNone);
         }
     }
 
-    void write_steps(const dm::Packed<int32_t>& packed) {
-        int32_t* numbers = scratch_;  // by step the number of the table it makes
-        int32_t number = m_, at = 0;
-        for (int32_t k = 0; k < count_; ++k) {
-            if (k + kAhead < count_) dm::prefetch(steps_ + order_[k + kAhead], 1);
-            const Step& step = steps_[order_[k]];
-            const bool makes = step.rule == dm::kRII || step.rule == dm::kParallel;
-            packed.rule[k] = step.rule;
-            packed.vertex[k] = step.vertex;
-            packed.produced[k] = numbers[order_[k]] = makes ? number++ : -1;
-            packed.first[k] = at;
-            const Touched* touched = step.rule == dm::kFixed ? cut_ + step.touched[0].neighbour : step.touched;
-            for (int32_t t = 0; t < step.degree; ++t, ++at) {
-                packed.neighbours[at] = touched[t].neighbour;
-                packed.own[at] = touched[t].table >= 0 ? touched[t].table : numbers[~touched[t].table];
-            }
-        }
-        packed.first[count_] = at;
-    }
-
-    void write_left(const dm::Packed<int32_t>& packed) {
-        int32_t *left = packed.left, *ends = packed.left_ends;
+    int32_t write_left(const dm::Packed<int32_t>& packed) const {
+        int32_t *at = packed.left, count = 0;
         packed.first[0] = 0;
         for (int32_t i = 0; i < n_; ++i) {
-            if (vertices_[i].gone) continue;
-            *left++ = i;
-            for (int32_t h = vertices_[i].head; h >= 0; h = half(h).next) {
-                if (h % 2) continue;  // each table once
-                *ends++ = i;
-                *ends++ = half(h ^ 1).vertex;
-            }
+            if (vertices_[i].degree != kGone) *at++ = i;
         }
+        for (int32_t t = 0; t < m_; ++t) {
+            if (tables_[t].ends[0] == kGone) continue;
+            ++count;
+            *at++ = tables_[t].ends[0];
+            *at++ = tables_[t].ends[1];
+        }
+        return count;
     }
 
     static constexpr int32_t kBuckets = 3 * 64 + 1;
-    static constexpr int32_t kAhead = 8;  // steps
-    int32_t n_, m_;
+    static constexpr int32_t kAhead = 12;  // edges
+    static constexpr uint32_t kStage = 4, kRing = 3 * kStage;  // steps
+    const int32_t n_, m_;
+    const int slot_bits_;
     dm::Memory memory_;
     Vertex* vertices_;
     Table* tables_;
-    Touched* cut_;
+    int32_t* slots_;
     Step* steps_;
-    int32_t *order_, *scratch_;
+    Pending* pending_;
+    std::vector<Touched> cut_;
     int32_t buckets_[kBuckets];
-    int32_t lowest_ = 0, count_ = 0, touched_ = 0, cuts_ = 0;
+    int32_t lowest_ = kBuckets, count_ = 0, touched_ = 0, made_ = 0;
+    bool are_alike_ = true;
 };
 
 }  // namespace
