@@ -156,7 +156,7 @@ def reduce_graph(
     """Find the reductions of a graph, or prove that there are none.
 
     Linear time, ``O(n + m)``. Vertices of degree 0 and 1 go first; among those of degree 2 the one whose elimination
-    touches the fewest cells, by power of two, and among these the one touched last, whose tables are still in cache.
+    touches the fewest cells, by power of two, and among these one touched lately, whose tables are still in cache.
     The compiled kernel and the fallback in Python may find different sequences; each is the same every time.
 
     Args:

@@ -98,6 +98,27 @@ def test_random_graphs_reduce_exactly_if_networkx_leaves_no_core(seed):
         assert sorted(step.vertex for step in plan.steps if step.rule is not Rule.PARALLEL) == list(range(14))
 
 
+@pytest.mark.parametrize("most_choices", [1, 4, 5])
+def test_large_graphs_reduce_in_steps_the_verifier_allows(most_choices, make_problem, series_parallel_edges):
+    """Large enough that vertices wait in turn, and some change while they do."""
+    label = random.Random(most_choices).sample(range(1000), 1000)
+    edges = [(label[i], label[j]) for i, j in series_parallel_edges(1000, most_choices)]
+    sizes = [random.Random(i).randint(1, most_choices) for i in range(1000)]
+    for choices in (sizes, [most_choices] * 1000):
+        problem = make_problem(choices, edges, seed=most_choices, forbidden=0.01)
+        solution = solve(problem, method="series-parallel")
+        check_reduction(problem, solution.certificate, bound=solution.bound)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_left_of_large_graphs_is_what_networkx_leaves(seed):
+    graph = nx.gnm_random_graph(2000, 2300, seed=seed)
+    expected = core_by_elimination(2000, list(graph.edges))
+    with pytest.raises(NotSeriesParallelError) as refused:
+        reduce_graph(2000, list(graph.edges))
+    assert set(refused.value.witness) == expected
+
+
 @pytest.mark.parametrize("method", ["auto", "series-parallel"])
 def test_variables_with_one_choice_cut_k4(method, make_problem):
     problem = make_problem([1, 3, 3, 3], K4, seed=3)

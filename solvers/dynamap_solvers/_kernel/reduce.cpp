@@ -133,6 +133,38 @@ DM_INLINE void series(
     }
 }
 
+// Four rows of four cells with the strides of their axes, one of which is 1.
+template <typename T>
+DM_INLINE void load_4x4(const T* cells, bool transposed, Lanes<T> (&rows)[4]) {
+    for (int x = 0; x < 4; ++x) rows[x] = *reinterpret_cast<const Lanes<T>*>(cells + 4 * x);
+    if (!transposed) return;
+    const Index4 even = {0, 4, 2, 6}, odd = {1, 5, 3, 7}, low = {0, 1, 4, 5}, high = {2, 3, 6, 7};
+    const Lanes<T> top[2] = {__builtin_shuffle(rows[0], rows[1], even), __builtin_shuffle(rows[0], rows[1], odd)};
+    const Lanes<T> bottom[2] = {__builtin_shuffle(rows[2], rows[3], even), __builtin_shuffle(rows[2], rows[3], odd)};
+    for (int x = 0; x < 2; ++x) {
+        rows[x] = __builtin_shuffle(top[x], bottom[x], low);
+        rows[x + 2] = __builtin_shuffle(top[x], bottom[x], high);
+    }
+}
+
+// RII where all have four choices, in registers: out[y, z] = min_x (costs[x] + left[x, y] + rows[x, z]).
+template <typename T, typename Index, bool WithArg>
+DM_INLINE void series_4x4(const T* costs, const View<T>& left, const Lanes<T> (&rows)[4], T* out, Index* arg) {
+    using Vec = Lanes<T>;
+    const Vec forbidden = Vec{} + dm::Cost<T>::forbidden;
+    for (int y = 0; y < 4; ++y) {
+        const T* a = left.cells + y * left.column;
+        Vec sums[4];
+        for (int x = 0; x < 4; ++x) sums[x] = rows[x] + (costs[x] + a[x * left.row]);
+        const auto second = sums[1] < sums[0], fourth = sums[3] < sums[2];  // -1 where it is so
+        const Vec first_two = second ? sums[1] : sums[0], last_two = fourth ? sums[3] : sums[2];
+        const auto last = last_two < first_two;
+        const Vec best = last ? last_two : first_two;
+        *reinterpret_cast<Vec*>(out + 4 * y) = best < forbidden ? best : forbidden;
+        if constexpr (WithArg) dm::store_narrow(arg + 4 * y, last ? 2 - Index4(fourth) : -Index4(second));
+    }
+}
+
 struct Plan : dm::Packed<const int32_t> {
     Plan(int64_t variables, int64_t edges, const int64_t* sizes_, const int32_t* ends_, const int64_t* starts,
          const int32_t* packed)
@@ -315,15 +347,24 @@ class Pricer {
     DM_INLINE_MEMBER void eliminate(const Work& work, const T* pair, T* out) {
         const T* costs = unary_ + work.costs;
         const T* second = cells(pair, work.table[1]);
+        const View<T> left{cells(pair, work.table[0]), work.row[0], work.column[0]};
         const int64_t width = padded(work.dz);
+        Index* args = WithArg ? args_ + work.args : nullptr;
+        if (work.dx == 4 && work.dy == 4 && work.dz == 4) {
+            Lanes<T> rows[4];
+            load_4x4<T>(second, work.column[1] != 1, rows);
+            series_4x4<T, Index, WithArg>(costs, left, rows, out, args);
+            release(work.table[0]);
+            release(work.table[1]);
+            return;
+        }
         // The vertex's own costs go into the rows that are added up.
         for (int64_t x = 0; x < work.dx; ++x) {
             T* row = right_ + x * width;
             *reinterpret_cast<Lanes<T>*>(row + width - kLanes) = Lanes<T>{};  // where the row may end before
             add_to_row(second + x * work.row[1], work.column[1], costs[x], work.dz, row);
         }
-        const View<T> left{cells(pair, work.table[0]), work.row[0], work.column[0]};
-        series<T, Index, WithArg>(left, right_, work.dx, work.dy, width, out, WithArg ? args_ + work.args : nullptr);
+        series<T, Index, WithArg>(left, right_, work.dx, work.dy, width, out, args);
         release(work.table[0]);
         release(work.table[1]);
     }

@@ -88,10 +88,11 @@ def at_once(problem: SelectionProblem) -> AtOnce | Core | None:
     packed = out[packed_at:].view(np.int32)
     if not done:
         return Core(*_core(packed))
-    objective, price, *chosen = out[:packed_at].tolist()
+    chosen = tuple(out[2:packed_at].tolist())
     if problem.is_integer:
-        return AtOnce(objective, price if objective < FORBIDDEN else None, tuple(chosen), packed)
-    return AtOnce(out[:1].view(np.float64).item(), None, tuple(chosen), packed)
+        objective, price = out[:2].tolist()
+        return AtOnce(objective, price if objective < FORBIDDEN else None, chosen, packed)
+    return AtOnce(out[:1].view(np.float64).item(), None, chosen, packed)
 
 
 def price(
