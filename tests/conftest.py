@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Generator
 
@@ -11,7 +12,12 @@ collect_ignore_glob = ["axi_cocotb_*.py"]  # run inside a simulator
 
 
 def pytest_configure() -> None:
-    """What a test starts hears interrupts, even where the tests run in the background of a shell."""
+    """What a test starts hears interrupts, even where the tests run in the background of a shell.
+
+    Simulators are compiled without what takes longest, for they are many and run briefly; tests of how they are
+    compiled take that back.
+    """
+    os.environ.setdefault("CFLAGS", "-Og")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -15,9 +15,7 @@ from dynamap_rtl.units.array import ArrayParameters, systolic_array
 CYCLES = 150
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("DYNAMAP_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def in_spans(top: Module, controls: set[str], longest: int) -> dict[str, list[int]]:

@@ -11,9 +11,7 @@ from dynamap_rtl.hardware import Constant, Design, Grid, Leaf, Port, multiply
 WIDTHS = [1, 8, 9, 31, 32, 33, 63, 64, 65, 128, 129]
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("DYNAMAP_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def everything(width: int) -> Leaf:

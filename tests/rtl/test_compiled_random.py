@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 from compiled_agreement import agree
 from dynamap_rtl.hardware import Grid, Leaf, multiply
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("DYNAMAP_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def random_leaf(

@@ -20,13 +20,7 @@ from dynamap_rtl.hardware import Design, Grid, HardwareError, Leaf, Port
 from dynamap_rtl.hardware.simulator import CompiledSimulation, PeerFunction
 from dynamap_rtl.hardware.simulator.program import Program
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    """A cache of this run's own."""
-    folder = tmp_path_factory.getbasetemp() / "cache"
-    monkeypatch.setenv("DYNAMAP_CACHE", str(folder))
-    return folder / "simulators"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def counter(width: int = 8) -> Leaf:
@@ -319,6 +313,17 @@ def test_with_a_compiler_that_is_none(monkeypatch):
     with pytest.raises(HardwareError, match=r"the C compiler '/nowhere/cc' \(CC\) cannot be run"):
         CompiledSimulation(counter())
     monkeypatch.setenv("CC", shutil.which("false"))
+    with pytest.raises(HardwareError, match="refused the simulator"):
+        CompiledSimulation(counter())
+
+
+def test_flags_of_the_users_own_make_another_library(tmp_path, monkeypatch):
+    monkeypatch.setenv("DYNAMAP_CACHE", str(tmp_path))
+    for flags in ("", "-O0 -g"):
+        monkeypatch.setenv("CFLAGS", flags)
+        assert CompiledSimulation(counter()).run({"a": np.array([1, 2, 3])})["sum"].tolist() == [0, 1, 3]
+    assert len(list((tmp_path / "simulators").glob("*.so"))) == 2
+    monkeypatch.setenv("CFLAGS", "-fno-such-thing")
     with pytest.raises(HardwareError, match="refused the simulator"):
         CompiledSimulation(counter())
 

@@ -17,10 +17,7 @@ from dynamap_rtl.recording import record_run
 from dynamap_rtl.units.array import ArrayParameters, systolic_array
 from dynamap_rtl.units.gemm import GemmParameters, matrix_engine
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("DYNAMAP_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_the_matrix_engine():

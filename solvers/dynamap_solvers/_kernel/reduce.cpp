@@ -459,6 +459,7 @@ DM_INLINE void price_all(
     }
 }
 
+// Wide choices, which are rare, are compiled once.
 DM_CLONES void price_i64(const Plan& plan, const int64_t* unary, int64_t us, const int64_t* pair, int64_t ps,
                          int64_t batch, int64_t* objectives) {
     price_all<int64_t, uint8_t, false>(plan, unary, us, pair, ps, batch, objectives, nullptr);
@@ -467,8 +468,8 @@ DM_CLONES void assign_i64(const Plan& plan, const int64_t* unary, int64_t us, co
                           int64_t batch, int64_t* objectives, int32_t* choices) {
     price_all<int64_t, uint8_t, true>(plan, unary, us, pair, ps, batch, objectives, choices);
 }
-DM_CLONES void assign_wide_i64(const Plan& plan, const int64_t* unary, int64_t us, const int64_t* pair, int64_t ps,
-                               int64_t batch, int64_t* objectives, int32_t* choices) {
+void assign_wide_i64(const Plan& plan, const int64_t* unary, int64_t us, const int64_t* pair, int64_t ps,
+                     int64_t batch, int64_t* objectives, int32_t* choices) {
     price_all<int64_t, int32_t, true>(plan, unary, us, pair, ps, batch, objectives, choices);
 }
 DM_CLONES void price_f64(const Plan& plan, const double* unary, int64_t us, const double* pair, int64_t ps,
@@ -479,8 +480,8 @@ DM_CLONES void assign_f64(const Plan& plan, const double* unary, int64_t us, con
                           int64_t batch, double* objectives, int32_t* choices) {
     price_all<double, uint8_t, true>(plan, unary, us, pair, ps, batch, objectives, choices);
 }
-DM_CLONES void assign_wide_f64(const Plan& plan, const double* unary, int64_t us, const double* pair, int64_t ps,
-                               int64_t batch, double* objectives, int32_t* choices) {
+void assign_wide_f64(const Plan& plan, const double* unary, int64_t us, const double* pair, int64_t ps,
+                     int64_t batch, double* objectives, int32_t* choices) {
     price_all<double, int32_t, true>(plan, unary, us, pair, ps, batch, objectives, choices);
 }
 

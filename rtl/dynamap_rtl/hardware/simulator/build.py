@@ -41,8 +41,9 @@ def cache_folder() -> Path:
 def compiled(sources: Mapping[str, str]) -> ctypes.CDLL:
     """The shared library of some C files, compiled unless it was before.
 
-    The key is the source, the compiler, its flags and the processor (a folder may be shared by several machines). A
-    library appears in the cache whole or not at all, so that any number of processes may use it at once.
+    The compiler is that of ``CC``; flags in ``CFLAGS`` come last. The key is the source, the compiler, its flags and
+    the processor (a folder may be shared by several machines). A library appears in the cache whole or not at all,
+    so that any number of processes may use it at once.
 
     Raises:
         HardwareError: when there is no compiler, or it fails.
@@ -116,7 +117,8 @@ def _compiler() -> tuple[str, str]:
 
 def _flags(version: str) -> Mapping[str, tuple[str, ...]]:
     gnu = "Free Software Foundation" in version and platform.machine() in {"x86_64", "AMD64"}
-    return {name: (*_COMMON, *level) for name, level in (_LEVELS if gnu else _PLAIN).items()}
+    own = os.environ.get("CFLAGS", "").split()  # what the user wants besides
+    return {name: (*_COMMON, *level, *own) for name, level in (_LEVELS if gnu else _PLAIN).items()}
 
 
 @cache
