@@ -245,6 +245,13 @@ def test_a_plan_has_one_step_per_vertex_and_at_most_one_merge_per_table(series_p
     assert len(plan.steps) <= 20_000 + len(edges) + 20_000
 
 
+@pytest.mark.parametrize("num_variables", [0, 1, 50])
+def test_a_graph_without_edges_leaves_vertex_by_vertex(num_variables):
+    steps = reduce_graph(num_variables, []).steps
+    assert [step.rule for step in steps] == [Rule.R0] * num_variables
+    assert sorted(step.vertex for step in steps) == list(range(num_variables))
+
+
 @pytest.mark.parametrize("edge", [(0, 0), (0, 2), (-1, 0)])
 def test_reducing_refuses_self_loops_and_unknown_vertices(edge):
     with pytest.raises(ProblemError, match="give two different vertices below 2"):

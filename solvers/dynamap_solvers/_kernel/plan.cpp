@@ -22,11 +22,11 @@ class Planner {
     Planner(int64_t variables, int64_t edges)
         : n_(static_cast<int32_t>(variables)),
           m_(static_cast<int32_t>(edges)),
-          slot_bits_(65 - __builtin_clzll(static_cast<uint64_t>(variables + edges))),
-          memory_(dm::Memory::room<Vertex>(n_) + dm::Memory::room<Table>(m_) + dm::Memory::room<int32_t>(slots()) +
+          slot_bits_(65 - __builtin_clzll(static_cast<uint64_t>(variables + edges) | 1)),
+          memory_(dm::Memory::room<Vertex>(n_) + dm::Memory::room<Table>(m_ + 1) + dm::Memory::room<int32_t>(slots()) +
                   dm::Memory::room<Step>(n_ + m_) + dm::Memory::room<Pending>(n_ + m_)),
           vertices_(memory_.take<Vertex>(n_)),
-          tables_(memory_.take<Table>(m_)),
+          tables_(memory_.take<Table>(m_ + 1)),  // one more than there are: see `drain`
           slots_(memory_.take<int32_t>(slots())),
           steps_(memory_.take<Step>(n_ + m_)),  // each step but a vertex's last takes a table away
           pending_(memory_.take<Pending>(n_ + m_)) {}
@@ -104,8 +104,11 @@ class Planner {
     int64_t slots() const { return int64_t{1} << slot_bits_; }
 
     int64_t slot_of(int32_t i, int32_t j) const {
-        const uint64_t key = static_cast<uint64_t>(std::min(i, j)) << 32 | static_cast<uint32_t>(std::max(i, j));
-        return static_cast<int64_t>((key * 0x9E3779B97F4A7C15u) >> (64 - slot_bits_));
+        // Multiplied once, the edges of a regular graph could come to lie in a few long runs.
+        uint64_t key = static_cast<uint64_t>(std::min(i, j)) << 32 | static_cast<uint32_t>(std::max(i, j));
+        key *= 0x9E3779B97F4A7C15u;
+        key = (key ^ key >> 32) * 0xD6E8FEB86659FD93u;
+        return static_cast<int64_t>(key >> (64 - slot_bits_));
     }
 
     // The slot of the table between two vertices, kNone in it where there is none. Tables that have left stay in their
@@ -237,8 +240,10 @@ class Planner {
     }
 
     // Looks at one vertex after another. Those next in turn wait in a ring, where at every few steps what they lead to
-    // is asked for; that may be out of date when their turn comes, which costs time and no more.
+    // is asked for; that may be out of date when their turn comes, which costs time and no more. Of a vertex without
+    // tables it is the first one, which is there even where the graph has none.
     void drain() {
+        if (m_ == 0) tables_[0] = {{0, 0}, 0, 0};
         Soon ring[kRing];
         for (uint32_t first = 0, end = 0;; ++first) {
             for (int32_t i; end - first < kRing && (i = pop()) != kNone; ++end) {
@@ -248,7 +253,7 @@ class Planner {
             }
             if (first == end) return;
             if (end - first == kRing) {
-                Soon& middle = ring[(first + 2 * kStage) % kRing];
+                const Soon& middle = ring[(first + 2 * kStage) % kRing];
                 const int32_t j = other_end(tables_[middle.tables[0]], middle.vertex);
                 const int32_t k = other_end(tables_[middle.tables[1]], middle.vertex);
                 dm::prefetch(vertices_ + j, 1);

@@ -211,7 +211,7 @@ class Pricer {
           right_(more_.take<T>(found_.right)) {}
 
     DM_INLINE_MEMBER T price(const T* unary_costs, const T* pair, int32_t* choices) {
-        std::memcpy(unary_, unary_costs, sizeof(T) * plan_.unary_starts[plan_.n]);
+        std::copy_n(unary_costs, plan_.unary_starts[plan_.n], unary_);
         T total = 0;
         for (int64_t s = 0; s < plan_.steps; ++s) {
             if (plan_.is_large && s + kAhead < plan_.steps) fetch(work_[s + kAhead], pair);
